@@ -1,0 +1,268 @@
+"""The service's error codes: what each means, whether trying again can help, and what a person should do.
+
+The code decides first, then the HTTP status, then, for the few codes that stand for several things, the text. A code
+that is not in the table is judged by rule: ``Throttling…`` and HTTP 429 can be tried again, other 4xx cannot, 5xx can.
+Sources: the service's error-code pages and its task-management page; see the reference in the documentation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """What sort of thing went wrong, and so who can mend it."""
+
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    BILLING = "billing"
+    INPUT = "input"
+    CONTENT = "content policy"
+    NOT_FOUND = "not found"
+    UNSUPPORTED = "unsupported"
+    THROTTLING = "throttling"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """One row of the table.
+
+    :param code: the code, or a prefix that ends in ``*``.
+    :param http: the HTTP statuses that the service's pages name; the row decides by ``code`` alone unless
+        ``only_http`` is set.
+    :param retryable: whether the same call can succeed later, where no text decides.
+    :param retry_when: pattern of texts that make it retryable after all.
+    :param fail_when: pattern of texts that make it permanent after all.
+    :param unsure: the service may have acted on the request before it answered like this.
+    """
+
+    code: str
+    http: tuple[int, ...]
+    kind: ErrorKind
+    retryable: bool
+    advice: str
+    retry_when: str | None = None
+    fail_when: str | None = None
+    unsure: bool = False
+    only_http: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the table says of one error."""
+
+    row: ErrorRow
+    retryable: bool
+
+    @property
+    def kind(self) -> ErrorKind:
+        return self.row.kind
+
+    @property
+    def advice(self) -> str:
+        return self.row.advice
+
+    @property
+    def certainly_refused(self) -> bool:
+        return not self.row.unsure
+
+
+_K = ErrorKind
+_FIX_REQUEST = "The request has to change; trying again will not help."
+_FIX_IMAGE = "Use another picture; trying again will not help."
+_FETCH = "The service could not fetch the input. Check that its URL is public, then try again."
+_LATER = "The service has a problem; try again later."
+_SLOWER = "The account's rate limit is reached; it recovers within about a minute."
+_KEY = "Check the API key, and that it belongs to the connection's region and workspace."
+_GRANT = "Grant the key's workspace access to this model, or check that the model still exists."
+_PAY = "Settle the account's billing; trying again before that will not help."
+_POLICY = "The service's content policy refuses this; use other content."
+
+_DOWNLOAD_TROUBLE = r"(?i)download.*(time|timed) ?out|time ?out.*download|failed to download"
+_FREE_QUOTA = r"(?i)free (allocated |tier )?quota"
+_CALLERS_FAULT = r"(?i)missing content-length|list index out of range|invalid ?parameter"
+
+
+def _row(code: str, http: int | tuple[int, ...], kind: ErrorKind, retry: bool, advice: str, **more: object) -> ErrorRow:
+    statuses = http if isinstance(http, tuple) else (http,)
+    return ErrorRow(code, statuses, kind, retry, advice, **more)  # type: ignore[arg-type]
+
+
+ERROR_TABLE: tuple[ErrorRow, ...] = (
+    _row("InvalidParameter", 400, _K.INPUT, False, _FIX_REQUEST, retry_when=_DOWNLOAD_TROUBLE),
+    _row("InvalidParameter.DataInspection", 400, _K.INPUT, True, _FETCH),
+    _row("BadRequest.EmptyInput", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("BadRequest.EmptyParameters", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("BadRequest.EmptyModel", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("BadRequest.IllegalInput", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("BadRequest.InputDownloadFailed", (400, 415), _K.INPUT, True, _FETCH),
+    _row("BadRequest.UnsupportedFileFormat", (400, 415), _K.INPUT, False, _FIX_IMAGE),
+    _row("BadRequest.TooLarge", (400, 413), _K.INPUT, False, _FIX_REQUEST),
+    _row("BadRequest.ResourceNotExist", 400, _K.NOT_FOUND, False, _FIX_REQUEST),
+    _row("InvalidURL", 400, _K.INPUT, False, "Check that the URL is public and leads to a picture."),
+    _row("InvalidURL.ConnectionRefused", 400, _K.INPUT, True, _FETCH),
+    _row("InvalidURL.Timeout", 400, _K.INPUT, True, _FETCH),
+    _row("InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."),
+    _row("InvalidImageFormat", 400, _K.INPUT, False, "The picture must be JPEG, PNG, BMP or WEBP."),
+    _row("InvalidImage.ImageSize", 400, _K.INPUT, False, _FIX_IMAGE),
+    _row("InvalidImage.FileFormat", 400, _K.INPUT, False, _FIX_IMAGE),
+    _row("InvalidImage.NoHumanFace", 400, _K.INPUT, False, "The picture must show one clear, full face."),
+    _row("InvalidFile.DownloadFailed", 400, _K.INPUT, True, _FETCH),
+    _row("InvalidFile.*", 400, _K.INPUT, False, _FIX_IMAGE),
+    _row("InvalidPerson", 400, _K.INPUT, False, _FIX_IMAGE),
+    _row("InvalidGarment", 400, _K.INPUT, False, _FIX_IMAGE),
+    _row("InvalidInputLength", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("InvalidSchema", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("InvalidSchemaFormat", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("invalid_value", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("DataInspectionFailed", 400, _K.CONTENT, False, _POLICY, retry_when=r"(?i)output"),
+    _row("IPInfringementSuspect", 400, _K.CONTENT, False, _POLICY),
+    _row("FaqRuleBlocked", 400, _K.CONTENT, False, _POLICY),
+    _row("CustomRoleBlocked", 400, _K.CONTENT, False, _POLICY),
+    _row("Arrearage", 400, _K.BILLING, False, _PAY),
+    _row("isv.OUT_OF_SERVICE", 400, _K.BILLING, False, _PAY),
+    _row("UnsupportedOperation", 400, _K.UNSUPPORTED, False, "The task's state does not allow this."),
+    _row("Throttling.AllocationQuota", 400, _K.BILLING, False, "A quota of slots is used up.", only_http=True),
+    _row("FlowNotPublished", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("ClientDisconnect", 400, _K.SERVICE, False, _FIX_REQUEST),
+    _row("ServiceUnavailableError", 400, _K.INPUT, False, _FIX_REQUEST, only_http=True),
+    _row("InvalidApiKey", 401, _K.AUTHENTICATION, False, _KEY),
+    _row("NOT AUTHORIZED", 401, _K.AUTHENTICATION, False, _KEY),
+    _row("invalid access token or token expired", 401, _K.AUTHENTICATION, False, _KEY),
+    _row("AccessDenied", 403, _K.PERMISSION, False, _GRANT, retry_when=r"(?i)policy expired"),
+    _row("AccessDenied.Unpurchased", 403, _K.BILLING, False, "Activate the service for this account first."),
+    _row("Model.AccessDenied", 403, _K.PERMISSION, False, _GRANT),
+    _row("App.AccessDenied", 403, _K.PERMISSION, False, _GRANT),
+    _row("Workspace.AccessDenied", 403, _K.PERMISSION, False, _GRANT),
+    _row("Endpoint.AccessDenied", 403, _K.PERMISSION, False, "The model has probably been retired."),
+    _row("AllocationQuota.FreeTierOnly", 403, _K.BILLING, False, _PAY),
+    _row("ModelNotFound", 404, _K.NOT_FOUND, False, _GRANT),
+    _row("model_not_supported", 404, _K.NOT_FOUND, False, _GRANT),
+    _row("WorkSpaceNotFound", 404, _K.NOT_FOUND, False, "Check the connection's workspace."),
+    _row("NotFound", 404, _K.NOT_FOUND, False, _FIX_REQUEST),
+    _row("RequestTimeOut", (408, 500), _K.SERVICE, True, _LATER, unsure=True),
+    _row("Conflict", 409, _K.INPUT, False, _FIX_REQUEST),
+    _row("Throttling", 429, _K.THROTTLING, True, _SLOWER),
+    _row("Throttling.RateQuota", 429, _K.THROTTLING, True, _SLOWER),
+    _row("LimitRequests", 429, _K.THROTTLING, True, _SLOWER),
+    _row("Throttling.BurstRate", 429, _K.THROTTLING, True, _SLOWER),
+    _row("Throttling.AllocationQuota", 429, _K.THROTTLING, True, _SLOWER, fail_when=_FREE_QUOTA),
+    _row("Throttling.Concurrency", 429, _K.THROTTLING, True, _SLOWER),
+    _row("Throttling.ServiceOverloaded", 429, _K.THROTTLING, True, _LATER),
+    _row("Throttling.ResourceExhausted", 429, _K.THROTTLING, True, _LATER),
+    _row("CommodityNotPurchased", 429, _K.BILLING, False, _PAY),
+    _row("PrepaidBillOverdue", 429, _K.BILLING, False, _PAY),
+    _row("PostpaidBillOverdue", 429, _K.BILLING, False, _PAY),
+    _row("BudgetLimitExceeded", 429, _K.BILLING, False, _PAY),
+    _row("Audio.*", 430, _K.INPUT, False, "Use another recording; trying again will not help."),
+    _row("InternalError", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("InternalError.Algo", (500, 400), _K.SERVICE, True, _LATER, fail_when=_CALLERS_FAULT, unsure=True),
+    _row("InternalError.Algo.InvalidParameter", (500, 400), _K.INPUT, False, _FIX_REQUEST),
+    _row(
+        "InternalError.Timeout",
+        500,
+        _K.SERVICE,
+        False,
+        "It gave nothing within 3 hours; submit it again.",
+        unsure=True,
+    ),
+    _row("InternalError.FileUpload", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("InternalError.Upload", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("SystemError", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("ModelServiceFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("InvokePluginFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("AppProcessFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("RewriteFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("RetrivalFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("ResponseTimeout", 500, _K.SERVICE, True, _LATER, unsure=True),
+    # "No capacity" is an answer given instead of accepting the work.
+    _row("ServiceUnavailable", (500, 503), _K.THROTTLING, True, _LATER),
+    _row("ServiceUnavailableError", (500, 503), _K.THROTTLING, True, _LATER),
+    _row("ModelUnavailable", 503, _K.THROTTLING, True, _LATER),
+)
+
+ALIASES: dict[str, str] = {
+    "access_denied": "AccessDenied",
+    "data_inspection_failed": "DataInspectionFailed",
+    "insufficient_quota": "Throttling.AllocationQuota",
+    "internal_error": "InternalError",
+    "invalid_api_key": "InvalidApiKey",
+    "limit_burst_rate": "Throttling.BurstRate",
+    "limit_requests": "LimitRequests",
+    "model_not_found": "ModelNotFound",
+    "ResourceExhausted": "Throttling.ResourceExhausted",
+}
+"""Spellings of the same codes on the service's OpenAI-compatible side."""
+
+FALLBACKS: tuple[ErrorRow, ...] = (
+    _row("Throttling.*", 429, _K.THROTTLING, True, _SLOWER),
+    _row("InternalError.*", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("(401)", 401, _K.AUTHENTICATION, False, _KEY),
+    _row("(403)", 403, _K.PERMISSION, False, _GRANT),
+    _row("(404)", 404, _K.NOT_FOUND, False, "Check the connection's base URL and the id."),
+    _row("(408)", 408, _K.SERVICE, True, _LATER, unsure=True),
+    _row("(429)", 429, _K.THROTTLING, True, _SLOWER),
+    _row("(4xx)", 400, _K.INPUT, False, _FIX_REQUEST),
+    _row("(5xx)", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row(
+        "(other)",
+        200,
+        _K.SERVICE,
+        False,
+        "This version does not know the code; see the service's error page.",
+    ),
+)
+"""The rules for codes that are not in the table, in the order in which they are tried."""
+
+_EXACT: dict[str, list[ErrorRow]] = {}
+for _entry in ERROR_TABLE:
+    _EXACT.setdefault(_entry.code.casefold(), []).append(_entry)
+_PREFIXES = sorted((row for row in ERROR_TABLE if row.code.endswith("*")), key=lambda row: -len(row.code))
+_CANONICAL = {alias.casefold(): code for alias, code in ALIASES.items()}
+_FALLBACK = {row.code: row for row in FALLBACKS}
+
+
+def classify(*, code: str, http_status: int | None, message: str) -> Verdict:
+    """Judge an error by its code, then by HTTP status, then, where it decides, by text.
+
+    :param code: the service's code; may be empty.
+    :param http_status: status of the answer, None for the error inside a task, which arrives with HTTP 200.
+    :param message: the service's text.
+    """
+    row = _listed(_CANONICAL.get(code.casefold(), code), http_status) or _by_rule(code, http_status)
+    retryable = row.retryable
+    if row.retry_when is not None and re.search(row.retry_when, message):
+        retryable = True
+    if row.fail_when is not None and re.search(row.fail_when, message):
+        retryable = False
+    return Verdict(row=row, retryable=retryable)
+
+
+def _listed(code: str, http_status: int | None) -> ErrorRow | None:
+    candidates = _EXACT.get(code.casefold(), [])
+    for row in candidates:
+        if row.only_http and http_status in row.http:
+            return row
+    for row in candidates:
+        if not row.only_http:
+            return row
+    for row in _PREFIXES:
+        if code.casefold().startswith(row.code[:-1].casefold()):
+            return row
+    return None
+
+
+def _by_rule(code: str, http_status: int | None) -> ErrorRow:
+    for prefix in ("Throttling", "InternalError"):
+        if code.casefold().startswith(prefix.casefold()):
+            return _FALLBACK[f"{prefix}.*"]
+    if (exact := _FALLBACK.get(f"({http_status})")) is not None:
+        return exact
+    if http_status is not None and 400 <= http_status < 500:
+        return _FALLBACK["(4xx)"]
+    if http_status is not None and http_status >= 500:
+        return _FALLBACK["(5xx)"]
+    return _FALLBACK["(other)"]

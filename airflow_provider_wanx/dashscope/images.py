@@ -1,0 +1,91 @@
+"""What can be known of an input picture before money is spent on it.
+
+The limits are the repaint model's (its page), checked by content, never by name.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+
+FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
+"""Formats that the model takes → their content type."""
+
+MIN_SIDE = 256
+"""Pixels of the shorter side at least."""
+
+MAX_LONG_SIDE, MAX_SHORT_SIDE = 5760, 3240
+"""Pixels of the sides at most, upright or lying."""
+
+MAX_BYTES = 10 * 1000 * 1000
+"""Size of the file at most: "10 MB", read as the smaller of the two possible meanings."""
+
+MAX_ASPECT_RATIO = 2.0
+"""Long side by short side at most; the newest page says 2:1, older ones 1.5:1 with cropping."""
+
+HEADER_BYTES = 256 * 1024
+"""So much of a file's beginning is enough to read its format and size."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Format (Pillow's name), width and height in pixels."""
+
+    format: str
+    width: int
+    height: int
+
+    @property
+    def content_type(self) -> str:
+        return FORMATS[self.format]
+
+
+def check_image(head: bytes, *, what: str, size: int | None = None) -> ImageInfo:
+    """Check a picture against the model's limits.
+
+    :param head: the file, or at least its first :data:`HEADER_BYTES` bytes.
+    :param what: how to call it in messages: its path or URL without a query.
+    :param size: size of the whole file in bytes, where ``head`` is not all of it.
+    :return: what it is.
+    :raises InvalidInputError: it breaks a limit; the message names limit and value.
+    """
+    total = len(head) if size is None else size
+    if total > MAX_BYTES:
+        raise InvalidInputError(f"{what} has {total / 1e6:.1f} MB; the model takes {MAX_BYTES / 1e6:.0f} MB at most.")
+    info = _read_header(head, what)
+    if info.format not in FORMATS:
+        raise InvalidInputError(f"{what} is a {info.format} picture; the model takes {', '.join(FORMATS)}.")
+    long_side, short_side = max(info.width, info.height), min(info.width, info.height)
+    shape = f"{what} has {info.width}×{info.height} pixels"
+    if short_side < MIN_SIDE:
+        raise InvalidInputError(f"{shape}; the model takes {MIN_SIDE}×{MIN_SIDE} at least.")
+    if long_side > MAX_LONG_SIDE or short_side > MAX_SHORT_SIDE:
+        raise InvalidInputError(f"{shape}; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most.")
+    if long_side > MAX_ASPECT_RATIO * short_side:
+        raise InvalidInputError(
+            f"{shape}, {long_side / short_side:.2f}:1; the model takes {MAX_ASPECT_RATIO:.0f}:1 at most. Crop it."
+        )
+    return info
+
+
+def _read_header(head: bytes, what: str) -> ImageInfo:
+    if not head:
+        raise InvalidInputError(f"{what} is empty.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of pictures with very many pixels; the check of the sides refuses them.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(head)) as image:
+                return ImageInfo(image.format or "unknown", image.width, image.height)
+    except Image.DecompressionBombError:
+        raise InvalidInputError(
+            f"{what} has far too many pixels; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most."
+        ) from None
+    except (OSError, SyntaxError, ValueError):
+        kind = "text" if head[:512].isascii() else "no picture that can be read"
+        raise InvalidInputError(f"{what} is {kind}; the model takes {', '.join(FORMATS)}.") from None

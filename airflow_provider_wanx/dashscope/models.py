@@ -1,0 +1,267 @@
+"""What the service tells, as typed and immutable values.
+
+Field names are the service's, except where two sources of its documentation disagree: then both are read and one name
+is kept. Times arrive as China time without a zone and leave as aware datetimes.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from airflow_provider_wanx.dashscope.errors import without_query
+
+CHINA_TIME = timezone(timedelta(hours=8))
+"""The zone of every time that the service writes as text (measured; its pages do not say)."""
+
+
+class TaskStatus(StrEnum):
+    """State of a task."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the task will not change any more. UNKNOWN counts: the service has no such task, or not any more."""
+        return self not in (TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.SUSPENDED)
+
+
+def _text_time(value: object) -> object:
+    """Read ``2026-11-23 22:22:13`` with or without fraction; anything else that is no such time is no time."""
+    if not isinstance(value, str):
+        return value if isinstance(value, datetime) else None
+    try:
+        parsed = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=CHINA_TIME)
+
+
+def _epoch_time(value: object) -> object:
+    """Read milliseconds since 1970, as list rows have them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return datetime.fromtimestamp(value / 1000, tz=UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+    return _text_time(value)
+
+
+def _text(value: object) -> object:
+    """Codes arrive as numbers now and then."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+TextTime = Annotated[datetime | None, BeforeValidator(_text_time)]
+EpochTime = Annotated[datetime | None, BeforeValidator(_epoch_time)]
+Text = Annotated[str | None, BeforeValidator(_text)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Submission(_Model):
+    """The answer to a submission.
+
+    :param task_id: the service's id of the task.
+    :param status: usually PENDING.
+    :param request_id: the service's id of the call.
+    """
+
+    task_id: str = Field(min_length=1)
+    status: TaskStatus = Field(validation_alias=AliasChoices("task_status", "status"))
+    request_id: Text = None
+
+
+class Usage(_Model):
+    """What a task is billed for.
+
+    :param image_count: number of images; 0 for a failed task, None for models that count otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    image_count: int | None = Field(default=None, validation_alias=AliasChoices("image_count", "image_num"))
+
+
+class ResultFile(_Model):
+    """One file that a task made.
+
+    :param url: where it can be fetched for 24 hours; its query may be a signature, so treat it as a secret.
+    :param path: where the URL stood in the answer, for example ``results[0].url``.
+    :param index: position among the task's files, from 0.
+    """
+
+    url: str = Field(repr=False)
+    path: str
+    index: int
+
+    @property
+    def safe_url(self) -> str:
+        """The URL without its query, for logs."""
+        return without_query(self.url)
+
+    @property
+    def extension(self) -> str:
+        """The file's extension as the URL has it, lower case and with its dot; empty where there is none."""
+        name = posixpath.basename(unquote(urlsplit(self.url).path))
+        return posixpath.splitext(name)[1].lower()
+
+
+class ResultFailure(_Model):
+    """A part of a task that failed while others succeeded.
+
+    :param path: where it stood in the answer, for example ``results[2]``.
+    """
+
+    path: str
+    code: str
+    message: str = ""
+
+
+class Task(_Model):
+    """A snapshot of a task.
+
+    :param task_id: the service's id.
+    :param status: its state.
+    :param results: the files it made, in the answer's order; empty before it has succeeded.
+    :param failures: the parts of it that failed.
+    :param code: why it failed: the service's code.
+    :param message: why it failed: the service's words.
+    :param usage: what is billed.
+    :param submit_time: when it was accepted.
+    :param scheduled_time: when it was taken from the queue.
+    :param start_time: when work began.
+    :param end_time: when it ended.
+    :param request_id: id of the call that fetched this snapshot.
+    :param output: the whole ``output`` object as received.
+    """
+
+    task_id: str = Field(min_length=1)
+    status: TaskStatus = Field(validation_alias=AliasChoices("task_status", "status"))
+    results: tuple[ResultFile, ...] = ()
+    failures: tuple[ResultFailure, ...] = ()
+    code: Text = None
+    message: Text = None
+    usage: Usage | None = None
+    submit_time: TextTime = None
+    scheduled_time: TextTime = None
+    start_time: TextTime = None
+    end_time: TextTime = None
+    request_id: Text = None
+    output: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+
+    @field_validator("usage", mode="before")
+    @classmethod
+    def _usage_is_an_object(cls, value: object) -> object:
+        return value if isinstance(value, Mapping | Usage) else None
+
+    @property
+    def style_index(self) -> int | None:
+        """The style of a repainted portrait, where the answer names one."""
+        value = self.output.get("style_index")
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def describe(self) -> str:
+        """One sentence about the state, for logs and messages."""
+        why = ": ".join(part for part in (self.code, self.message) if part)
+        return f"DashScope task {self.task_id} is {self.status}{f' ({why})' if why else ''}."
+
+
+class TaskRow(_Model):
+    """One row of the task list: a state, but neither results nor the reason of a failure."""
+
+    task_id: str = Field(min_length=1)
+    status: TaskStatus = Field(validation_alias=AliasChoices("status", "task_status"))
+    model_name: Text = None
+    create_time: EpochTime = Field(default=None, validation_alias=AliasChoices("gmt_create", "create_time"))
+    start_time: EpochTime = None
+    end_time: EpochTime = None
+    request_id: Text = None
+
+
+class TaskPage(_Model):
+    """One page of the task list.
+
+    :param tasks: its rows.
+    :param total: number of rows over all pages.
+    :param total_page: number of pages.
+    """
+
+    tasks: tuple[TaskRow, ...] = Field(default=(), validation_alias=AliasChoices("data", "tasks"))
+    total: int = 0
+    total_page: int = 0
+    page_no: int = 1
+    page_size: int = 10
+    request_id: Text = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a further page exists."""
+        return bool(self.tasks) and self.page_no < self.total_page
+
+
+class UploadPolicy(_Model):
+    """Permission to put files into the service's temporary store.
+
+    :param expire_in_seconds: how long the permission lasts.
+    :param max_file_size_mb: largest file, in MiB.
+    """
+
+    policy: str = Field(repr=False)
+    signature: str = Field(repr=False)
+    upload_dir: str
+    upload_host: str
+    oss_access_key_id: str = Field(repr=False)
+    x_oss_object_acl: str = "private"
+    x_oss_forbid_overwrite: str = "true"
+    expire_in_seconds: int = 300
+    max_file_size_mb: int | None = None
+
+
+class ModelLimit(_Model):
+    """The limits of one model.
+
+    :param request_limit: submissions per ``request_limit_period`` seconds.
+    :param async_user_queue_limit: how many tasks may wait.
+    :param async_user_concurrency_limit: how many tasks run at a time.
+    """
+
+    request_limit: int | None = None
+    request_limit_period: int | None = None
+    usage_limit: int | None = None
+    usage_limit_field: str | None = None
+    usage_limit_period: int | None = None
+    async_user_queue_limit: int | None = None
+    async_user_concurrency_limit: int | None = None
+
+
+class Quota(_Model):
+    """The limits of one model, for the account and for the workspace."""
+
+    model: str
+    workspace_id: Text = None
+    model_limit: ModelLimit | None = None
+    workspace_limit: ModelLimit | None = None
+
+
+class QuotaPage(_Model):
+    """One page of limits."""
+
+    quotas: tuple[Quota, ...] = ()
+    total: int = 0
+    page_no: int = 1
+    page_size: int = 20

@@ -1,0 +1,118 @@
+"""What to do after each look at a task: wait, stop, or give up. Pure decisions; the caller does the looking.
+
+The blocking wait, the trigger and the sensor's poke all ask here, so they cannot come to different conclusions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+
+DEFAULT_POLL_INTERVAL = 3.0
+"""Seconds between two looks; what the model's page recommends for tasks of about 15 seconds."""
+
+UNKNOWN_GRACE = 10.0
+"""Seconds for which UNKNOWN is not believed. Whether a new task can be UNKNOWN for a moment is not documented; ending
+a wait wrongly would cost a paid result, so the service gets time to find the task."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The task has ended, well or not."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Looking again is of no use, or the time is over."""
+
+    error: DashScopeError
+
+
+Decision = Wait | Ended | GiveUp
+
+
+@dataclass
+class TaskWait:
+    """The wait for one task: what has been seen so far, and what follows from the next look.
+
+    :param task_id: the service's id.
+    :param poll_interval: seconds between looks.
+    :param end_time: deadline as wall-clock seconds since 1970, None for none. Wall clock, because a wait moves between
+        machines and outlives processes: a monotonic clock would start its time anew with each.
+    """
+
+    task_id: str
+    poll_interval: float
+    end_time: float | None
+    last_status: TaskStatus | None = None
+    unknown_since: float | None = None
+    errors_in_a_row: int = 0
+    last_error: DashScopeError | None = None
+
+    def after_task(self, task: Task, *, now: float) -> Decision:
+        """Decide after a snapshot of the task."""
+        self.last_status = task.status
+        self.errors_in_a_row, self.last_error = 0, None
+        if task.status is TaskStatus.UNKNOWN:
+            if self.unknown_since is None:
+                self.unknown_since = now
+            if now - self.unknown_since < UNKNOWN_GRACE:
+                return self._wait(now, UNKNOWN_GRACE / 4)
+            return Ended(task)
+        self.unknown_since = None
+        return Ended(task) if task.status.is_terminal else self._wait(now, self.poll_interval)
+
+    def after_error(self, error: DashScopeError, *, now: float) -> Decision:
+        """Decide after a look that brought an error instead of a task."""
+        if not error.retryable:
+            return GiveUp(error)
+        self.errors_in_a_row += 1
+        self.last_error = error
+        # Backing off keeps a service in trouble from being asked at full rate by everyone who waits.
+        pause = self.poll_interval * min(2.0 ** (self.errors_in_a_row - 1), 10.0)
+        asked = getattr(error, "retry_after", None) or 0.0
+        return self._wait(now, max(pause, asked))
+
+    def _wait(self, now: float, seconds: float) -> Decision:
+        if self.end_time is not None and now >= self.end_time:
+            return GiveUp(self.timeout())
+        jittered = seconds * random.uniform(0.9, 1.1)
+        if self.end_time is not None:
+            # One last look right at the deadline, not one interval past it.
+            jittered = min(jittered, max(self.end_time - now, 0.05))
+        return Wait(jittered)
+
+    def timeout(self) -> WaitTimeoutError:
+        """The error of a wait whose deadline has passed."""
+        seen = f"last seen {self.last_status}" if self.last_status else "never seen"
+        trouble = f"; the last look failed: {self.last_error}" if self.last_error else ""
+        return WaitTimeoutError(
+            f"DashScope task {self.task_id} had not ended at the deadline ({seen}{trouble}). It may still run and will be "
+            "billed if it succeeds; its result can be had with the same id for 24 hours after its submission."
+        )
+
+
+def check_outcome(tasks: Iterable[Task], *, succeeded: int = 0) -> None:
+    """Pass if every task has succeeded.
+
+    :param tasks: tasks that have ended.
+    :param succeeded: how many further ones of the same wait are known to have succeeded.
+    :raises TaskNotSucceededError: one or more have not; the message names each.
+    """
+    ended = list(tasks)
+    bad = [task for task in ended if task.status is not TaskStatus.SUCCEEDED]
+    if bad:
+        raise TaskNotSucceededError(bad, succeeded=succeeded + len(ended) - len(bad))

@@ -1,0 +1,99 @@
+"""Find the files in a task's answer, whatever shape the model gives it.
+
+Every asynchronous model has its own: ``results[].url``, ``result_url``, ``output_image_url``, ``video_url``,
+``results.video_url``, ``choices[].message.content[].image``, ``text_results.urls[].url`` and more. Instead of a list of
+models, which would be out of date at once, the answer is searched for values that are URLs under keys that hold results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_wanx.dashscope.models import ResultFailure, ResultFile
+
+MAX_DEPTH = 12
+"""Answers are shallow; deeper ones are not the service's and are not followed."""
+
+_RESULT_KEYS = frozenset({"url", "image", "video", "audio"})
+_ECHOED_KEYS = frozenset({"file_url", "img_url", "orig_prompt", "actual_prompt"})
+_ECHOED_BRANCHES = frozenset({"input", "parameters"})
+_OUTPUT_BRANCHES = frozenset({"results", "result", "output"})
+
+
+def find_results(
+    output: Mapping[str, Any], *, sent: Mapping[str, Any] | None = None
+) -> tuple[tuple[ResultFile, ...], tuple[ResultFailure, ...]]:
+    """Collect result files and partial failures from a task's ``output``.
+
+    :param output: the answer's ``output`` object.
+    :param sent: the ``input`` that was submitted, where it is known: its URLs are never results.
+    :return: the files in the answer's order, each URL once, and the parts that failed.
+    """
+    echoed = _urls_of(sent or {})
+    files: list[ResultFile] = []
+    failures: list[ResultFailure] = []
+    seen: set[str] = set()
+    for path, found in _walk(output, "", 0):
+        if isinstance(found, ResultFailure):
+            failures.append(found)
+        elif found not in seen and found not in echoed:
+            seen.add(found)
+            files.append(ResultFile(url=found, path=path, index=len(files)))
+    return tuple(files), tuple(failures)
+
+
+def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | ResultFailure]]:
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(node, Mapping):
+        if path and (failure := _failure(node, path)) is not None:
+            yield path, failure
+            return
+        for key, value in node.items():
+            if not isinstance(key, str) or key in _ECHOED_BRANCHES:
+                continue
+            here = f"{path}.{key}" if path else key
+            if _is_url(value):
+                if _holds_results(key, path):
+                    yield here, value
+            else:
+                yield from _walk(value, here, depth + 1)
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            here = f"{path}[{number}]"
+            if _is_url(item):
+                if path.rpartition(".")[2].split("[")[0].endswith("urls"):
+                    yield here, item
+            else:
+                yield from _walk(item, here, depth + 1)
+
+
+def _failure(node: Mapping[str, Any], path: str) -> ResultFailure | None:
+    code = node.get("code")
+    if not isinstance(code, str) or not code or any(_is_url(v) and _holds_results(k, path) for k, v in node.items()):
+        return None
+    message = node.get("message")
+    return ResultFailure(path=path, code=code, message=message if isinstance(message, str) else "")
+
+
+def _holds_results(key: str, path: str) -> bool:
+    """Whether a URL under ``key`` is something the model made, and not an echo of what it was given."""
+    if key in _ECHOED_KEYS:
+        return False
+    if key == "image_url":
+        # At the top it is the one result of the image-to-image models; deeper down it repeats the input.
+        return not path or path.split(".")[0].split("[")[0] in _OUTPUT_BRANCHES
+    return key in _RESULT_KEYS or key.endswith("_url")
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _urls_of(node: object) -> frozenset[str]:
+    if isinstance(node, Mapping):
+        return frozenset().union(*map(_urls_of, node.values()))
+    if isinstance(node, list):
+        return frozenset().union(*map(_urls_of, node))
+    return frozenset({node}) if isinstance(node, str) and _is_url(node) else frozenset()

@@ -1,0 +1,35 @@
+"""Where this package's errors become Airflow's.
+
+Permanent errors fail a task at once, whatever its retries, because a retry would only repeat them; transient ones leave
+the decision to the task's retries. Either way Airflow sees one message and no traceback into the HTTP library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+
+
+def airflow_error(message: str, *, retryable: bool) -> AirflowException:
+    """Make the exception that a task should end with.
+
+    :param message: what happened and what to do.
+    :param retryable: whether a retry may help; if not, the task's retries are skipped.
+    """
+    if retryable:
+        return AirflowException(message)
+    failure: AirflowException = AirflowFailException(f"{message} Retries are skipped.")
+    return failure
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Let every :class:`DashScopeError` leave the block as Airflow's."""
+    try:
+        yield
+    except DashScopeError as error:
+        raise airflow_error(str(error), retryable=error.retryable) from None

@@ -1,0 +1,280 @@
+"""The hook: an Airflow connection, as a client of the service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_wanx.dashscope.config import (
+    DEFAULT_BASE_URL,
+    REQUESTS_PER_SECOND,
+    RUNNING_TASKS,
+    SUBMISSIONS_PER_SECOND,
+    ClientConfig,
+    Limits,
+    region_base_url,
+)
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
+    from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+
+_NUMBER_EXTRAS = {
+    "submissions_per_second": float,
+    "requests_per_second": float,
+    "running_tasks": int,
+    "timeout": float,
+    "retry_for": float,
+}
+_TEXT_EXTRAS = ("workspace", "region")
+EXTRAS = (*_TEXT_EXTRAS, *_NUMBER_EXTRAS)
+"""The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
+
+
+def client_config(connection: Connection) -> ClientConfig:
+    """Read an Airflow connection.
+
+    :param connection: of type ``dashscope``: password is the API key, host the base URL, extras as in :data:`EXTRAS`.
+    :raises ConfigurationError: something in it is wrong; the message names connection and field.
+    """
+    try:
+        return _client_config(connection)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def _client_config(connection: Connection) -> ClientConfig:
+    extras = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
+    if unknown := sorted(set(extras) - set(EXTRAS)):
+        raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
+    numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
+    timing = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
+    workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
+    if workspace and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", workspace):
+        raise ConfigurationError(f"workspace {workspace!r} is not a workspace id.")
+    base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
+    return ClientConfig(
+        api_key=(connection.password or "").strip(),
+        base_url=base_url,
+        workspace=workspace,
+        limits=Limits(**numbers),
+        **timing,
+    )
+
+
+def _number(name: str, value: object) -> Any:
+    try:
+        return _NUMBER_EXTRAS[name](str(value))
+    except ValueError:
+        raise ConfigurationError(f"extra {name} must be a number, not {value!r}.") from None
+
+
+def _base_url(connection: Connection) -> str | None:
+    """The host field, which may be a whole URL or, in connections written as URIs, a bare host."""
+    host = (connection.host or "").strip()
+    if not host or "://" in host:
+        return host or None
+    scheme = connection.schema if connection.schema in ("http", "https") else "https"
+    return f"{scheme}://{host}{f':{connection.port}' if connection.port else ''}"
+
+
+class DashScopeHook(BaseHook):
+    """Talk to DashScope's asynchronous-task service with an Airflow connection.
+
+    Each method has an asynchronous counterpart prefixed ``a`` for use in triggers. All raise
+    :class:`~airflow_provider_wanx.dashscope.errors.DashScopeError`, which says whether trying again can help. Use the hook
+    as a context manager, or call :meth:`close` (:meth:`aclose`), to give its connections back.
+
+    .. seealso:: the guides :doc:`/connection` and :doc:`/operators`.
+
+    :param dashscope_conn_id: id of a connection of type ``dashscope``.
+    """
+
+    conn_name_attr = "dashscope_conn_id"
+    default_conn_name = "dashscope_default"
+    conn_type = "dashscope"
+    hook_name = "DashScope"
+
+    def __init__(self, dashscope_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dashscope_conn_id = dashscope_conn_id
+        self._client: DashScopeClient | None = None
+        self._async_client: AsyncDashScopeClient | None = None
+
+    def get_conn(self) -> DashScopeClient:
+        """Return the blocking client, made at the first call.
+
+        :raises ConfigurationError: the connection cannot be used as it is.
+        """
+        if self._client is None:
+            from airflow_provider_wanx.dashscope.client import DashScopeClient  # heavy, and DAG parsing needs none
+
+            self._client = DashScopeClient(client_config(self.get_connection(self.dashscope_conn_id)))
+        return self._client
+
+    async def aget_conn(self) -> AsyncDashScopeClient:
+        """Return the asynchronous client, made at the first call, for the running event loop.
+
+        :raises ConfigurationError: the connection cannot be used as it is.
+        """
+        if self._async_client is None:
+            from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient  # heavy, see get_conn
+
+            connection = await get_async_connection(self.dashscope_conn_id, hook=self)
+            self._async_client = AsyncDashScopeClient(client_config(connection))
+        return self._async_client
+
+    def close(self) -> None:
+        """Close the blocking client."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def aclose(self) -> None:
+        """Close the asynchronous client."""
+        if self._async_client is not None:
+            await self._async_client.close()
+            self._async_client = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def submit_task(
+        self, *, service: str, model: str, input: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+    ) -> Submission:
+        """Submit a task; every accepted one may cost money.
+
+        :param service: path below ``/api/v1/services``, for example ``aigc/image-generation/generation``.
+        :param model: for example ``wanx-style-repaint-v1``.
+        :param input: the model's input object.
+        :param parameters: the model's parameters object, where it has one.
+        """
+        return self.get_conn().submit_task(service=service, model=model, input=input, parameters=parameters)
+
+    async def asubmit_task(
+        self, *, service: str, model: str, input: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+    ) -> Submission:
+        """See :meth:`submit_task`."""
+        client = await self.aget_conn()
+        return await client.submit_task(service=service, model=model, input=input, parameters=parameters)
+
+    def get_task(self, dashscope_task_id: str) -> Task:
+        """Fetch one task: state, results, reason of a failure. An id that the service does not know is UNKNOWN."""
+        return self.get_conn().get_task(dashscope_task_id)
+
+    async def aget_task(self, dashscope_task_id: str) -> Task:
+        """See :meth:`get_task`."""
+        return await (await self.aget_conn()).get_task(dashscope_task_id)
+
+    def list_tasks(self, **filters: Any) -> TaskPage:
+        """List the account's tasks of the last 24 hours, without results.
+
+        :param filters: see :func:`~airflow_provider_wanx.dashscope.endpoints.list_tasks`.
+        """
+        return self.get_conn().list_tasks(**filters)
+
+    async def alist_tasks(self, **filters: Any) -> TaskPage:
+        """See :meth:`list_tasks`."""
+        return await (await self.aget_conn()).list_tasks(**filters)
+
+    def cancel_task(self, dashscope_task_id: str) -> bool:
+        """Cancel a task that still waits in the queue.
+
+        :return: whether it was canceled; a task that runs or has ended cannot be.
+        """
+        return self.get_conn().cancel_task(dashscope_task_id)
+
+    async def acancel_task(self, dashscope_task_id: str) -> bool:
+        """See :meth:`cancel_task`."""
+        return await (await self.aget_conn()).cancel_task(dashscope_task_id)
+
+    def upload_file(self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None) -> str:
+        """Put a file into the service's temporary store, for 48 hours and for use with one model.
+
+        :param path_or_bytes: a local path, or the content itself.
+        :param model: the model that will read it.
+        :param filename: name for content that was given as bytes; its extension tells the service the type.
+        :return: the file's ``oss://`` URL.
+        """
+        name, content = _named_content(path_or_bytes, filename)
+        return self.get_conn().upload_file(filename=name, content=content, model=model)
+
+    async def aupload_file(self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None) -> str:
+        """See :meth:`upload_file`."""
+        name, content = _named_content(path_or_bytes, filename)
+        return await (await self.aget_conn()).upload_file(filename=name, content=content, model=model)
+
+    def get_quotas(self, **filters: Any) -> QuotaPage:
+        """Read the account's limits.
+
+        :param filters: see :func:`~airflow_provider_wanx.dashscope.endpoints.get_quotas`.
+        """
+        return self.get_conn().get_quotas(**filters)
+
+    async def aget_quotas(self, **filters: Any) -> QuotaPage:
+        """See :meth:`get_quotas`."""
+        return await (await self.aget_conn()).get_quotas(**filters)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try the connection on the task list, which costs nothing.
+
+        :return: whether it works, and what to do where it does not.
+        """
+        try:
+            page = self.list_tasks(page_size=1)
+        except DashScopeError as error:
+            return False, str(error)
+        finally:
+            self.close()
+        return True, f"DashScope accepts the key; {page.total} task(s) in the last 24 hours."
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Shape the connection form of Airflow before 3.2; later ones read the provider info."""
+        return {
+            "hidden_fields": ["login", "schema", "port"],
+            "relabeling": {"password": "API key", "host": "Base URL"},
+            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL},
+        }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Add fields to the connection form of Airflow before 3.2; later ones read the provider info."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import StringField
+
+        labels = {
+            "workspace": "Workspace",
+            "region": "Region",
+            "submissions_per_second": f"Submissions per second (default {SUBMISSIONS_PER_SECOND:g})",
+            "requests_per_second": f"Requests per second and endpoint (default {REQUESTS_PER_SECOND:g})",
+            "running_tasks": f"Running tasks (default {RUNNING_TASKS})",
+            "timeout": "Timeout (s)",
+            "retry_for": "Repeat a failed call for (s)",
+        }
+        return {name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget()) for name, label in labels.items()}
+
+
+def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> tuple[str, bytes]:
+    if isinstance(path_or_bytes, bytes):
+        return filename or "file", path_or_bytes
+    path = Path(path_or_bytes)
+    return filename or path.name, path.read_bytes()

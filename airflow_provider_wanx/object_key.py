@@ -1,0 +1,87 @@
+"""S3 keys for results: from a template, always the same for the same result, and safe."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.models import Task
+from airflow_provider_wanx.dashscope.styles import style_name
+
+FIELDS = ("dashscope_task_id", "index", "style", "style_name", "extension", "run_id")
+"""What may stand in braces in a key."""
+
+DEFAULT_NAME = "{dashscope_task_id}_{index}{extension}"
+"""File name for keys that end in a slash."""
+
+MAX_KEY_BYTES = 1024
+"""S3's limit."""
+
+
+@dataclass(frozen=True)
+class KeyTemplate:
+    """A key with fields in braces, see :data:`FIELDS`.
+
+    :param template: for example ``portraits/{run_id}/{dashscope_task_id}_{index}{extension}``.
+    :raises InvalidInputError: it is empty, climbs out of its prefix, or has an unknown field.
+    """
+
+    template: str
+
+    def __post_init__(self) -> None:
+        template = self.template.lstrip("/")
+        if not template:
+            raise InvalidInputError("s3_key is empty.")
+        object.__setattr__(self, "template", template + DEFAULT_NAME if template.endswith("/") else template)
+        try:
+            parts = list(string.Formatter().parse(self.template))
+        except ValueError as error:
+            raise InvalidInputError(f"s3_key {self.template!r} cannot be read: {error}.") from None
+        for _, name, spec, conversion in parts:
+            if name is not None and (name not in FIELDS or spec or conversion):
+                known = ", ".join(f"{{{field}}}" for field in FIELDS)
+                raise InvalidInputError(f"s3_key has {{{name}}}, which is not known. Known are {known}.")
+
+    def render(self, task: Task, index: int, *, extension: str, run_id: str) -> str:
+        """Make the key of one result.
+
+        :param index: position among the task's results, from 0.
+        :param extension: with its dot, or empty.
+        """
+        style = task.style_index
+        values = {
+            "dashscope_task_id": task.task_id,
+            "index": str(index),
+            "style": "none" if style is None else str(style),
+            "style_name": "no-style" if style is None else style_name(style).lower(),
+            "extension": extension,
+            "run_id": run_id,
+        }
+        key = self.template.format(**{field: _safe(value) for field, value in values.items()})
+        if any(part in (".", "..") for part in key.split("/")) or len(key.encode()) > MAX_KEY_BYTES:
+            raise InvalidInputError(f"s3_key becomes {key!r}, which is no safe key.")
+        return key
+
+    def check_distinct(self, tasks: Iterable[Task], *, run_id: str) -> None:
+        """Refuse a template that gives two results the same key, before the first is written.
+
+        :raises InvalidInputError: it does.
+        """
+        owners: dict[str, str] = {}
+        for task in tasks:
+            for file in task.results:
+                key = self.render(task, file.index, extension="", run_id=run_id)
+                here = f"result {file.index} of task {task.task_id}"
+                if key in owners:
+                    raise InvalidInputError(
+                        f"s3_key {self.template!r} gives {owners[key]} and {here} the same key. "
+                        "Put {dashscope_task_id} and {index} into it."
+                    )
+                owners[key] = here
+
+
+def _safe(value: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=-]+", "-", value)

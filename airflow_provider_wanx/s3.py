@@ -1,0 +1,70 @@
+"""What operators need of S3 beyond Airflow's hook: plain errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+
+
+class S3Error(DashScopeError):
+    """S3 refused or could not be reached.
+
+    :param retryable: whether trying again can help.
+    """
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+_ADVICE = {
+    "NoSuchBucket": "the bucket does not exist. Create it, or correct its name",
+    "NoSuchKey": "the object does not exist",
+    "InvalidRange": "the object is empty",
+    "AccessDenied": "the AWS connection may not do this",
+    "InvalidAccessKeyId": "the AWS connection's key is wrong",
+    "SignatureDoesNotMatch": "the AWS connection's secret is wrong",
+    "403": "the AWS connection may not do this",
+    "404": "the bucket or the object does not exist",
+}
+
+
+@contextmanager
+def s3_errors(what: str) -> Iterator[None]:
+    """Turn boto's errors into one sentence.
+
+    :param what: what is being done, for example ``"write s3://bucket/key"``.
+    :raises S3Error: boto's error; not retryable where S3 has said a plain no.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        advice = _ADVICE.get(code) or error.response.get("Error", {}).get("Message") or "no reason given"
+        raise S3Error(
+            f"Could not {what}: {advice} ({code}, HTTP {status}).",
+            retryable=code not in _ADVICE and not 400 <= status < 500,
+        ) from error
+    except (NoCredentialsError, ParamValidationError) as error:
+        raise S3Error(f"Could not {what}: {error}.", retryable=False) from error
+    except BotoCoreError as error:
+        raise S3Error(f"Could not {what}: {error}.", retryable=True) from error
+
+
+def split_s3_url(url: str) -> tuple[str | None, str, str]:
+    """Split ``s3://bucket/key`` or, as Airflow's object storage writes it, ``s3://conn_id@bucket/key``.
+
+    :return: connection id or None, bucket, key.
+    :raises InvalidInputError: it has no bucket or no key.
+    """
+    # Not a URL parser's work: S3 keys may hold ?, # and %, and mean them.
+    place, _, key = url.removeprefix("s3://").partition("/")
+    conn_id, _, bucket = place.rpartition("@")
+    if not bucket or not key:
+        raise InvalidInputError(f"{url!r} is not like s3://bucket/key.")
+    return conn_id or None, bucket, key

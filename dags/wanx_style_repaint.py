@@ -1,0 +1,52 @@
+"""
+### Repaint one portrait
+
+Submit one portrait to Tongyi Wanxiang, wait for it without holding a worker, and copy the result to S3.
+
+*When to use:* one picture at a time, started by hand (**Trigger** shows a form) or by another DAG.
+*Needs:* connection `dashscope_default` with an API key; connection `aws_default` that may write to the bucket.
+*Costs:* one image. Retries of `wait` and `copy` never submit again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
+from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
+from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
+
+STYLES = [style.english for style in WanxStyle if style is not WanxStyle.REFERENCE_IMAGE]
+
+with DAG(
+    dag_id="wanx_style_repaint",
+    schedule=None,
+    catchup=False,
+    tags=["dashscope", "wanx"],
+    doc_md=__doc__,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    params={
+        "image": Param(
+            "https://example.com/portrait.jpg",
+            type="string",
+            minLength=1,
+            title="Portrait",
+            description="https://, s3://, data: or oss:// URL, or a path that the worker can read",
+        ),
+        "style": Param("fresh", type="string", enum=STYLES, title="Style"),
+        "bucket": Param("wanx-results", type="string", minLength=3, title="S3 bucket for the result"),
+    },
+) as dag:
+    # [START howto_repaint]
+    submit = WanxStyleRepaintOperator(task_id="submit", image="{{ params.image }}", style="{{ params.style }}")
+    wait = DashScopeTaskSensor(task_id="wait", dashscope_task_id=submit.output, timeout=4 * 3600)
+    copy = DashScopeToS3Operator(
+        task_id="copy",
+        dashscope_task_id=wait.output,
+        s3_bucket="{{ params.bucket }}",
+        s3_key="repainted/{run_id}/{style_name}_{dashscope_task_id}_{index}{extension}",
+    )
+    # [END howto_repaint]
