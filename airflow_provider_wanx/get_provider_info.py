@@ -32,14 +32,21 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.hooks.dashscope"]}],
+        "hooks": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.hooks.dashscope"]}
+        ],
         "operators": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": ["airflow_provider_wanx.operators.dashscope", "airflow_provider_wanx.operators.wanx"],
+                "python-modules": [
+                    "airflow_provider_wanx.operators.dashscope",
+                    "airflow_provider_wanx.operators.wanx",
+                ],
             }
         ],
-        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.sensors.dashscope"]}],
+        "sensors": [
+            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.sensors.dashscope"]}
+        ],
         "triggers": [
             {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.triggers.dashscope"]}
         ],
@@ -75,9 +82,12 @@ def get_provider_info() -> dict[str, Any]:
                         "Requests per second", "The account's limit for each task endpoint. Published: 20."
                     ),
                     "running_tasks": _number_field("Running tasks", "Tasks at work at a time. Published: 1."),
-                    "timeout": _number_field("Timeout (s)", "Seconds without a byte after which a request fails: 60."),
+                    "timeout": _number_field(
+                        "Timeout (s)", "Seconds without a byte after which a request fails: 60."
+                    ),
                     "retry_for": _number_field(
-                        "Repeat for (s)", "Seconds for which a failed call is repeated where that is safe: 60."
+                        "Repeat for (s)",
+                        "Seconds for which a failed call is repeated where that is safe: 60.",
                     ),
                 },
             }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, without_query
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3 import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ PRESIGNED_FOR = 6 * 3600
 class Picture:
     """A picture that has passed the checks that were possible.
 
-    :param origin: what the user gave, free of secrets.
+    :param identity: what makes it this picture and no other, the same on every try: its content's digest, its place and
+        version, or its URL.
     :param publish: makes it reachable for the service and returns its URL, which may be signed.
     """
 
-    origin: str
+    identity: str
     publish: Callable[[], str]
 
 
@@ -59,7 +61,7 @@ class ImageSource:
         if text.startswith(("https://", "http://", "oss://")):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
-            return Picture(without_query(text), lambda: url)
+            return Picture(url, lambda: url)
         if scheme == "data":
             return self._data_url(text, field)
         if scheme == "s3":
@@ -81,7 +83,7 @@ class ImageSource:
         if not comma or not content:
             raise InvalidInputError(f"{field} is not a readable data: URL.")
         check_image(content, what=f"{field} (a data: URL)")
-        return Picture(header, lambda: text)
+        return Picture(_digest(content), lambda: text)
 
     def _s3_object(self, text: str) -> Picture:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -99,12 +101,14 @@ class ImageSource:
         check_image(head, what=text, size=int(total) if total.isdecimal() else len(head))
 
         def publish() -> str:
-            url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": key}, expires_in=PRESIGNED_FOR)
+            url = s3.generate_presigned_url(
+                "get_object", {"Bucket": bucket, "Key": key}, expires_in=PRESIGNED_FOR
+            )
             if not url:
                 raise InvalidInputError(f"{text} cannot be presigned; check the AWS connection.")
             return url
 
-        return Picture(text, publish)
+        return Picture(f"{text} {answer.get('ETag', '')}", publish)
 
     def _stored_file(self, text: str, field: str) -> Picture:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -123,4 +127,10 @@ class ImageSource:
         except (OSError, ValueError, ImportError) as error:
             reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
             raise InvalidInputError(f"{field} {text!r} cannot be read: {reason}.") from None
-        return Picture(text, lambda: self._hook.upload_file(content, model=self._model, filename=path.name))
+        return Picture(
+            _digest(content), lambda: self._hook.upload_file(content, model=self._model, filename=path.name)
+        )
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

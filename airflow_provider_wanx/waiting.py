@@ -3,26 +3,110 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import TaskWait, check_outcome
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.dashscope import client_config
+from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger, outcome_event
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_wanx.dashscope.watcher import Outcome
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 BACKSTOP = 600.0
 """Seconds past the deadline at which Airflow itself ends a deferral, should the triggerer not have done so."""
 
 
+class WaitingTask(Protocol):
+    """The part of an operator or a sensor that its trigger is made from."""
+
+    dashscope_conn_id: str
+    poll_interval: float
+    cancel_on_kill: bool
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a wait is over.
+
+    :param end_time: wall-clock seconds since 1970, because a deferred wait moves between machines and processes.
+    :param by_execution_timeout: whether ``execution_timeout`` set it, which Airflow 3 does not enforce while deferred.
+    """
+
+    end_time: float
+    by_execution_timeout: bool = False
+
+    def seconds_left(self) -> float:
+        """Seconds until then, 0 if it has passed."""
+        return max(0.0, self.end_time - time.time())
+
+
 class TaskWaitTimeout(AirflowException):
     """The deadline of a wait passed before every task had ended."""
+
+
+def check_seconds(name: str, value: float | timedelta) -> float:
+    """Read a length of time.
+
+    :raises ValueError: it is not a positive number of seconds.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ValueError(f"{name} must be a positive number of seconds, not {value!r}.")
+    return float(seconds)
+
+
+def deadline(context: Context, *, seconds: float, execution_timeout: timedelta | None) -> Deadline:
+    """Find out when a wait that begins now is over.
+
+    :param seconds: longest wait.
+    :param execution_timeout: of the Airflow task, counted from the start of its current try.
+    """
+    now = time.time()
+    if execution_timeout is not None:
+        started = context["ti"].start_date
+        limit = (now if started is None else started.timestamp()) + execution_timeout.total_seconds()
+        if limit < now + seconds:
+            return Deadline(limit, by_execution_timeout=True)
+    return Deadline(now + seconds)
+
+
+def make_trigger(task: WaitingTask, ids: Sequence[str], limit: Deadline) -> DashScopeTaskTrigger:
+    """Make the trigger that waits for an operator or a sensor."""
+    return DashScopeTaskTrigger(
+        dashscope_task_ids=list(ids),
+        dashscope_conn_id=task.dashscope_conn_id,
+        poll_interval=task.poll_interval,
+        end_time=limit.end_time,
+        cancel_on_kill=task.cancel_on_kill,
+    )
+
+
+def deferral_timed_out(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
+    """Tell whether Airflow resumes a task only to fail it, because its deferral took too long.
+
+    :param next_method: as ``resume_execution`` gets it.
+    :param next_kwargs: likewise.
+    """
+    return next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
+
+
+def raise_timeout(error: TaskWaitTimeout, by_execution_timeout: bool) -> NoReturn:
+    """Raise what a user expects of the limit that was reached."""
+    if by_execution_timeout:
+        raise AirflowTaskTimeout(str(error)) from None
+    raise error
 
 
 def task_ids(value: object) -> list[str]:
@@ -46,28 +130,21 @@ def wait_here(
     :return: the event that the trigger would have sent.
     """
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
-    from airflow_provider_wanx.dashscope.watcher import watch_tasks
+    from airflow_provider_wanx.dashscope.watcher import Outcome, key_refused, watch_tasks
 
     async def wait() -> Outcome:
-        async with AsyncDashScopeClient(hook.get_conn().config) as client:
-            return await watch_tasks(client, [TaskWait(one, poll_interval, end_time) for one in ids])
+        async with AsyncDashScopeClient(config) as client:
+            return await watch_tasks(client, waits)
 
-    return outcome_event(asyncio.run(wait()))
-
-
-def outcome_event(outcome: Outcome) -> dict[str, Any]:
-    """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
-
-    :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
-        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help.
-    """
-    errors = outcome.given_up
-    return {
-        "statuses": {task_id: str(task.status) for task_id, task in outcome.ended.items()},
-        "errors": {task_id: str(error) for task_id, error in errors.items()},
-        "timed_out": any(isinstance(error, WaitTimeoutError) for error in errors.values()),
-        "retryable": all(error.retryable for error in errors.values()),
-    }
+    outcome, config = Outcome(), hook.get_conn().config
+    waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
+    while waits:
+        outcome.add(asyncio.run(wait()))
+        waits = key_refused(outcome, waits)
+        refused, config = config, client_config(hook.get_connection(hook.dashscope_conn_id))
+        if config == refused:
+            break
+    return outcome_event(outcome)
 
 
 def check_event(event: Mapping[str, Any] | None, hook: DashScopeHook) -> None:

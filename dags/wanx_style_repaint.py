@@ -41,7 +41,9 @@ with DAG(
     },
 ) as dag:
     # [START howto_repaint]
-    submit = WanxStyleRepaintOperator(task_id="submit", image="{{ params.image }}", style="{{ params.style }}")
+    submit = WanxStyleRepaintOperator(
+        task_id="submit", image="{{ params.image }}", style="{{ params.style }}"
+    )
     wait = DashScopeTaskSensor(task_id="wait", dashscope_task_id=submit.output, timeout=4 * 3600)
     copy = DashScopeToS3Operator(
         task_id="copy",

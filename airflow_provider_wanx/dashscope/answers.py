@@ -28,6 +28,7 @@ class Answer:
 
 
 def read_output(answer: Answer, model: type[M]) -> M:
+    """Read the ``output`` object of an answer, with the request id that stands beside it."""
     document = json_object(answer)
     output = document.get("output")
     if isinstance(output, dict):
@@ -36,6 +37,10 @@ def read_output(answer: Answer, model: type[M]) -> M:
 
 
 def read_model(value: object, model: type[M], answer: Answer) -> M:
+    """Read a part of an answer.
+
+    :raises InvalidResponseError: it lacks what the model needs; values are not shown, they may be secret.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -74,6 +79,7 @@ def json_object(answer: Answer) -> dict[str, Any]:
 
 
 def try_json(answer: Answer) -> Any:
+    """Read an answer's JSON, None where it is none."""
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -108,16 +114,26 @@ def _excerpt(answer: Answer) -> str:
     return f"a body that is not the JSON it should be ({kind}, {len(answer.body)} bytes: {start!r})"
 
 
+def http_date(answer: Answer) -> datetime | None:
+    """The service's clock when it answered, from the ``Date`` header; None where there is none."""
+    return _read_date(answer.headers.get("date", ""))
+
+
+def _read_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a ``Retry-After`` header asks to wait, as a number or as a date; None where it asks nothing."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
         return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
-        return None
-    if moment.tzinfo is None:
+    moment = _read_date(value)
+    if moment is None:
         return None
     return max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -109,7 +110,9 @@ def _transport_errors(doing: str, host: str) -> Iterator[None]:
     except httpx.DecodingError as error:
         raise InvalidResponseError(f"Could not {doing}: the answer of {host} cannot be decoded.") from error
     except httpx.TransportError as error:
-        raise LostAnswerError(f"Could not {doing}: no complete answer from {host} ({_reason(error)}).") from error
+        raise LostAnswerError(
+            f"Could not {doing}: no complete answer from {host} ({_reason(error)})."
+        ) from error
     finally:
         _SENDING.reset(token)
 
@@ -203,7 +206,9 @@ class DashScopeClient:
         parameters: Mapping[str, Any] | None = None,
     ) -> Submission:
         """See :func:`endpoints.submit_task`."""
-        return self.send(endpoints.submit_task(service=service, model=model, input=input, parameters=parameters))
+        return self.send(
+            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters)
+        )
 
     def get_task(self, task_id: str) -> Task:
         """See :func:`endpoints.get_task`."""
@@ -233,7 +238,9 @@ class DashScopeClient:
         return self.send(endpoints.upload(policy, filename=filename, content=content))
 
     @contextmanager
-    def download(self, url: str, *, what: str = "the result") -> Iterator[tuple[ReceivedFile, Iterator[bytes]]]:
+    def download(
+        self, url: str, *, what: str = "the result"
+    ) -> Iterator[tuple[ReceivedFile, Iterator[bytes]]]:
         """Read a result's bytes as they come, in constant memory.
 
         :param url: URL of the result; the API key is not sent to it.
@@ -294,7 +301,9 @@ class AsyncDashScopeClient:
         parameters: Mapping[str, Any] | None = None,
     ) -> Submission:
         """See :func:`endpoints.submit_task`."""
-        return await self.send(endpoints.submit_task(service=service, model=model, input=input, parameters=parameters))
+        return await self.send(
+            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters)
+        )
 
     async def get_task(self, task_id: str) -> Task:
         """See :func:`endpoints.get_task`."""
@@ -338,7 +347,9 @@ class AsyncDashScopeClient:
 def _received(response: httpx.Response, what: str) -> ReceivedFile:
     if not response.is_success:
         raise_for_result(Answer(response.status_code, response.headers, response.content, f"download {what}"))
-    return ReceivedFile(what=what, headers=response.headers)
+    return ReceivedFile(
+        what=what, headers=response.headers, extension=PurePosixPath(response.url.path).suffix.lower()
+    )
 
 
 def _checked(chunks: Iterator[bytes], received: ReceivedFile) -> Iterator[bytes]:

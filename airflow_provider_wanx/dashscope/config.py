@@ -82,13 +82,17 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
-            raise ConfigurationError("there is no API key. Put it into the connection's password; it begins with sk-.")
+            raise ConfigurationError(
+                "there is no API key. Put it into the connection's password; it begins with sk-."
+            )
         if not self.api_key.isascii() or any(character.isspace() for character in self.api_key):
             raise ConfigurationError("the API key has spaces or characters that no key has; copy it again.")
         object.__setattr__(self, "base_url", api_base(self.base_url))
         for name in ("timeout", "retry_for"):
             if not getattr(self, name) >= (0 if name == "retry_for" else 0.001):
-                raise ConfigurationError(f"{name} must be a positive number of seconds, not {getattr(self, name)!r}.")
+                raise ConfigurationError(
+                    f"{name} must be a positive number of seconds, not {getattr(self, name)!r}."
+                )
 
 
 def region_base_url(region: str, workspace: str | None) -> str:
@@ -102,9 +106,13 @@ def region_base_url(region: str, workspace: str | None) -> str:
         return f"https://{shared}"
     if region not in WORKSPACE_HOST_REGIONS:
         known = ", ".join(sorted(WORKSPACE_HOST_REGIONS))
-        raise ConfigurationError(f"region {region!r} is not known. Use one of {known}, or give the base URL itself.")
+        raise ConfigurationError(
+            f"region {region!r} is not known. Use one of {known}, or give the base URL itself."
+        )
     if not workspace:
-        raise ConfigurationError(f"region {region} has no shared host: give the workspace too, or the base URL.")
+        raise ConfigurationError(
+            f"region {region} has no shared host: give the workspace too, or the base URL."
+        )
     return f"https://{workspace}.{region}.maas.aliyuncs.com"
 
 

@@ -15,15 +15,23 @@ CHUNK_BYTES = 256 * 1024
 """Size of the pieces in which results are read."""
 
 
+PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+
+PICTURE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8")
+"""How files of those types begin."""
+
+
 class ReceivedFile:
     """Follows the bytes of one file as they come in, and says in the end whether they are the file.
 
     :param what: which file, for messages.
     :param headers: headers of the answer that carries it.
+    :param extension: the file's extension as its URL has it, with its dot, or empty.
     """
 
-    def __init__(self, *, what: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, *, what: str, headers: Mapping[str, str], extension: str = "") -> None:
         self.what = what
+        self.extension = extension
         self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self.size = 0
         self.head = b""
@@ -50,11 +58,17 @@ class ReceivedFile:
     def finish(self) -> None:
         """Check what came against what was announced.
 
-        :raises DownloadError: nothing came, too little or too much came, or the checksum differs.
+        :raises DownloadError: nothing came, too little or too much came, the checksum differs, or what should be a
+            picture is none.
         """
         if self.size == 0:
             raise DownloadError(f"{self.what} is empty.")
         if self.expected_size is not None and self.size != self.expected_size:
             raise DownloadError(f"{self.what} broke off: {self.size} of {self.expected_size} bytes arrived.")
         if self._expected_md5 and self._expected_md5 != base64.b64encode(self._md5.digest()).decode():
-            raise DownloadError(f"{self.what} was damaged on the way: its checksum differs from the service's.")
+            raise DownloadError(
+                f"{self.what} was damaged on the way: its checksum differs from the service's."
+            )
+        pictured = self.content_type.startswith("image/") or self.extension in PICTURE_EXTENSIONS
+        if pictured and not self.head.startswith(PICTURE_SIGNATURES):
+            raise DownloadError(f"{self.what} is no picture: it begins with {self.head[:12]!r}.")

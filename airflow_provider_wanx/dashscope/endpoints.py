@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_wanx.dashscope.answers import Answer, json_object, read_model, read_output, store_error
+from airflow_provider_wanx.dashscope.answers import (
+    Answer,
+    http_date,
+    json_object,
+    read_model,
+    read_output,
+    store_error,
+)
 from airflow_provider_wanx.dashscope.config import sends_safely
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
@@ -97,7 +104,9 @@ def submit_task(
     try:
         encoded = json.dumps(body)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"input or parameters of model {model} cannot be written as JSON: {error}.") from None
+        raise InvalidInputError(
+            f"input or parameters of model {model} cannot be written as JSON: {error}."
+        ) from None
     headers = {"X-DashScope-Async": "enable"}
     if '"oss://' in encoded:
         headers["X-DashScope-OssResourceResolve"] = "enable"
@@ -165,7 +174,11 @@ def list_tasks(
     for name, moment in (("start_time", start_time), ("end_time", end_time)):
         if moment is not None and moment.tzinfo is None:
             raise InvalidInputError(f"{name} needs a time zone.")
-    if start_time is not None and end_time is not None and not timedelta(0) <= end_time - start_time <= LIST_SPAN:
+    if (
+        start_time is not None
+        and end_time is not None
+        and not timedelta(0) <= end_time - start_time <= LIST_SPAN
+    ):
         raise InvalidInputError("The span from start_time to end_time must be 0 to 24 hours.")
     values = {
         "task_id": task_id,
@@ -184,7 +197,9 @@ def list_tasks(
         url="/tasks",
         doing="list the account's tasks",
         params={name: value for name, value in values.items() if value},
-        read=lambda answer: read_model(json_object(answer), TaskPage, answer),
+        read=lambda answer: read_model(
+            {**json_object(answer), "answered_at": http_date(answer)}, TaskPage, answer
+        ),
     )
 
 
@@ -240,7 +255,9 @@ def upload(policy: UploadPolicy, *, filename: str, content: bytes) -> Call[str]:
     """
     limit = policy.max_file_size_mb
     if limit is not None and len(content) > limit * 1024 * 1024:
-        raise InvalidInputError(f"{filename} has {len(content)} bytes; the temporary store takes {limit} MB at most.")
+        raise InvalidInputError(
+            f"{filename} has {len(content)} bytes; the temporary store takes {limit} MB at most."
+        )
     safe_name = re.sub(r"[^A-Za-z0-9._-]+", "-", filename).strip(".-")[-100:] or "file"
     # The store refuses to overwrite, so a name is never used twice: a repeated upload must not meet its own leftovers.
     key = f"{policy.upload_dir}/{secrets.token_hex(8)}-{safe_name}"
@@ -296,7 +313,9 @@ def check_task_id(task_id: str) -> str:
     :raises InvalidInputError: it is not one word of letters, digits, ``-``, ``_`` and ``.``.
     """
     if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", task_id):
-        raise InvalidInputError(f"dashscope_task_id {task_id!r} is not a task id. Did the submitting task return one?")
+        raise InvalidInputError(
+            f"dashscope_task_id {task_id!r} is not a task id. Did the submitting task return one?"
+        )
     return task_id
 
 
@@ -308,7 +327,9 @@ def _task(answer: Answer) -> Task:
     document = json_object(answer)
     output = document.get("output")
     if not isinstance(output, dict):
-        raise InvalidResponseError("The service's answer about a task has no output object.", http_status=answer.status)
+        raise InvalidResponseError(
+            "The service's answer about a task has no output object.", http_status=answer.status
+        )
     files, failures = find_results(output)
     fields = {
         **output,

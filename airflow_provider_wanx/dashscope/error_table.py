@@ -59,14 +59,17 @@ class Verdict:
 
     @property
     def kind(self) -> ErrorKind:
+        """What sort of thing went wrong."""
         return self.row.kind
 
     @property
     def advice(self) -> str:
+        """What a person should do."""
         return self.row.advice
 
     @property
     def certainly_refused(self) -> bool:
+        """Whether the service certainly did not act on the request."""
         return not self.row.unsure
 
 
@@ -86,7 +89,9 @@ _FREE_QUOTA = r"(?i)free (allocated |tier )?quota"
 _CALLERS_FAULT = r"(?i)missing content-length|list index out of range|invalid ?parameter"
 
 
-def _row(code: str, http: int | tuple[int, ...], kind: ErrorKind, retry: bool, advice: str, **more: object) -> ErrorRow:
+def _row(
+    code: str, http: int | tuple[int, ...], kind: ErrorKind, retry: bool, advice: str, **more: object
+) -> ErrorRow:
     statuses = http if isinstance(http, tuple) else (http,)
     return ErrorRow(code, statuses, kind, retry, advice, **more)  # type: ignore[arg-type]
 
@@ -105,7 +110,9 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InvalidURL", 400, _K.INPUT, False, "Check that the URL is public and leads to a picture."),
     _row("InvalidURL.ConnectionRefused", 400, _K.INPUT, True, _FETCH),
     _row("InvalidURL.Timeout", 400, _K.INPUT, True, _FETCH),
-    _row("InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."),
+    _row(
+        "InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."
+    ),
     _row("InvalidImageFormat", 400, _K.INPUT, False, "The picture must be JPEG, PNG, BMP or WEBP."),
     _row("InvalidImage.ImageSize", 400, _K.INPUT, False, _FIX_IMAGE),
     _row("InvalidImage.FileFormat", 400, _K.INPUT, False, _FIX_IMAGE),
@@ -125,7 +132,9 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("Arrearage", 400, _K.BILLING, False, _PAY),
     _row("isv.OUT_OF_SERVICE", 400, _K.BILLING, False, _PAY),
     _row("UnsupportedOperation", 400, _K.UNSUPPORTED, False, "The task's state does not allow this."),
-    _row("Throttling.AllocationQuota", 400, _K.BILLING, False, "A quota of slots is used up.", only_http=True),
+    _row(
+        "Throttling.AllocationQuota", 400, _K.BILLING, False, "A quota of slots is used up.", only_http=True
+    ),
     _row("FlowNotPublished", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("ClientDisconnect", 400, _K.SERVICE, False, _FIX_REQUEST),
     _row("ServiceUnavailableError", 400, _K.INPUT, False, _FIX_REQUEST, only_http=True),

@@ -41,10 +41,6 @@ class DashScopeError(Exception):
     retryable: bool = False
     certainly_refused: bool = True
 
-    @property
-    def message(self) -> str:
-        return str(self)
-
 
 class InvalidInputError(DashScopeError, ValueError):
     """The input cannot succeed; found out before anything was sent and before money was spent."""
@@ -140,7 +136,9 @@ def api_error(
 ) -> ApiError:
     """Make the :class:`ApiError` of the right class; takes what that takes."""
     kind = classify(code=code, http_status=http_status, message=service_message).kind
-    cls = {ErrorKind.AUTHENTICATION: AuthenticationError, ErrorKind.THROTTLING: ThrottledError}.get(kind, ApiError)
+    cls = {ErrorKind.AUTHENTICATION: AuthenticationError, ErrorKind.THROTTLING: ThrottledError}.get(
+        kind, ApiError
+    )
     return cls(
         code=code,
         service_message=service_message,
@@ -160,14 +158,18 @@ class TaskNotSucceededError(DashScopeError):
 
     def __init__(self, tasks: Sequence[Task], *, succeeded: int = 0) -> None:
         self.tasks = tuple(tasks)
-        verdicts = [classify(code=task.code or "", http_status=None, message=task.message or "") for task in self.tasks]
+        verdicts = [
+            classify(code=task.code or "", http_status=None, message=task.message or "")
+            for task in self.tasks
+        ]
         # One hopeless task makes the whole wait hopeless: trying again would only repeat its failure.
         self.retryable = all(
             task.status.name == "FAILED" and verdict.retryable
             for task, verdict in zip(self.tasks, verdicts, strict=True)
         )
         shown = [
-            f"{task.describe()} {_advice(task, v.advice)}" for task, v in zip(self.tasks[:5], verdicts, strict=False)
+            f"{task.describe()} {_advice(task, v.advice)}"
+            for task, v in zip(self.tasks[:5], verdicts, strict=False)
         ]
         more = f" (and {len(self.tasks) - 5} more)" if len(self.tasks) > 5 else ""
         good = f" {succeeded} other task(s) succeeded." if succeeded else ""

@@ -42,6 +42,7 @@ class ImageInfo:
 
     @property
     def content_type(self) -> str:
+        """The content type that belongs to the format."""
         return FORMATS[self.format]
 
 
@@ -56,7 +57,9 @@ def check_image(head: bytes, *, what: str, size: int | None = None) -> ImageInfo
     """
     total = len(head) if size is None else size
     if total > MAX_BYTES:
-        raise InvalidInputError(f"{what} has {total / 1e6:.1f} MB; the model takes {MAX_BYTES / 1e6:.0f} MB at most.")
+        raise InvalidInputError(
+            f"{what} has {total / 1e6:.1f} MB; the model takes {MAX_BYTES / 1e6:.0f} MB at most."
+        )
     info = _read_header(head, what)
     if info.format not in FORMATS:
         raise InvalidInputError(f"{what} is a {info.format} picture; the model takes {', '.join(FORMATS)}.")

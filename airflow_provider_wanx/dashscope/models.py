@@ -199,6 +199,7 @@ class TaskPage(_Model):
     :param tasks: its rows.
     :param total: number of rows over all pages.
     :param total_page: number of pages.
+    :param answered_at: the service's clock when it answered, to the second.
     """
 
     tasks: tuple[TaskRow, ...] = Field(default=(), validation_alias=AliasChoices("data", "tasks"))
@@ -207,6 +208,7 @@ class TaskPage(_Model):
     page_no: int = 1
     page_size: int = 10
     request_id: Text = None
+    answered_at: datetime | None = None
 
     @property
     def has_more(self) -> bool:

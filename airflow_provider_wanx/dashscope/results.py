@@ -7,6 +7,7 @@ models, which would be out of date at once, the answer is searched for values th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,28 +51,30 @@ def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | Resu
         if path and (failure := _failure(node, path)) is not None:
             yield path, failure
             return
-        for key, value in node.items():
-            if not isinstance(key, str) or key in _ECHOED_BRANCHES:
-                continue
-            here = f"{path}.{key}" if path else key
-            if _is_url(value):
-                if _holds_results(key, path):
-                    yield here, value
-            else:
-                yield from _walk(value, here, depth + 1)
+        children = [
+            (f"{path}.{key}" if path else key, value, _holds_results(key, path))
+            for key, value in node.items()
+            if isinstance(key, str) and key not in _ECHOED_BRANCHES
+        ]
     elif isinstance(node, list):
-        for number, item in enumerate(node):
-            here = f"{path}[{number}]"
-            if _is_url(item):
-                if path.rpartition(".")[2].split("[")[0].endswith("urls"):
-                    yield here, item
-            else:
-                yield from _walk(item, here, depth + 1)
+        in_url_list = path.rpartition(".")[2].partition("[")[0].endswith("urls")
+        children = [(f"{path}[{number}]", item, in_url_list) for number, item in enumerate(node)]
+    else:
+        return
+    for here, value, holds_results in children:
+        if not _is_url(value):
+            yield from _walk(value, here, depth + 1)
+        elif holds_results:
+            yield here, str(value)
 
 
 def _failure(node: Mapping[str, Any], path: str) -> ResultFailure | None:
     code = node.get("code")
-    if not isinstance(code, str) or not code or any(_is_url(v) and _holds_results(k, path) for k, v in node.items()):
+    if (
+        not isinstance(code, str)
+        or not code
+        or any(_is_url(v) and _holds_results(k, path) for k, v in node.items())
+    ):
         return None
     message = node.get("message")
     return ResultFailure(path=path, code=code, message=message if isinstance(message, str) else "")
@@ -83,7 +86,7 @@ def _holds_results(key: str, path: str) -> bool:
         return False
     if key == "image_url":
         # At the top it is the one result of the image-to-image models; deeper down it repeats the input.
-        return not path or path.split(".")[0].split("[")[0] in _OUTPUT_BRANCHES
+        return not path or re.split(r"[.\[]", path, maxsplit=1)[0] in _OUTPUT_BRANCHES
     return key in _RESULT_KEYS or key.endswith("_url")
 
 

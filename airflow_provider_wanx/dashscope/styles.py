@@ -61,7 +61,9 @@ def _folded(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
 
-_BY_NAME = {_folded(name): style for style in WanxStyle for name in (style.name, style.chinese, style.english)}
+_BY_NAME = {
+    _folded(name): style for style in WanxStyle for name in (style.name, style.chinese, style.english)
+}
 
 
 def style_number(style: WanxStyle | int | str) -> int:

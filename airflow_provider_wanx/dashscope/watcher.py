@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_wanx.dashscope import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
 from airflow_provider_wanx.dashscope.models import Task
 from airflow_provider_wanx.dashscope.polling import Decision, Ended, GiveUp, TaskWait, Wait
 
@@ -28,6 +28,18 @@ class Outcome:
     ended: dict[str, Task] = field(default_factory=dict)
     given_up: dict[str, DashScopeError] = field(default_factory=dict)
 
+    def add(self, later: Outcome) -> None:
+        """Take in the outcome of a later wait; what ended there was not given up after all."""
+        self.ended.update(later.ended)
+        self.given_up.update(later.given_up)
+        for task_id in later.ended:
+            self.given_up.pop(task_id, None)
+
+
+def key_refused(outcome: Outcome, waits: Iterable[TaskWait]) -> list[TaskWait]:
+    """Return those waits that were given up because the service refused the API key."""
+    return [wait for wait in waits if isinstance(outcome.given_up.get(wait.task_id), AuthenticationError)]
+
 
 async def watch_tasks(client: AsyncDashScopeClient, waits: Iterable[TaskWait]) -> Outcome:
     """Wait until every task has ended or its wait is given up.
@@ -45,7 +57,9 @@ async def watch_tasks(client: AsyncDashScopeClient, waits: Iterable[TaskWait]) -
     return outcome
 
 
-async def _watch_one(client: AsyncDashScopeClient, wait: TaskWait, start_after: float, outcome: Outcome) -> None:
+async def _watch_one(
+    client: AsyncDashScopeClient, wait: TaskWait, start_after: float, outcome: Outcome
+) -> None:
     await asyncio.sleep(start_after)
     while True:
         match await look(client, wait):

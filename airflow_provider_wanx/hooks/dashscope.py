@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
@@ -115,7 +115,9 @@ class DashScopeHook(BaseHook):
         :raises ConfigurationError: the connection cannot be used as it is.
         """
         if self._client is None:
-            from airflow_provider_wanx.dashscope.client import DashScopeClient  # heavy, and DAG parsing needs none
+            from airflow_provider_wanx.dashscope.client import (
+                DashScopeClient,
+            )  # heavy, and DAG parsing needs none
 
             self._client = DashScopeClient(client_config(self.get_connection(self.dashscope_conn_id)))
         return self._client
@@ -157,7 +159,12 @@ class DashScopeHook(BaseHook):
         await self.aclose()
 
     def submit_task(
-        self, *, service: str, model: str, input: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+        self,
+        *,
+        service: str,
+        model: str,
+        input: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> Submission:
         """Submit a task; every accepted one may cost money.
 
@@ -169,7 +176,12 @@ class DashScopeHook(BaseHook):
         return self.get_conn().submit_task(service=service, model=model, input=input, parameters=parameters)
 
     async def asubmit_task(
-        self, *, service: str, model: str, input: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+        self,
+        *,
+        service: str,
+        model: str,
+        input: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
     ) -> Submission:
         """See :meth:`submit_task`."""
         client = await self.aget_conn()
@@ -205,7 +217,9 @@ class DashScopeHook(BaseHook):
         """See :meth:`cancel_task`."""
         return await (await self.aget_conn()).cancel_task(dashscope_task_id)
 
-    def upload_file(self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None) -> str:
+    def upload_file(
+        self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None
+    ) -> str:
         """Put a file into the service's temporary store, for 48 hours and for use with one model.
 
         :param path_or_bytes: a local path, or the content itself.
@@ -216,7 +230,9 @@ class DashScopeHook(BaseHook):
         name, content = _named_content(path_or_bytes, filename)
         return self.get_conn().upload_file(filename=name, content=content, model=model)
 
-    async def aupload_file(self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None) -> str:
+    async def aupload_file(
+        self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None
+    ) -> str:
         """See :meth:`upload_file`."""
         name, content = _named_content(path_or_bytes, filename)
         return await (await self.aget_conn()).upload_file(filename=name, content=content, model=model)
@@ -270,7 +286,10 @@ class DashScopeHook(BaseHook):
             "timeout": "Timeout (s)",
             "retry_for": "Repeat a failed call for (s)",
         }
-        return {name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget()) for name, label in labels.items()}
+        return {
+            name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget())
+            for name, label in labels.items()
+        }
 
 
 def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> tuple[str, bytes]:
@@ -278,3 +297,31 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
         return filename or "file", path_or_bytes
     path = Path(path_or_bytes)
     return filename or path.name, path.read_bytes()
+
+
+def cancel_outcome(task_id: str, canceled: bool) -> str:
+    """Say what came of canceling a task."""
+    if canceled:
+        return f"Canceled DashScope task {task_id} while it was queued; it is not billed."
+    return (
+        f"DashScope task {task_id} is past canceling (only queued tasks can be); it is billed if it succeeds."
+    )
+
+
+class Log(Protocol):
+    """The part of a logger that is needed: Airflow's is no ``logging.Logger`` any more."""
+
+    def info(self, message: str, /, *args: Any) -> Any:
+        """Log what happened."""
+
+    def warning(self, message: str, /, *args: Any) -> Any:
+        """Log what should not have happened."""
+
+
+def cancel_tasks(hook: DashScopeHook, ids: Iterable[str], log: Log) -> None:
+    """Cancel those tasks that are still queued at the service, and log what came of it; raises none of its errors."""
+    for task_id in ids:
+        try:
+            log.info(cancel_outcome(task_id, hook.cancel_task(task_id)))
+        except DashScopeError as error:
+            log.warning("DashScope task %s could not be canceled: %s", task_id, error)

@@ -1,132 +1,50 @@
-"""Submit tasks of any asynchronous DashScope model, and the waiting that operators share."""
+"""Submit tasks of any asynchronous DashScope model."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
-
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.durable import SubmissionRecord
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from airflow_provider_wanx.waiting import BACKSTOP, check_event, wait_here
+from airflow_provider_wanx.operators.base import DashScopeWaitingOperator
+from airflow_provider_wanx.submitter import OnUnconfirmed, Submitter, TaskRequest
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-DEFAULT_WAIT_TIMEOUT = timedelta(hours=4)
-"""Longest wait by default: the service gives up a queued task after 3 hours, and one that runs takes seconds."""
 
 SUBMITTED_KEY = "dashscope_task_id"
 """XCom key under which an id is published as soon as it is known, before any wait."""
 
 
-@dataclass(frozen=True)
-class TaskRequest:
-    """What is to be submitted.
-
-    :param service: path below ``/api/v1/services``.
-    :param model: the model's name.
-    :param input: its input object.
-    :param parameters: its parameters object, if it has one.
-    """
-
-    service: str
-    model: str
-    input: Mapping[str, Any]
-    parameters: Mapping[str, Any] | None = None
-
-
-class DashScopeWaitingOperator(BaseOperator):
-    """Base of operators that can wait for DashScope tasks.
-
-    :param dashscope_conn_id: id of a connection of type ``dashscope``.
-    :param wait_for_completion: whether to wait for the task before this one ends.
-    :param deferrable: whether to wait in the triggerer, holding no worker.
-    :param poll_interval: seconds between two looks at a task.
-    :param wait_timeout: longest wait, in seconds or as a timedelta.
-    """
-
-    def __init__(
-        self,
-        *,
-        dashscope_conn_id: str = DashScopeHook.default_conn_name,
-        wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        wait_timeout: float | timedelta = DEFAULT_WAIT_TIMEOUT,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.dashscope_conn_id = dashscope_conn_id
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.wait_timeout = wait_timeout
-
-    def wait_for(self, ids: Sequence[str], hook: DashScopeHook) -> None:
-        """Wait until all tasks have succeeded: on this worker, or by deferring to :meth:`execute_complete`.
-
-        :raises AirflowException: one has not, or the time is over.
-        """
-        seconds = float(
-            self.wait_timeout.total_seconds() if isinstance(self.wait_timeout, timedelta) else self.wait_timeout
-        )
-        end_time = time.time() + seconds
-        if self.deferrable:
-            self.defer(
-                trigger=DashScopeTaskTrigger(
-                    dashscope_task_ids=list(ids),
-                    dashscope_conn_id=self.dashscope_conn_id,
-                    poll_interval=self.poll_interval,
-                    end_time=end_time,
-                ),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=seconds + BACKSTOP),
-            )
-        check_event(wait_here(hook, ids, poll_interval=self.poll_interval, end_time=end_time), hook)
-
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:
-        """Go on after a deferred wait.
-
-        :param event: see :func:`~airflow_provider_wanx.waiting.outcome_event`.
-        """
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            check_event(event, hook)
-            return self.finish(context, hook, list(event["statuses"]) if event else [])
-
-    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> Any:
-        """Do what is to be done once the tasks have succeeded.
-
-        :param ids: the tasks' ids.
-        :return: the operator's result.
-        """
-        raise TypeError(f"{type(self).__name__} does not say what follows the wait.")
-
-
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     """Submit one task of any asynchronous DashScope model; returns the service's task id.
 
-    Each accepted task may cost money. Waiting is best left to
-    :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit again; with
-    ``wait_for_completion=True`` the operator waits itself.
+    On Airflow 3.3 and later a submission happens once, whatever happens to this task: a retry goes on with the task that an
+    earlier try has submitted, be it that a worker was killed, the answer was lost, or something failed afterwards. Only
+    clearing the task, or changing its input, submits again. Before 3.3 Airflow keeps nothing between tries: there, leave
+    waiting to :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit.
 
-    .. seealso:: the guide :doc:`/operators`.
+    .. note:: Every accepted task may cost money. When it cannot be found out whether the service has accepted a submission,
+        ``on_unconfirmed_submit`` decides: ``"fail"`` asks a person, ``"resubmit"`` may pay for one image twice.
+
+    .. seealso:: the guides :doc:`/operators` and :doc:`/reliability`.
 
     :param service: path below ``/api/v1/services``, for example ``aigc/text2image/image-synthesis``.
     :param model: the model's name.
     :param input: the model's input object.
     :param parameters: the model's parameters object, where it has one.
+    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, see the note.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param wait_for_completion: whether to wait for the task before this one ends.
     :param deferrable: whether to wait in the triggerer, holding no worker.
     :param poll_interval: seconds between two looks at the task.
     :param wait_timeout: longest wait, in seconds or as a timedelta.
+    :param cancel_on_kill: whether to cancel the task, if it is still queued at the service, when this one is killed,
+        cleared, marked as ended, or out of time.
     """
 
     template_fields: Sequence[str] = ("service", "model", "input", "parameters", "dashscope_conn_id")
@@ -140,36 +58,95 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
+        on_unconfirmed_submit: OnUnconfirmed = "fail",
+        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(cancel_on_kill=cancel_on_kill, **kwargs)
+        if on_unconfirmed_submit not in ("fail", "resubmit"):
+            raise ValueError(
+                f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
+            )
         self.service = service
         self.model = model
         self.input = input
         self.parameters = parameters
+        self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
 
-    def build_request(self, context: Context, hook: DashScopeHook) -> TaskRequest:
+    def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Make what is to be submitted, and check it as far as that can be done for nothing."""
-        return TaskRequest(self.service, self.model, self.input, self.parameters)
+        return TaskRequest(
+            service=self.service,
+            model=self.model,
+            identity=self.input,
+            build_input=lambda: self.input,
+            parameters=self.parameters,
+        )
 
     def execute(self, context: Context) -> Any:
-        """Submit, publish the id, wait if asked to."""
+        """Submit or go on with what was submitted, publish the id, wait if asked to."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            request = self.build_request(context, hook)
-            submission = hook.submit_task(
-                service=request.service, model=request.model, input=request.input, parameters=request.parameters
-            )
-            self.log.info(
-                "Submitted DashScope task %s of model %s (request id %s).",
-                submission.task_id,
-                request.model,
-                submission.request_id,
-            )
-            context["ti"].xcom_push(key=SUBMITTED_KEY, value=submission.task_id)
+            submitter = self._submitter(context, hook)
+            request = self._request(hook)
+            task_id = submitter.earlier_task(request if isinstance(request, TaskRequest) else None)
+            if task_id is not None and self.wait_for_completion and self._has_failed(hook, task_id):
+                task_id = None
+            if task_id is None:
+                if isinstance(request, DashScopeError):
+                    raise request
+                task_id = submitter.submit(request)
+            self._in_flight = (task_id,)
+            context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
             if self.wait_for_completion:
-                self.wait_for([submission.task_id], hook)
-            return submission.task_id
+                self.wait_for(context, hook, [task_id])
+            self._in_flight = ()
+            return task_id
+
+    def _request(self, hook: DashScopeHook) -> TaskRequest | DashScopeError:
+        try:
+            return self.build_request(hook)
+        except DashScopeError as error:
+            # The input may be gone by now; what an earlier try has made of it, and paid for, is not.
+            return error
+
+    def _has_failed(self, hook: DashScopeHook, task_id: str) -> bool:
+        task = hook.get_task(task_id)
+        if task.status is TaskStatus.UNKNOWN:
+            # Submitting again would be paying again; that is for a person to say.
+            raise TaskNotSucceededError([task])
+        failed = task.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
+        if failed:
+            self.log.info("%s It is not billed; submitting again.", task.describe())
+        return failed
+
+    def _submitter(self, context: Context, hook: DashScopeHook) -> Submitter:
+        record = SubmissionRecord(context.get("task_state_store"))
+        if not record.is_kept:
+            self.log.warning(
+                "This Airflow keeps no state between tries (3.3 does): if this try dies, the next one submits, and pays, "
+                "again. Leave waiting to DashScopeTaskSensor to keep this task short."
+            )
+        ti = context["ti"]
+
+        def claimed() -> frozenset[str]:
+            values = ti.xcom_pull(task_ids=[self.task_id], key=SUBMITTED_KEY) or ()
+            return frozenset(value for value in values if isinstance(value, str))
+
+        return Submitter(
+            hook=hook,
+            record=record,
+            max_tries=int(getattr(ti, "max_tries", 0) or 0),
+            on_unconfirmed=self.on_unconfirmed_submit,
+            claimed=claimed,
+            log=self.log,
+        )
+
+    def awaited_ids(self, context: Context) -> list[str]:
+        """Return the id that was published before the wait."""
+        ti = context["ti"]
+        task_id = ti.xcom_pull(task_ids=self.task_id, key=SUBMITTED_KEY, map_indexes=ti.map_index)
+        return [str(task_id)] if task_id else []
 
     def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str:
-        """Return the id that was submitted before the wait."""
+        """Return the task's id."""
         return ids[0]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_number
 from airflow_provider_wanx.image_source import ImageSource
-from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator, TaskRequest
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.submitter import TaskRequest
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 REPAINT_MODEL = "wanx-style-repaint-v1"
@@ -30,6 +29,10 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
       uploaded to the service's temporary store,
     * an ``oss://`` URL of an earlier upload.
 
+    On Airflow 3.3 and later a picture is submitted once, whatever happens to this task; see
+    :class:`~airflow_provider_wanx.operators.dashscope.DashScopeSubmitTaskOperator`, which also explains
+    ``on_unconfirmed_submit``.
+
     Wherever its bytes can be had, they are checked against the model's limits before anything is submitted: JPEG, PNG, BMP
     or WEBP by content, 256×256 to 5760×3240 pixels, 2:1 at most, 10 MB at most.
 
@@ -39,11 +42,15 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     :param style: a :class:`~airflow_provider_wanx.dashscope.styles.WanxStyle`, its number, or its Chinese or English name.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
     :param aws_conn_id: AWS connection for ``s3://`` pictures.
+    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do when it cannot be found out whether the service
+        has accepted a submission.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param wait_for_completion: whether to wait for the task before this one ends.
     :param deferrable: whether to wait in the triggerer, holding no worker.
     :param poll_interval: seconds between two looks at the task.
     :param wait_timeout: longest wait, in seconds or as a timedelta.
+    :param cancel_on_kill: whether to cancel the task, if it is still queued at the service, when this one is killed,
+        cleared, marked as ended, or out of time.
     """
 
     template_fields: Sequence[str] = ("image", "style", "style_reference", "aws_conn_id", "dashscope_conn_id")
@@ -64,20 +71,30 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
 
-    def build_request(self, context: Context, hook: DashScopeHook) -> TaskRequest:
-        """Check style and pictures, and make them reachable for the service."""
+    def build_request(self, hook: DashScopeHook) -> TaskRequest:
+        """Check style and pictures; they are made reachable for the service only if something is submitted."""
         number = style_number(self.style)
         if not is_known_style(number):
             self.log.warning("Style %s is not among the documented ones; the service will decide.", number)
         if number == WanxStyle.REFERENCE_IMAGE and not self.style_reference:
             raise InvalidInputError("style -1 takes the style from a picture: give style_reference too.")
         if number != WanxStyle.REFERENCE_IMAGE and self.style_reference:
-            raise InvalidInputError(f"style_reference goes with style -1 only, and style is {number}. Leave one out.")
+            raise InvalidInputError(
+                f"style_reference goes with style -1 only, and style is {number}. Leave one out."
+            )
         source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id)
-        # Check all pictures before the first is uploaded: an upload for a refused submission would be for nothing.
-        image = source.open(self.image, field="image")
-        reference = source.open(self.style_reference, field="style_reference") if self.style_reference else None
-        values: dict[str, Any] = {"image_url": image.publish(), "style_index": number}
-        if reference is not None:
-            values["style_ref_url"] = reference.publish()
-        return TaskRequest(REPAINT_SERVICE, REPAINT_MODEL, values)
+        pictures = {"image_url": source.open(self.image, field="image")}
+        if self.style_reference:
+            pictures["style_ref_url"] = source.open(self.style_reference, field="style_reference")
+        return TaskRequest(
+            service=REPAINT_SERVICE,
+            model=REPAINT_MODEL,
+            identity={
+                "style_index": number,
+                **{name: picture.identity for name, picture in pictures.items()},
+            },
+            build_input=lambda: {
+                **{name: picture.publish() for name, picture in pictures.items()},
+                "style_index": number,
+            },
+        )

@@ -12,9 +12,18 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensor
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, UNKNOWN_GRACE, check_outcome
 from airflow_provider_wanx.exceptions import airflow_errors
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from airflow_provider_wanx.waiting import BACKSTOP, TaskWaitTimeout, check_event, task_ids
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
+from airflow_provider_wanx.waiting import (
+    BACKSTOP,
+    TaskWaitTimeout,
+    check_event,
+    check_seconds,
+    deadline,
+    deferral_timed_out,
+    make_trigger,
+    raise_timeout,
+    task_ids,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,6 +44,8 @@ class DashScopeTaskSensor(BaseSensorOperator):
     :param dashscope_task_id: the service's id, or a list of them.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param poll_interval: seconds between two looks at one task; also the ``poke_interval`` where the sensor pokes.
+    :param cancel_on_kill: whether to cancel tasks that are still queued at the service when the deferred sensor is cleared,
+        marked as ended, or out of time. The tasks are not the sensor's own, so by default it leaves them alone.
     :param deferrable: False to poke from a worker (``mode`` poke or reschedule) instead.
     """
 
@@ -48,13 +59,15 @@ class DashScopeTaskSensor(BaseSensorOperator):
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deferrable: bool = True,
+        cancel_on_kill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"poke_interval": poll_interval, **kwargs})
         self.dashscope_task_id = dashscope_task_id
         self.dashscope_conn_id = dashscope_conn_id
-        self.poll_interval = poll_interval
+        self.poll_interval = check_seconds("poll_interval", poll_interval)
         self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
 
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
@@ -62,22 +75,22 @@ class DashScopeTaskSensor(BaseSensorOperator):
             ids = task_ids(self.dashscope_task_id)
         if not self.deferrable:
             return super().execute(context)
+        limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
         self.defer(
-            trigger=DashScopeTaskTrigger(
-                dashscope_task_ids=ids,
-                dashscope_conn_id=self.dashscope_conn_id,
-                poll_interval=self.poll_interval,
-                end_time=time.time() + self.timeout,
-            ),
+            trigger=make_trigger(self, ids, limit),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout + BACKSTOP),
+            kwargs={"by_execution_timeout": limit.by_execution_timeout},
+            timeout=timedelta(seconds=limit.seconds_left() + BACKSTOP),
         )
         return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> str | list[str]:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
+    ) -> str | list[str]:
         """Go on after the deferral.
 
-        :param event: see :func:`~airflow_provider_wanx.waiting.outcome_event`.
+        :param event: see :func:`~airflow_provider_wanx.triggers.dashscope.outcome_event`.
+        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
         :raises AirflowSensorTimeout: ``timeout`` has passed.
         :raises AirflowException: a task has not succeeded.
         """
@@ -85,8 +98,22 @@ class DashScopeTaskSensor(BaseSensorOperator):
             try:
                 check_event(event, hook)
             except TaskWaitTimeout as error:
+                self._cancel(hook)
+                if by_execution_timeout:
+                    raise_timeout(error, by_execution_timeout)
                 raise AirflowSensorTimeout(str(error)) from None
         return self._result()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Cancel what is still queued if Airflow itself has ended the deferral, which calls no method of ours."""
+        if self.cancel_on_kill and deferral_timed_out(next_method, next_kwargs):
+            with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+                self._cancel(hook)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _cancel(self, hook: DashScopeHook) -> None:
+        if self.cancel_on_kill:
+            cancel_tasks(hook, task_ids(self.dashscope_task_id), self.log)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
@@ -14,8 +15,8 @@ from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.object_key import KeyTemplate
-from airflow_provider_wanx.operators.dashscope import DashScopeWaitingOperator
-from airflow_provider_wanx.s3 import s3_errors
+from airflow_provider_wanx.operators.base import DashScopeWaitingOperator
+from airflow_provider_wanx.s3 import S3Error, s3_errors
 from airflow_provider_wanx.waiting import task_ids
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.download import ReceivedFile
 
 Manifest = list[dict[str, Any]]
+
+COPY_PAUSES = (1, 4, 10)
+"""Seconds between the tries of one copy."""
 
 SMALL_MEMORY = {"max_concurrency": 1, "use_threads": False}
 """boto3's transfer settings: one part of 8 MiB in memory at a time."""
@@ -99,8 +103,12 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             KeyTemplate(self.s3_key)
             self._check_bucket()
             if self.wait_for_completion:
-                self.wait_for(ids, hook)
+                self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
+
+    def awaited_ids(self, context: Context) -> list[str]:
+        """Return the ids that were given."""
+        return task_ids(self.dashscope_task_id)
 
     def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> Manifest:
         """Copy what there is; fail afterwards if something is missing."""
@@ -132,21 +140,48 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     def _s3(self, extra_args: dict[str, Any] | None = None) -> S3Hook:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
 
-        return S3Hook(aws_conn_id=self.aws_conn_id, extra_args=extra_args or {}, transfer_config_args=SMALL_MEMORY)
+        return S3Hook(
+            aws_conn_id=self.aws_conn_id, extra_args=extra_args or {}, transfer_config_args=SMALL_MEMORY
+        )
 
     def _copy_task(
         self, task: Task, template: KeyTemplate, run_id: str, hook: DashScopeHook
     ) -> Iterator[dict[str, Any]]:
         for failure in task.failures:
             self.log.warning(
-                "Part %s of DashScope task %s failed: %s: %s", failure.path, task.task_id, failure.code, failure.message
+                "Part %s of DashScope task %s failed: %s: %s",
+                failure.path,
+                task.task_id,
+                failure.code,
+                failure.message,
             )
         if not task.results:
-            raise DownloadError(f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL.")
+            raise DownloadError(
+                f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL."
+            )
         for file in task.results:
             yield self._copy_file(task, file, template, run_id, hook)
 
     def _copy_file(
+        self, task: Task, file: ResultFile, template: KeyTemplate, run_id: str, hook: DashScopeHook
+    ) -> dict[str, Any]:
+        """Copy one result; if its URL has expired or the download breaks, ask the task for a URL again and start over."""
+        for pause in COPY_PAUSES:
+            try:
+                return self._copy_once(task, file, template, run_id, hook)
+            except S3Error:
+                raise
+            except DashScopeError as error:
+                if not error.retryable:
+                    raise
+                self.log.warning("%s Asking for its URL again in %s s.", error, pause)
+            time.sleep(pause)
+            task = hook.get_task(task.task_id)
+            check_outcome([task])
+            file = next((one for one in task.results if one.index == file.index), file)
+        return self._copy_once(task, file, template, run_id, hook)
+
+    def _copy_once(
         self, task: Task, file: ResultFile, template: KeyTemplate, run_id: str, hook: DashScopeHook
     ) -> dict[str, Any]:
         what = f"result {file.index} of DashScope task {task.task_id}"
@@ -160,7 +195,12 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         else:
             size, digest = self._existing(key)
         self.log.info(
-            "%s %s as s3://%s/%s (%s bytes).", "Copied" if written else "Kept", what, self.s3_bucket, key, size
+            "%s %s as s3://%s/%s (%s bytes).",
+            "Copied" if written else "Kept",
+            what,
+            self.s3_bucket,
+            key,
+            size,
         )
         return {
             "bucket": self.s3_bucket,

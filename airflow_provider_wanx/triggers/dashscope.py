@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.waiting import outcome_event
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
+from airflow_provider_wanx.version_compat import DEFERRED, task_state
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.watcher import Outcome
+
+
+def outcome_event(outcome: Outcome) -> dict[str, Any]:
+    """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
+
+    :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
+        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help.
+    """
+    errors = outcome.given_up
+    return {
+        "statuses": {task_id: str(task.status) for task_id, task in outcome.ended.items()},
+        "errors": {task_id: str(error) for task_id, error in errors.items()},
+        "timed_out": any(isinstance(error, WaitTimeoutError) for error in errors.values()),
+        "retryable": all(error.retryable for error in errors.values()),
+    }
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -24,6 +42,8 @@ class DashScopeTaskTrigger(BaseTrigger):
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param poll_interval: seconds between two looks at one task.
     :param end_time: deadline, as wall-clock seconds since 1970; None for none. It survives restarts of the triggerer.
+    :param cancel_on_kill: whether to cancel tasks that are still queued at the service when a person clears the Airflow task
+        or marks it as ended.
     """
 
     def __init__(
@@ -33,12 +53,14 @@ class DashScopeTaskTrigger(BaseTrigger):
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         end_time: float | None = None,
+        cancel_on_kill: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dashscope_task_ids = dashscope_task_ids
         self.dashscope_conn_id = dashscope_conn_id
         self.poll_interval = poll_interval
         self.end_time = end_time
+        self.cancel_on_kill = cancel_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, from which any triggerer can make this trigger again."""
@@ -49,17 +71,53 @@ class DashScopeTaskTrigger(BaseTrigger):
                 "dashscope_conn_id": self.dashscope_conn_id,
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
+                "cancel_on_kill": self.cancel_on_kill,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then yield one event; see :func:`~airflow_provider_wanx.waiting.outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.watcher import Outcome, watch_tasks  # needs httpx, DAG parsing does not
+        """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
+        from airflow_provider_wanx.dashscope.watcher import Outcome  # needs httpx, DAG parsing does not
 
-        waits = [TaskWait(task_id, self.poll_interval, self.end_time) for task_id in self.dashscope_task_ids]
-        async with DashScopeHook(self.dashscope_conn_id) as hook:
-            try:
-                outcome = await watch_tasks(await hook.aget_conn(), waits)
-            except DashScopeError as error:
-                outcome = Outcome(given_up=dict.fromkeys(self.dashscope_task_ids, error))
+        try:
+            outcome = await self._watch()
+        except DashScopeError as error:
+            outcome = Outcome(given_up=dict.fromkeys(self.dashscope_task_ids, error))
         yield TriggerEvent(outcome_event(outcome))
+
+    async def _watch(self) -> Outcome:
+        """Wait; where the key is refused, read the connection again before giving up: it may have been rotated."""
+        from airflow_provider_wanx.dashscope.watcher import Outcome, key_refused, watch_tasks
+
+        outcome, config = Outcome(), None
+        waits = [TaskWait(task_id, self.poll_interval, self.end_time) for task_id in self.dashscope_task_ids]
+        while waits:
+            async with DashScopeHook(self.dashscope_conn_id) as hook:
+                client = await hook.aget_conn()
+                if client.config == config:
+                    break
+                config = client.config
+                outcome.add(await watch_tasks(client, waits))
+            waits = key_refused(outcome, waits)
+        return outcome
+
+    async def on_kill(self) -> None:
+        """Cancel what is still queued at the service, if a person has acted on the Airflow task.
+
+        Airflow calls this too when the trigger merely moves to another triggerer; then the task is still deferred.
+        """
+        if not self.cancel_on_kill or await self._still_deferred():
+            return
+        async with DashScopeHook(self.dashscope_conn_id) as hook:
+            for task_id in self.dashscope_task_ids:
+                try:
+                    outcome = cancel_outcome(task_id, await hook.acancel_task(task_id))
+                except DashScopeError as error:
+                    outcome = f"DashScope task {task_id} could not be canceled: {error}"
+                self.log.info(outcome)
+
+    async def _still_deferred(self) -> bool:
+        ti = self.task_instance
+        if ti is None:
+            return False
+        return await task_state(ti) == DEFERRED

@@ -1,0 +1,244 @@
+"""Carry out what :mod:`durable` decides: submit, re-attach, cancel, or ask the task list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.durable import (
+    CancelThenFresh,
+    Finding,
+    Found,
+    NotAccepted,
+    Phase,
+    Reattach,
+    Reconcile,
+    Record,
+    SubmissionRecord,
+    Unclear,
+    UnconfirmedSubmissionError,
+    decide,
+    find_submission,
+    fingerprint,
+    search_window,
+)
+from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.models import TaskRow
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+
+OnUnconfirmed = Literal["fail", "resubmit"]
+
+MAX_POSTS = 3
+"""Submissions of one try at most, each but the last known or allowed to count as not accepted."""
+
+SETTLE = (0.0, 4.0, 6.0)
+"""Seconds to wait before each look into the task list; whether a new task appears in it at once is not documented."""
+
+LISTED_FOR = RESULT_LIFETIME - 3600.0
+"""Seconds after a submission for which its absence from the task list means that there was none."""
+
+LIST_PAGE_SIZE = 100
+MAX_LIST_PAGES = 50
+
+ZONE_DOUBT = timedelta(hours=9)
+"""In which zone the list reads its time filter is not documented: China time, or UTC. Asking for this much more serves
+both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest:
+    """What is to be submitted, before anything that costs or leaves traces has been done for it.
+
+    :param service: path below ``/api/v1/services``.
+    :param model: the model's name.
+    :param identity: what makes it this submission and no other, the same on every try.
+    :param build_input: makes the input object; may upload files and sign URLs.
+    :param parameters: the parameters object, if the model has one.
+    """
+
+    service: str
+    model: str
+    identity: Mapping[str, Any]
+    build_input: Callable[[], Mapping[str, Any]]
+    parameters: Mapping[str, Any] | None = None
+
+
+class Submitter:
+    """Gets one request submitted once, across the tries of one task instance.
+
+    :param hook: the connection to submit with.
+    :param record: the task instance's record.
+    :param max_tries: of the task instance.
+    :param on_unconfirmed: what to do when a POST's answer is lost and the task list does not settle it: ``"fail"``, or
+        ``"resubmit"`` at the price of possibly paying twice.
+    :param claimed: returns the ids that other task instances are known to have submitted.
+    :param log: the task's log.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: DashScopeHook,
+        record: SubmissionRecord,
+        max_tries: int,
+        on_unconfirmed: OnUnconfirmed,
+        claimed: Callable[[], frozenset[str]],
+        log: Log,
+    ) -> None:
+        self._hook = hook
+        self._record = record
+        self._max_tries = max_tries
+        self._on_unconfirmed = on_unconfirmed
+        self._claimed = claimed
+        self._log = log
+
+    def earlier_task(self, request: TaskRequest | None) -> str | None:
+        """Find the task that an earlier try has submitted, and clear away what is not wanted any more.
+
+        :param request: what this try wants; None if its input cannot be read any more.
+        :return: id of the task to go on with, None if one has to be submitted.
+        """
+        record = self._record.read()
+        wanted = self._fingerprint(request) if request is not None else None
+        match decide(record, fingerprint=wanted, max_tries=self._max_tries):
+            case Reattach(task_id):
+                self._log.info(
+                    "Going on with DashScope task %s, which an earlier try has submitted.", task_id
+                )
+                return task_id
+            case CancelThenFresh(task_id, reason):
+                self._log.info("DashScope task %s is not wanted any more: %s.", task_id, reason)
+                cancel_tasks(self._hook, [task_id], self._log)
+            case Reconcile(unconfirmed, adopt):
+                return self._reconcile(unconfirmed, adopt=adopt)
+        return None
+
+    def submit(self, request: TaskRequest) -> str:
+        """Submit, keeping the record ahead of every step.
+
+        :return: the service's id.
+        :raises DashScopeError: the service has refused it; nothing is running.
+        :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
+        """
+        content = request.build_input()
+        for posts_left in reversed(range(MAX_POSTS)):
+            intent = self._intent(request)
+            self._record.write(intent)
+            try:
+                submission = self._hook.submit_task(
+                    service=request.service, model=request.model, input=content, parameters=request.parameters
+                )
+            except DashScopeError as error:
+                if error.certainly_refused:
+                    self._record.forget()
+                    raise
+                self._log.warning("It is not known whether the service accepted the submission: %s", error)
+                task_id = self._reconcile(replace(intent, within=time.time() - intent.time), adopt=True)
+                if task_id is not None:
+                    return task_id
+                if not posts_left:
+                    self._record.forget()
+                    raise
+            else:
+                self._log.info(
+                    "Submitted DashScope task %s of model %s (request id %s).",
+                    submission.task_id,
+                    request.model,
+                    submission.request_id,
+                )
+                self._keep(intent, submission.task_id)
+                return submission.task_id
+        raise UnconfirmedSubmissionError("No submission was tried.")
+
+    def _keep(self, intent: Record, task_id: str) -> None:
+        self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
+
+    def _intent(self, request: TaskRequest) -> Record:
+        config = self._hook.get_conn().config
+        return Record(
+            phase=Phase.INTENT,
+            fingerprint=self._fingerprint(request),
+            max_tries=self._max_tries,
+            time=time.time(),
+            within=config.retry_for + config.timeout,
+            model=request.model,
+        )
+
+    def _fingerprint(self, request: TaskRequest) -> str:
+        config = self._hook.get_conn().config
+        return fingerprint(
+            account=f"{config.base_url} {config.workspace or ''}",
+            content={
+                "service": request.service,
+                "model": request.model,
+                "input": dict(request.identity),
+                "parameters": request.parameters,
+            },
+        )
+
+    def _reconcile(self, record: Record, *, adopt: bool) -> str | None:
+        """Settle an unconfirmed submission; None means that a new one may be made."""
+        finding = self._find(record)
+        match finding:
+            case Found(task_id) if adopt:
+                self._log.info(
+                    "The service had accepted it as DashScope task %s; going on with that.", task_id
+                )
+                self._keep(record, task_id)
+                return task_id
+            case Found(task_id):
+                self._log.info("An earlier try's DashScope task %s is not wanted any more.", task_id)
+                cancel_tasks(self._hook, [task_id], self._log)
+            case NotAccepted():
+                self._log.info("The service's task list has no trace of it: it was not accepted.")
+            case Unclear(candidates) if adopt and self._on_unconfirmed == "fail":
+                raise UnconfirmedSubmissionError(
+                    "The answer to a submission was lost, and the task list does not show whether it was accepted: "
+                    f"{len(candidates) or 'unknown'} task(s) of model {record.model} could be it "
+                    f"({', '.join(candidates[:5]) or 'the list cannot be read whole'}). To submit again, at the risk of "
+                    "paying for one image twice, clear this Airflow task, or set on_unconfirmed_submit='resubmit'."
+                )
+            case Unclear():
+                self._log.warning("Submitting again, although an earlier submission may have been accepted.")
+        return None
+
+    def _find(self, record: Record) -> Finding:
+        if time.time() - record.time > LISTED_FOR:
+            return Unclear(())
+        finding: Finding = NotAccepted()
+        for pause in SETTLE:
+            time.sleep(pause)
+            try:
+                rows, offset = self._list(record)
+            except DashScopeError as error:
+                self._log.warning("The task list cannot be read: %s", error)
+                finding = Unclear(())
+                continue
+            finding = find_submission(record, rows, claimed=self._claimed(), clock_offset=offset)
+            if not isinstance(finding, NotAccepted):
+                return finding
+        return finding
+
+    def _list(self, record: Record) -> tuple[list[TaskRow], timedelta]:
+        start, end = search_window(record)
+        rows: list[TaskRow] = []
+        for page_no in range(1, MAX_LIST_PAGES + 1):
+            page = self._hook.list_tasks(
+                model_name=record.model,
+                start_time=start - ZONE_DOUBT,
+                end_time=min(end, datetime.now(UTC)) + timedelta(hours=1),
+                page_no=page_no,
+                page_size=LIST_PAGE_SIZE,
+            )
+            rows.extend(page.tasks)
+            if not page.has_more:
+                offset = page.answered_at - datetime.now(UTC) if page.answered_at else timedelta(0)
+                return rows, offset
+        raise DashScopeError(f"the list has more than {MAX_LIST_PAGES} pages")

@@ -1,0 +1,29 @@
+"""The few things that Airflow's own compatibility layer does not cover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiref.sync import sync_to_async
+
+if TYPE_CHECKING:
+    from airflow.models import TaskInstance
+
+DEFERRED = "deferred"
+"""State of a task that waits in a triggerer; the same word in every Airflow."""
+
+
+async def task_state(ti: TaskInstance) -> str | None:
+    """Ask Airflow, from a trigger, for the present state of its task instance; None if it has none."""
+    try:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    except ImportError:  # Airflow 2 has no task SDK
+        return ti.state
+    # The call blocks; Airflow's own triggers make it in a thread in the same way.
+    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    by_task = states.get(ti.run_id, {})
+    mapped = f"{ti.task_id}_{ti.map_index}"
+    state = by_task.get(mapped, by_task.get(ti.task_id))
+    return None if state is None else str(getattr(state, "value", state))
