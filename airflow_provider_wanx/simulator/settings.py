@@ -1,0 +1,90 @@
+"""What one simulator is told when it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the simulated service behaves. All durations are seconds of the service's clock, which ``speed`` scales.
+
+    :param speed: how many seconds pass for the service in one real second.
+    :param api_keys: the keys that are accepted; empty accepts any that begins with ``sk-``.
+    :param workspaces: the workspaces of the account; empty accepts any.
+    :param duration: how long one job runs.
+    :param concurrency: jobs of one model that run at once; None takes each model's documented figure.
+    :param queue_limit: tasks of one model that may wait; one more is refused with 429.
+    :param submit_rate: submissions per second and model; None takes the documented figures, 0 lifts the limit.
+    :param task_rate: requests per second on each task endpoint; 0 lifts the limit.
+    :param upload_rate: upload policies per second and model; 0 lifts the limit.
+    :param max_page_size: the largest page of the task list; larger requests get this many rows.
+    :param list_delay: how far the task list lags behind the tasks themselves.
+    :param url_lifetime: how long a result URL works after it was handed out.
+    :param retention: how long a task can be read after its submission.
+    :param queue_timeout: how long after its submission a task that has not ended fails.
+    :param policy_lifetime: how long an upload policy works.
+    :param upload_lifetime: how long an uploaded file can be used.
+    :param max_upload_mb: the largest file that the temporary store takes, in MB.
+    :param inspect_on_submit: read the input before a task is accepted, and refuse the submission where it is bad;
+        otherwise the task fails. The documents allow both.
+    :param fetch_timeout: how long the download of an input may take, in real seconds.
+    :param seed: makes faults with a rate reproducible.
+    :raises ValueError: a value makes no sense.
+    """
+
+    speed: float = 1.0
+    api_keys: tuple[str, ...] = ()
+    workspaces: tuple[str, ...] = ()
+    duration: float = 8.0
+    concurrency: int | None = None
+    queue_limit: int = 1000
+    submit_rate: float | None = None
+    task_rate: float = 20.0
+    upload_rate: float = 100.0
+    max_page_size: int = 100
+    list_delay: float = 0.0
+    url_lifetime: float = DAY
+    retention: float = DAY
+    queue_timeout: float = 3 * HOUR
+    policy_lifetime: float = 300.0
+    upload_lifetime: float = 2 * DAY
+    max_upload_mb: int = 1024
+    inspect_on_submit: bool = False
+    fetch_timeout: float = 10.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "speed",
+            "url_lifetime",
+            "retention",
+            "queue_timeout",
+            "policy_lifetime",
+            "fetch_timeout",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("duration", "task_rate", "upload_rate", "list_delay", "upload_lifetime", "queue_limit"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if self.submit_rate is not None and self.submit_rate < 0:
+            raise ValueError(f"submit_rate must not be negative, but is {self.submit_rate}")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
+        if self.max_page_size < 1:
+            raise ValueError(f"max_page_size must be at least 1, not {self.max_page_size}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that is bound to ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
