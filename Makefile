@@ -1,0 +1,66 @@
+# Needs Python 3.11 or newer (with venv), make and git. Everything else goes into .venv, at the first call of any target.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-unit test-system lint format docs constraints clean
+.DELETE_ON_ERROR:
+
+help: ## Show the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+install: $(INSTALLED) ## Set up .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is not Python 3.11 or newer: call make with PYTHON=<path of one>"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+	  || { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
+	  --editable '.[simulator]' --group dev
+	@touch $@
+
+demo: $(INSTALLED) ## Repaint portraits with a real Airflow and a local DashScope
+	@$(BIN)/python -m tests.demo
+
+test: $(INSTALLED) ## Run all tests
+	@status=0; \
+	$(MAKE) --no-print-directory test-unit || status=1; \
+	$(MAKE) --no-print-directory test-system || status=1; \
+	exit $$status
+
+# pytest's own threshold would count the whole package.
+test-unit: $(INSTALLED) ## Run the unit tests, with coverage of the service core
+	@status=0; \
+	$(BIN)/python -m pytest -n logical --cov --cov-report= tests/unit || status=1; \
+	$(BIN)/python -m coverage report --include='airflow_provider_wanx/dashscope/*' --fail-under=95 || status=1; \
+	exit $$status
+
+test-system: $(INSTALLED) ## Run the tests against real Airflow processes
+	$(BIN)/python -m pytest tests/system
+
+lint: $(INSTALLED) ## Check style, layers and types
+	@status=0; \
+	$(BIN)/ruff check . || status=1; \
+	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/mypy || status=1; \
+	exit $$status
+
+format: $(INSTALLED) ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## Build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs docs/_build/html
+
+constraints: $(INSTALLED) ## Renew constraints.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev pyproject.toml -o constraints.txt
+
+clean: ## Remove everything that the targets made, except .venv
+	rm -rf .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build

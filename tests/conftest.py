@@ -1,0 +1,42 @@
+"""What holds for all tests: an Airflow home of their own, and no network but loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+import tempfile
+from typing import Any
+
+# Before anything imports Airflow, which writes its settings into its home as soon as it is imported.
+for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "DASHSCOPE_"))]:
+    del os.environ[_name]
+_HOME = tempfile.TemporaryDirectory(prefix="wanx-tests-")
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "NO_PROXY": "*",
+}
+
+
+def _is_local(host: object) -> bool:
+    if host in (None, "", "localhost", b"localhost", socket.gethostname()):
+        return True
+    try:
+        address = ipaddress.ip_address(host.decode() if isinstance(host, bytes) else str(host))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _stay_on_loopback(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.getaddrinfo" and not _is_local(arguments[0]):
+        raise socket.gaierror(socket.EAI_NONAME, f"Tests stay on loopback: {arguments[0]!r}")
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_local(arguments[1][0]):
+        raise ConnectionRefusedError(f"Tests stay on loopback: {arguments[1]!r}")
+
+
+sys.addaudithook(_stay_on_loopback)

@@ -1,0 +1,35 @@
+"""A real Airflow, a local S3 and a local DashScope on loopback, for the demo and the system tests."""
+
+from __future__ import annotations
+
+from tests.stack.airflow import Airflow, AirflowConfig
+from tests.stack.airflow_api import AirflowApi, DagRun, ImportFailure, TaskInstance
+from tests.stack.dashscope import Simulator
+from tests.stack.database import Database, SqliteDatabase
+from tests.stack.local import ROOT, LocalStack, StackConfig
+from tests.stack.postgres import PostgresDatabase
+from tests.stack.process import ManagedProcess, stop_all
+from tests.stack.s3 import LocalS3, StoredObject
+from tests.stack.waiting import StackError, wait_until
+
+__all__ = [
+    "ROOT",
+    "Airflow",
+    "AirflowApi",
+    "AirflowConfig",
+    "DagRun",
+    "Database",
+    "ImportFailure",
+    "LocalS3",
+    "LocalStack",
+    "ManagedProcess",
+    "PostgresDatabase",
+    "Simulator",
+    "SqliteDatabase",
+    "StackConfig",
+    "StackError",
+    "StoredObject",
+    "TaskInstance",
+    "stop_all",
+    "wait_until",
+]

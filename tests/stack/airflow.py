@@ -1,0 +1,214 @@
+"""Airflow as separate processes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.stack.airflow_api import AirflowApi
+from tests.stack.database import Database
+from tests.stack.environment import clean_environment
+from tests.stack.ports import LOOPBACK, free_port
+from tests.stack.process import ManagedProcess, stop_all
+from tests.stack.waiting import StackError, wait_until
+
+_COMPONENTS = {"metadatabase", "scheduler", "dag_processor", "triggerer"}
+# Airflow's log servers listen on every interface, and that can't be changed.
+_NO_LOG_SERVER = "--skip-serve-logs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowConfig:
+    """
+    How an Airflow is set up.
+
+    :param home: its AIRFLOW_HOME
+    :param database: what it keeps its state in
+    :param dag_bundles: folders with DAGs by the names of their bundles
+    :param connections: connections by id, seen by all its processes through the environment
+    :param parallelism: number of task processes
+    :param settings: more settings as environment variables, such as ``AIRFLOW__TRIGGERER__CAPACITY``
+    """
+
+    home: Path
+    database: Database
+    dag_bundles: Mapping[str, Path]
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parallelism: int = 4
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Airflow:
+    """
+    API server, scheduler with LocalExecutor, DAG processor and triggerer: processes that can be killed and restarted singly.
+
+    :param config: how it is set up
+    """
+
+    def __init__(self, *, config: AirflowConfig) -> None:
+        self.config = config
+        api_port = free_port()
+        self.url = f"http://{LOOPBACK}:{api_port}"
+        self._env = self._environment(api_port=api_port)
+        self.api_server = self._process("api-server")
+        self.scheduler = self._process("scheduler", _NO_LOG_SERVER)
+        self.dag_processor = self._process("dag-processor")
+        self.triggerer = self._process("triggerer", _NO_LOG_SERVER)
+        self._more_triggerers: list[ManagedProcess] = []
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        """Client of its REST API."""
+        return AirflowApi(base_url=self.url)
+
+    @property
+    def processes(self) -> list[ManagedProcess]:
+        """All its processes."""
+        parts = [self.api_server, self.scheduler, self.dag_processor, self.triggerer]
+        return [*parts, *self._more_triggerers]
+
+    def start(self) -> None:
+        """Prepare the database and start all components at once."""
+        self.config.home.mkdir(parents=True, exist_ok=True)
+        self.config.database.start()
+        self.config.database.prepare(migrate=self._migrate)
+        for process in self.processes:
+            process.start()
+
+    def wait_ready(self, *, timeout: float, dag_ids: Collection[str] = ()) -> None:
+        """
+        Wait until every component has reported and the DAGs have been parsed.
+
+        :param timeout: seconds until this gives up
+        :param dag_ids: DAGs that must be there
+        :raises StackError: when a process ends, a DAG can't be imported, or the time is over
+        """
+
+        def ready() -> bool:
+            self._raise_if_ended()
+            health = self.api.health()
+            return all(health.get(name) == "healthy" for name in _COMPONENTS) and self._parsed(dag_ids)
+
+        wait_until(ready, timeout=timeout, interval=0.3, what="Airflow to get ready")
+
+    def add_triggerer(self) -> ManagedProcess:
+        """Start one more triggerer."""
+        process = self._process("triggerer", _NO_LOG_SERVER, number=2 + len(self._more_triggerers))
+        self._more_triggerers.append(process)
+        process.start()
+        return process
+
+    def command(self, *arguments: str, timeout: float = 120) -> str:
+        """
+        Run an ``airflow`` command on this Airflow.
+
+        :param arguments: what follows ``airflow``
+        :param timeout: seconds until this gives up
+        :return: its standard output
+        :raises StackError: when it fails
+        """
+        command = [sys.executable, "-m", "airflow", *arguments]
+        done = subprocess.run(
+            command, env=self._env, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if done.returncode:
+            raise StackError(f"airflow {' '.join(arguments)} failed\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def stop(self) -> None:
+        """End all its processes, then its database."""
+        stop_all(self.processes)
+        self.api.close()
+        self.config.database.stop()
+
+    def _process(self, *arguments: str, number: int = 1) -> ManagedProcess:
+        name = arguments[0] if number == 1 else f"{arguments[0]}-{number}"
+        return ManagedProcess(
+            name=f"Airflow {name}",
+            command=[sys.executable, "-m", "airflow", *arguments],
+            env=self._env,
+            log_file=self.config.home / "logs" / f"{name}.log",
+        )
+
+    def _parsed(self, dag_ids: Collection[str]) -> bool:
+        if failures := self.api.import_failures():
+            raise StackError("\n".join(f"{each.filename}: {each.stack_trace}" for each in failures))
+        return not dag_ids or set(dag_ids) <= self.api.dag_ids()
+
+    def _raise_if_ended(self) -> None:
+        for process in self.processes:
+            if not process.running:
+                raise StackError(f"{process.name} ended at once\n{process.log_tail()}")
+
+    def _migrate(self, url: str) -> None:
+        env = self._env | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        if done.returncode:
+            raise StackError(f"airflow db migrate failed\n{done.stdout[-4000:]}")
+
+    def _environment(self, *, api_port: int) -> dict[str, str]:
+        bundles = [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(path)},
+            }
+            for name, path in self.config.dag_bundles.items()
+        ]
+        settings = {
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            # LocalExecutor starts that many processes at once.
+            "CORE__PARALLELISM": str(self.config.parallelism),
+            "CORE__DAGS_FOLDER": str(self.config.home / "dags"),
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # Does not follow from the API server's port.
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
+            "DATABASE__SQL_ALCHEMY_CONN": self.config.database.url,
+            "API__HOST": LOOPBACK,
+            "API__PORT": str(api_port),
+            "API__BASE_URL": self.url,
+            "API__SECRET_KEY": secrets.token_hex(32),
+            "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            # Nobody listens there: the API server reads all logs from the disk.
+            "LOGGING__WORKER_LOG_SERVER_PORT": "1",
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": "1",
+            # On a busy machine the API server is slow to come back, and its first answers are slow too. With Airflow's own
+            # figures, 5 tries of 5 s, a task that starts at that time fails.
+            "WORKERS__EXECUTION_API_TIMEOUT": "30",
+            "WORKERS__EXECUTION_API_RETRIES": "10",
+            "WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "10",
+            # How long a worker's supervisor may linger after its task has deferred. Until it ends, it holds a slot, and a task
+            # that resumes meanwhile may be failed by the scheduler, which mistakes the old end for the new one.
+            "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            "LOGGING__COLORED_CONSOLE_LOG": "False",
+        }
+        return {
+            **clean_environment(),
+            "AIRFLOW_HOME": str(self.config.home),
+            **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+            **{
+                f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection)
+                for conn_id, connection in self.config.connections.items()
+            },
+            **self.config.settings,
+        }

@@ -1,0 +1,297 @@
+"""What the demo and the tests need of Airflow's REST API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from tests.stack.waiting import StackError, wait_until
+
+_PAGE = 100
+_ENDED = {"success", "failed"}
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DagRun(_Row):
+    """A run of a DAG."""
+
+    dag_id: str
+    dag_run_id: str
+    state: str
+    conf: dict[str, Any] | None = None
+
+
+class TaskInstance(_Row):
+    """One task of a run, or one of its mapped copies."""
+
+    dag_id: str
+    dag_run_id: str
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    max_tries: int
+    hostname: str | None = None
+    pid: int | None = None
+    rendered_fields: dict[str, Any] = {}
+    trigger: dict[str, Any] | None = None
+
+
+class ImportFailure(_Row):
+    """A file that Airflow could not make a DAG of."""
+
+    filename: str
+    stack_trace: str
+
+
+class AirflowApi:
+    """
+    A thin, typed client; the methods are named after what a user does.
+
+    :param base_url: address of the API server
+    """
+
+    def __init__(self, *, base_url: str) -> None:
+        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def health(self) -> dict[str, str | None]:
+        """State of each component, ``healthy`` or not; empty as long as nobody answers."""
+        try:
+            response = self._http.get("/api/v2/monitor/health", timeout=5)
+        except httpx.TransportError:
+            return {}
+        return {name: part["status"] for name, part in response.json().items()} if response.is_success else {}
+
+    def dag_ids(self) -> set[str]:
+        """Ids of all DAGs that have been parsed."""
+        return {row["dag_id"] for row in self._pages("/api/v2/dags", rows="dags")}
+
+    def import_failures(self) -> list[ImportFailure]:
+        """Files that Airflow could not make DAGs of."""
+        rows = self._pages("/api/v2/importErrors", rows="import_errors")
+        return [ImportFailure.model_validate(row) for row in rows]
+
+    def set_paused(self, *, dag_id: str, paused: bool) -> None:
+        """
+        Pause a DAG, or let it run.
+
+        :param dag_id: id of the DAG
+        :param paused: whether it is to be paused
+        """
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
+
+    def trigger(self, *, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """
+        Start a run by hand.
+
+        :param dag_id: id of the DAG
+        :param conf: values for its params
+        :return: id of the run
+        """
+        self.set_paused(dag_id=dag_id, paused=False)
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        run_id: str = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return run_id
+
+    def run(self, *, dag_id: str, run_id: str) -> DagRun:
+        """
+        Read a run.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        """
+        return DagRun.model_validate(self._call("GET", _run(dag_id, run_id)))
+
+    def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float) -> DagRun:
+        """
+        Wait until a run has ended, well or not.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param timeout: seconds until this gives up
+        :raises StackError: when the time is over; the message tells the tasks' states
+        """
+
+        def ended() -> DagRun | None:
+            run = self.run(dag_id=dag_id, run_id=run_id)
+            return run if run.state in _ENDED else None
+
+        try:
+            return wait_until(ended, timeout=timeout, interval=0.5, what=f"{dag_id} {run_id} to end")
+        except StackError as error:
+            states = [
+                f"{each.task_id}[{each.map_index}] {each.state}"
+                for each in self.task_instances(dag_id=dag_id, run_id=run_id)
+            ]
+            raise StackError(f"{error}: {', '.join(states)}") from None
+
+    def task_instances(self, *, dag_id: str, run_id: str, task_id: str | None = None) -> list[TaskInstance]:
+        """
+        Read the task instances of a run.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: only those of this task
+        """
+        rows = self._pages(f"{_run(dag_id, run_id)}/taskInstances", rows="task_instances")
+        instances = [TaskInstance.model_validate(row) for row in rows]
+        return [each for each in instances if task_id in (None, each.task_id)]
+
+    def wait_for_state(
+        self, *, dag_id: str, run_id: str, task_id: str, state: str, timeout: float, map_index: int = -1
+    ) -> TaskInstance:
+        """
+        Wait until a task instance is in a state, as long as its run lasts.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: id of the task
+        :param state: the state
+        :param timeout: seconds until this gives up
+        :param map_index: which of the mapped copies, -1 for a task that is not mapped
+        :raises StackError: when the run has ended before, or the time is over
+        """
+        what = f"{dag_id}.{task_id}[{map_index}] to be {state}"
+
+        def there() -> TaskInstance | None:
+            # The run first: what it leads to must be visible in what is read after it.
+            run_state = self.run(dag_id=dag_id, run_id=run_id).state
+            found = self.task_instances(dag_id=dag_id, run_id=run_id, task_id=task_id)
+            for each in found:
+                if each.map_index == map_index and each.state == state:
+                    return each
+            if run_state in _ENDED:
+                raise StackError(f"The run ended as {run_state} while this waited for {what}")
+            return None
+
+        return wait_until(there, timeout=timeout, interval=0.3, what=what)
+
+    def xcom(
+        self, *, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
+    ) -> Any:
+        """
+        Read an XCom value as it was pushed.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: id of the task that pushed it
+        :param key: its key
+        :param map_index: which of the mapped copies, -1 for a task that is not mapped
+        """
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        value = self._call("GET", path, params={"map_index": map_index})["value"]
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            return value
+
+    def log(self, *, instance: TaskInstance, try_number: int | None = None) -> str:
+        """
+        Read the log of one try, one line for each entry.
+
+        :param instance: the task instance
+        :param try_number: which try, the last one by default
+        """
+        path = f"{_run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs/"
+        params = {"map_index": instance.map_index, "full_content": True}
+        answer = self._call("GET", f"{path}{try_number or instance.try_number}", params=params)
+        return "\n".join(_log_lines(answer["content"]))
+
+    def clear(
+        self, *, dag_id: str, run_id: str, task_ids: Sequence[str | tuple[str, int]], downstream: bool = False
+    ) -> None:
+        """
+        Clear tasks whatever their state is, so that they run again.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_ids: ids, or pairs of id and map index
+        :param downstream: whether the tasks after them are cleared too
+        """
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "only_failed": False,
+            "include_downstream": downstream,
+        }
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def mark(self, *, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
+        """
+        Set a task instance's state by hand.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: id of the task
+        :param state: ``success``, ``failed`` or ``skipped``
+        :param map_index: which of the mapped copies, -1 for a task that is not mapped
+        """
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}"
+        path += f"/{map_index}" if map_index >= 0 else ""
+        self._call("PATCH", path, json={"new_state": state})
+
+    def set_connection(self, *, conn_id: str, connection: Mapping[str, Any]) -> None:
+        """
+        Store a connection in Airflow's database, in place of the one that has its id.
+
+        :param conn_id: id of the connection
+        :param connection: its fields; ``extra`` is a dictionary
+        """
+        fields = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra", {}))}
+        actions = [{"action": "create", "entities": [fields], "action_on_existence": "overwrite"}]
+        answer = self._call("PATCH", "/api/v2/connections", json={"actions": actions})
+        if errors := answer["create"]["errors"]:
+            raise StackError(f"Connection {conn_id} was refused: {errors}")
+
+    def _pages(self, path: str, *, rows: str) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while page := self._call("GET", path, params={"limit": _PAGE, "offset": offset})[rows]:
+            yield from page
+            offset += len(page)
+            if len(page) < _PAGE:
+                return
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        if "Authorization" not in self._http.headers:
+            token = self._http.get("/auth/token").raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+        response = self._http.request(method, path, **arguments)
+        if not response.is_success:
+            raise StackError(f"{method} {path}: HTTP {response.status_code} {response.text[:2000]}")
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+
+
+def _log_lines(content: Sequence[str | dict[str, Any]]) -> Iterator[str]:
+    for entry in content:
+        if isinstance(entry, str):
+            yield entry
+            continue
+        yield " ".join(str(entry[field]) for field in ("timestamp", "level", "event") if entry.get(field))
+        for error in entry.get("error_detail") or ():
+            yield f"{error.get('exc_type')}: {error.get('exc_value')}"

@@ -1,0 +1,50 @@
+"""The local DashScope in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.stack.environment import clean_environment
+from tests.stack.ports import LOOPBACK
+from tests.stack.process import ManagedProcess
+
+API_KEY = "sk-demo-0123456789abcdef0123456789abcdef"
+
+
+class Simulator:
+    """
+    ``python -m airflow_provider_wanx.simulator``.
+
+    :param port: port to listen on
+    :param logs: folder for its log
+    :param speed: how much faster than the service's its clocks run
+    :param arguments: more command line arguments
+    """
+
+    def __init__(self, *, port: int, logs: Path, speed: float = 1.0, arguments: Sequence[str] = ()) -> None:
+        self.url = f"http://{LOOPBACK}:{port}"
+        self.speed = speed
+        command = [sys.executable, "-m", "airflow_provider_wanx.simulator"]
+        self.process = ManagedProcess(
+            name="local DashScope",
+            command=[*command, "--port", str(port), "--speed", str(speed), *arguments],
+            env=clean_environment(),
+            log_file=logs / "dashscope.log",
+        )
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The Airflow connection to it."""
+        return {"conn_type": "dashscope", "host": self.url, "password": API_KEY}
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            return httpx.get(self.url, trust_env=False, timeout=2).is_success
+        except httpx.TransportError:
+            return False

@@ -1,0 +1,39 @@
+"""One real Airflow for all system tests of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack import ROOT, LocalStack, StackConfig
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def stack(worker_id: str) -> Iterator[LocalStack]:
+    """Airflow with the example DAGs and those of the tests, a local S3 and a local DashScope."""
+    folder = "system" if worker_id == "master" else f"system-{worker_id}"
+    config = StackConfig(
+        data=ROOT / ".test" / folder,
+        dag_bundles={"examples": ROOT / "dags", "tests": _HERE / "dags"},
+        dag_ids=_dag_ids(),
+        speed=10,
+        # A lost triggerer's waits are given to another one after that many seconds.
+        settings={"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10"},
+    )
+    with LocalStack(config=config) as running:
+        yield running
+
+
+def _dag_ids() -> set[str]:
+    """The DAGs' ids: each file of both folders holds one DAG, named after the file."""
+    return {file.stem for folder in (ROOT / "dags", _HERE / "dags") for file in folder.glob("[!_]*.py")}

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stack import ROOT, ManagedProcess, StackError, stop_all, wait_until
+from tests.stack.environment import clean_environment
+from tests.stack.guard import session_members
+
+# Takes a process group of its own, as Airflow's tasks do, and will not end on request.
+_STUBBORN_CHILD = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    print("ready", flush=True)
+time.sleep(600)
+"""
+
+_PARENT = """
+import sys, time
+from pathlib import Path
+from tests.stack import ManagedProcess
+from tests.stack.environment import clean_environment
+
+process = ManagedProcess(
+    name="child", command=[sys.executable, "-c", sys.argv[1]], env=clean_environment(), log_file=Path(sys.argv[2])
+)
+process.start()
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def _has_both(session: int, log_file: Path) -> bool:
+    return "ready" in log_file.read_text() and len(session_members(session=session)) == 2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_descendant_outlives_a_parent_that_is_killed(signum: signal.Signals, tmp_path: Path) -> None:
+    log_file = tmp_path / "log"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _STUBBORN_CHILD, str(log_file)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        session = int(parent.stdout.readline())
+        wait_until(lambda: _has_both(session, log_file), timeout=10, what="both processes")
+        parent.send_signal(signum)
+    wait_until(lambda: not session_members(session=session), timeout=15, what="their end")
+
+
+def test_stop_ends_descendants_that_ignore_the_request(tmp_path: Path) -> None:
+    process = _child(_STUBBORN_CHILD, tmp_path)
+    process.start()
+    wait_until(lambda: _has_both(process.pid, process.log_file), timeout=10, what="both processes")
+    stop_all([process], grace=0.2)
+    assert session_members(session=process.pid) == []
+
+
+def test_stop_ends_what_an_earlier_start_left_behind(tmp_path: Path) -> None:
+    process = _child(_STUBBORN_CHILD, tmp_path)
+    process.start()
+    first = process.pid
+    wait_until(lambda: _has_both(first, process.log_file), timeout=10, what="both processes")
+    process.kill(descendants=False)
+    process.start()
+    assert len(session_members(session=first)) == 1
+    stop_all([process], grace=0.2)
+    assert session_members(session=first) == []
+
+
+def test_a_process_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
+    process = _child("print('why it ended')", tmp_path)
+    process.start()
+    with pytest.raises(StackError, match="why it ended"):
+        process.wait_ready(lambda: False, timeout=10)
+
+
+def test_a_killed_process_can_be_started_again(tmp_path: Path) -> None:
+    process = _child("import time; time.sleep(600)", tmp_path)
+    process.start()
+    first = process.pid
+    process.kill()
+    assert not process.running
+    process.start()
+    try:
+        assert process.running
+        assert process.pid != first
+    finally:
+        process.stop()
+
+
+def _child(program: str, folder: Path) -> ManagedProcess:
+    return ManagedProcess(
+        name="child",
+        command=[sys.executable, "-c", program],
+        env=clean_environment(),
+        log_file=folder / "log",
+    )
