@@ -1,0 +1,136 @@
+"""The directive ``wanx-table``: tables that are made from the code, so that they cannot differ from it.
+
+It takes the name of a table, see :data:`TABLES`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes  # type: ignore[import-untyped]
+from sphinx.util.docutils import SphinxDirective
+
+from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
+from airflow_provider_wanx.dashscope.error_table import ALIASES, ERROR_TABLE, FALLBACKS, ErrorRow
+from airflow_provider_wanx.dashscope.styles import WanxStyle
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a Markdown table.
+
+    :param head: titles of the columns.
+    :param rows: texts of the cells.
+    """
+    cells = (tuple(cell.replace("|", "\\|") for cell in row) for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells))
+
+
+def styles() -> str:
+    """Return every style of the repaint model."""
+    rows = ((str(style.number), style.english, style.chinese, f"`{style.name}`") for style in WanxStyle)
+    return table(("Number", "English name", "Chinese name", "`WanxStyle`"), rows)
+
+
+def regions() -> str:
+    """Return the host that each region stands for."""
+    return table(
+        ("`region`", "Host without `base URL`"),
+        (
+            (f"`{name}`", f"`{SHARED_HOSTS.get(name) or f'<workspace>.{name}.maas.aliyuncs.com'}`")
+            for name in sorted(WORKSPACE_HOST_REGIONS)
+        ),
+    )
+
+
+_ERROR_HEAD = ("Code", "HTTP", "Kind", "A retry can help", "May have been accepted", "What to do")
+
+
+def errors() -> str:
+    """Return the table of error codes."""
+    return table(_ERROR_HEAD, map(_error, ERROR_TABLE))
+
+
+def fallbacks() -> str:
+    """Return the rules for codes that the table does not have."""
+    return table(_ERROR_HEAD, map(_error, FALLBACKS))
+
+
+def aliases() -> str:
+    """Return other spellings of codes."""
+    return table(("Spelling", "Read as"), ((f"`{alias}`", f"`{code}`") for alias, code in ALIASES.items()))
+
+
+def _error(row: ErrorRow) -> tuple[str, ...]:
+    statuses = ", ".join(map(str, row.http)) + (" only" if row.only_http else "")
+    retry = "yes" if row.retryable else "no"
+    # The flag for upper and lower case says nothing to a reader.
+    if row.retry_when is not None:
+        retry += f"; yes if the text has `{row.retry_when.removeprefix('(?i)')}`"
+    if row.fail_when is not None:
+        retry += f"; no if the text has `{row.fail_when.removeprefix('(?i)')}`"
+    return f"`{row.code}`", statuses, row.kind, retry, "yes" if row.unsure else "no", row.advice
+
+
+def simulated_models() -> str:
+    """Return the models that the simulator knows."""
+    from airflow_provider_wanx.simulator.catalogue import SERVICES
+
+    return table(
+        ("Path under `/services`", "Models", "Results are in"),
+        (
+            (f"`{each.path}`", ", ".join(f"`{name}`" for name in each.models), each.family.value)
+            for each in SERVICES
+        ),
+    )
+
+
+def simulator_options() -> str:
+    """Return the help of the simulator's command line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_wanx.simulator", "--help"],
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return f"```text\n{done.stdout.strip()}\n```"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "aliases": aliases,
+    "errors": errors,
+    "fallbacks": fallbacks,
+    "regions": regions,
+    "simulated-models": simulated_models,
+    "simulator-options": simulator_options,
+    "styles": styles,
+}
+"""What the directive can show."""
+
+
+class WanxTable(SphinxDirective):
+    """Show one of the tables."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the table's Markdown in place."""
+        name = self.arguments[0]
+        if name not in TABLES:
+            raise self.error(f"There is no table {name!r}; there are {', '.join(TABLES)}.")
+        # The code behind the table may have changed since the last build, even if the page has not.
+        self.env.note_reread()
+        return self.parse_text_to_nodes(TABLES[name]())
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("wanx-table", WanxTable)
+    return {"parallel_read_safe": True}

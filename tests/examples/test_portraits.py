@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+
+
+@pytest.fixture(autouse=True)
+def buckets(s3: Any, dashscope: BackgroundSimulator) -> None:
+    """The simulator draws portraits too."""
+    s3.create_bucket(Bucket="portraits")
+    s3.create_bucket(Bucket="results")
+    for seed, name in enumerate(("ada", "grace")):
+        picture = httpx.get(dashscope.portrait_url, params={"seed": seed}, trust_env=False).content
+        s3.put_object(Bucket="portraits", Key=f"{name}.jpg", Body=picture)
+
+
+# [START test]
+def test_the_portrait_arrives_and_is_billed_once(dashscope: BackgroundSimulator, s3: Any) -> None:
+    from portraits import dag
+
+    assert dag.test().state == "success"
+    (result,) = s3.list_objects_v2(Bucket="results")["Contents"]
+    assert result["Key"].startswith("repainted/")
+    assert dashscope.ledger()["totals"]["billed"] == 1
+
+
+def test_a_submission_whose_answer_is_lost_is_not_repeated(dashscope: BackgroundSimulator) -> None:
+    from portraits import dag
+
+    dashscope.add_fault(endpoint="submit", kind="lose_answer", times=1)
+    assert dag.test().state == "success"
+    assert dashscope.ledger()["totals"]["accepted"] == 1
+
+
+@pytest.mark.dashscope_simulator(submit_rate=0, duration=1)
+def test_a_refused_key_fails_the_run_and_costs_nothing(dashscope: BackgroundSimulator) -> None:
+    from portraits import dag
+
+    dashscope.accept_keys("sk-another-key")
+    assert dag.test().state == "failed"
+    assert dashscope.ledger()["totals"]["accepted"] == 0
+
+
+# [END test]
+
+
+def test_every_result_of_an_album_lies_encrypted_under_a_key_of_its_own(
+    dashscope: BackgroundSimulator, s3: Any
+) -> None:
+    from album import dag
+
+    assert dag.test().state == "success"
+    objects = s3.list_objects_v2(Bucket="results")["Contents"]
+    assert [each["StorageClass"] for each in objects] == ["STANDARD_IA"] * 2
+    head = s3.head_object(Bucket="results", Key=objects[0]["Key"])
+    assert head["ServerSideEncryption"] == "AES256"
+    assert objects[0]["Key"].startswith("album/fresh/")
+    assert dashscope.ledger()["totals"]["billed"] == 2

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import pytest
+from airflow.models import Connection
+
+from airflow_provider_wanx.dashscope.error_table import ERROR_TABLE
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook, client_config
+from airflow_provider_wanx.object_key import FIELDS
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
+from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
+from airflow_provider_wanx.simulator import control, faults
+from airflow_provider_wanx.simulator.app import Site
+from airflow_provider_wanx.simulator.settings import Settings
+from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
+from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+PUBLIC_CLASSES = [
+    DashScopeHook,
+    DashScopeSubmitTaskOperator,
+    DashScopeTaskSensor,
+    DashScopeTaskTrigger,
+    DashScopeToS3Operator,
+    WanxStyleRepaintOperator,
+]
+# What a class decides itself, and so takes no argument for.
+DECIDED: dict[type, set[str]] = {WanxStyleRepaintOperator: {"service", "model", "input", "parameters"}}
+
+_FENCE = re.compile(r"^( *)(`{3,})([^\n`]*)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
+_CONNECTION = re.compile(r"export AIRFLOW_CONN_DASHSCOPE_\w+='([^']*)'")
+
+
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def _blocks(language: str) -> Iterator[Any]:
+    """Code blocks of all pages, each with the name of its page and its number there."""
+    for page in PAGES:
+        blocks = [match for match in _FENCE.finditer(_text(page)) if match[3] == language]
+        for number, match in enumerate(blocks, 1):
+            yield pytest.param(inspect.cleandoc(match[4]), id=f"{_name(page)}-{number}")
+
+
+def _first_cells(page: Path, *, heading: str) -> set[str]:
+    """What stands as code in the first column of the table below a heading."""
+    section = re.split(r"^#+ ", _text(page).partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    return set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+
+
+def _slugs(page: Path) -> set[str]:
+    """Anchors of the headings."""
+    prose = _FENCE.sub("", _text(page))
+    titles = re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("wanx_tables", DOCS / "_ext" / "wanx_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _arguments(cls: type) -> set[str]:
+    """Arguments of a class's constructor, with those that it passes on to constructors of this package."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if base.__module__.startswith("airflow_provider_wanx.") and "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names |= {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+    return names - {"self"} - DECIDED.get(cls, set())
+
+
+@pytest.mark.parametrize("cls", PUBLIC_CLASSES, ids=lambda cls: cls.__name__)
+def test_a_class_describes_each_of_its_arguments_and_no_other(cls: type) -> None:
+    assert set(re.findall(r":param (\w+):", cls.__doc__ or "")) == _arguments(cls)
+
+
+def test_every_field_of_a_key_is_documented_and_no_other() -> None:
+    fields = {f"{{{field}}}" for field in FIELDS}
+    assert _first_cells(DOCS / "transfer.md", heading="Keys") == fields
+    assert all(field in (DashScopeToS3Operator.__doc__ or "") for field in fields)
+
+
+def test_every_extra_of_a_connection_is_documented_and_no_other() -> None:
+    assert _first_cells(DOCS / "connection.md", heading="Extras") == set(EXTRAS)
+
+
+def test_the_example_of_a_manifest_has_the_entries_that_the_operator_names() -> None:
+    shown = re.search(r"```json\n(\[.*?\n\])\n```", _text(DOCS / "transfer.md"), re.DOTALL)
+    assert shown is not None
+    (example,) = json.loads(shown[1])
+    named = re.search(r"a list of ``\{([^}]+)\}``", DashScopeToS3Operator.__doc__ or "")
+    assert named is not None
+    assert list(example) == named[1].split(", ")
+
+
+def test_everything_that_a_fault_can_be_is_documented() -> None:
+    text = _text(DOCS / "simulator.md").partition("### Faults")[2].partition("### The ledger")[0]
+    for values in (faults.Endpoint, faults.Kind, faults.Outcome):
+        (row,) = [line for line in text.splitlines() if f"`{get_args(values)[0]}`, " in line]
+        assert tuple(re.findall(r"`(\w+)`", row.split("|")[2])) == get_args(values)
+
+
+def test_every_address_of_the_control_api_is_documented() -> None:
+    text = _text(DOCS / "simulator.md")
+    for route in control.routes(Site(settings=Settings())):
+        (method,) = (route.methods or set()) - {"HEAD"}
+        assert f"`{method} {route.path}`" in text
+
+
+def _descendants(cls: type[Any]) -> Iterator[type[Any]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _descendants(each)
+
+
+def test_every_exception_of_the_package_is_in_the_reference() -> None:
+    text = _text(DOCS / "reference.md")
+    public = [each for each in _descendants(DashScopeError) if not each.__name__.startswith("_")]
+    missing = {f"{each.__module__}.{each.__name__}" for each in public} - set(
+        re.findall(r"autoexception:: (\S+)", text)
+    )
+    assert not {name for name in missing if name.startswith("airflow_provider_wanx.")}
+
+
+def test_the_table_of_styles_has_every_style() -> None:
+    rows = _tables().styles().splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [str(int(each)) for each in WanxStyle]
+    assert all(
+        style.chinese in row and style.english in row for style, row in zip(WanxStyle, rows, strict=True)
+    )
+
+
+def test_the_table_of_errors_has_every_code_in_as_many_columns_as_its_head() -> None:
+    lines = _tables().errors().splitlines()
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+    assert len(columns) == 1
+    assert [line.split("`")[1] for line in lines[2:]] == [row.code for row in ERROR_TABLE]
+
+
+@pytest.mark.parametrize("code", _blocks("python"))
+def test_python_samples_compile(code: str) -> None:
+    ast.parse(code)
+
+
+@pytest.mark.parametrize("code", _blocks("json"))
+def test_json_samples_can_be_read(code: str) -> None:
+    json.loads(code)
+
+
+@pytest.mark.parametrize("code", _blocks("bash"))
+def test_shell_samples_are_well_formed(code: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", [each for page in PAGES for each in _CONNECTION.findall(_text(page))])
+def test_connections_of_samples_are_accepted(text: str) -> None:
+    client_config(Connection.from_json(text, conn_id="sample"))
+
+
+def test_the_dag_of_the_readme_is_the_one_that_is_tested() -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "README.md"), re.DOTALL)
+    tested = _text(ROOT / "tests" / "examples" / "dags" / "portraits.py")
+    assert shown == tested.partition("# [START portraits]\n")[2].partition("# [END portraits]")[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(_FENCE.sub("", _text(page))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in _slugs(target), f"{link}: there is no such heading"
+
+
+def test_pages_that_docstrings_refer_to_exist() -> None:
+    sources = (ROOT / "airflow_provider_wanx").rglob("*.py")
+    named = {name for source in sources for name in re.findall(r":doc:`/([\w-]+)`", _text(source))}
+    assert named
+    assert named <= {page.stem for page in DOCS.glob("*.md")}
+
+
+def test_the_page_on_reliability_has_the_place_that_the_fault_run_writes_to() -> None:
+    assert re.search(
+        r"^<!-- faults:start -->$.*^<!-- faults:end -->$",
+        _text(DOCS / "reliability.md"),
+        re.MULTILINE | re.DOTALL,
+    )
+
+
+def test_the_picture_of_the_readme_is_small_enough_for_a_page() -> None:
+    picture = DOCS / "images" / "repainted.jpg"
+    assert _name(picture) in _text(ROOT / "README.md")
+    assert picture.stat().st_size < 300_000
+
+
+def test_no_file_names_a_folder_of_the_machine_it_was_written_on_or_a_package_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("This is no git repository, so that it cannot be told which files belong to it.")
+    # Not in one piece, or this file would be found itself.
+    folders, hosts = r"work|root|tmp/\w+_jobs", "pypi|pythonhosted|npmjs|anaconda|crates"
+    unwanted = re.compile(rf"(?<![\w.~-])/(?:{folders})\b|\b(?:{hosts})\.(?:org|com|io)\b".encode())
+    files = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
+    found = [_name(file) for file in files if file.is_file() and unwanted.search(file.read_bytes())]
+    assert not found
