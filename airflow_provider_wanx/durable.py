@@ -98,7 +98,8 @@ class Record:
             )
             if (record.phase is Phase.SUBMITTED) != isinstance(record.dashscope_task_id, str):
                 raise ValueError
-        except (KeyError, TypeError, ValueError):
+            search_window(record)  # or its times are none
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
             raise UnreadableRecordError(
                 f"The record of an earlier submission (task state {STATE_KEY!r}) cannot be read by this version, so it is "
                 "not known whether a task was paid for. Delete that task state to submit anew, or install the version of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from airflow_provider_wanx.s3 import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+
+_SCHEME = re.compile(r"(https?|oss|s3)(?=://)|data(?=:)", re.IGNORECASE)
 
 PRESIGNED_FOR = 6 * 3600
 """Seconds for which a presigned S3 URL is valid: the service may queue a task for 3 hours before it fetches the input."""
@@ -57,8 +60,10 @@ class ImageSource:
         text = str(image or "").strip()
         if not text or text == "None":
             raise InvalidInputError(f"{field} is empty.")
-        scheme = text.partition(":")[0].lower()
-        if text.startswith(("https://", "http://", "oss://")):
+        found = _SCHEME.match(text)
+        scheme = found.group().lower() if found else ""
+        text = scheme + text[len(scheme) :]
+        if scheme in ("https", "http", "oss"):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
             return Picture(url, lambda: url)

@@ -35,6 +35,12 @@ class KeyTemplate:
         template = self.template.lstrip("/")
         if not template:
             raise InvalidInputError("s3_key is empty.")
+        if "://" in template:
+            raise InvalidInputError(
+                f"s3_key {template!r} is a URL. Give its bucket as s3_bucket, and the key alone."
+            )
+        if _climbs(template):
+            raise InvalidInputError(f"s3_key {template!r} is no safe key: '.' and '..' are no names in it.")
         object.__setattr__(self, "template", template + DEFAULT_NAME if template.endswith("/") else template)
         try:
             parts = list(string.Formatter().parse(self.template))
@@ -61,7 +67,8 @@ class KeyTemplate:
             "run_id": run_id,
         }
         key = self.template.format(**{field: _safe(value) for field, value in values.items()})
-        if any(part in (".", "..") for part in key.split("/")) or len(key.encode()) > MAX_KEY_BYTES:
+        is_a_name = key and not key.startswith("/") and not key.endswith("/")
+        if not is_a_name or _climbs(key) or len(key.encode()) > MAX_KEY_BYTES:
             raise InvalidInputError(f"s3_key becomes {key!r}, which is no safe key.")
         return key
 
@@ -81,6 +88,10 @@ class KeyTemplate:
                         "Put {dashscope_task_id} and {index} into it."
                     )
                 owners[key] = here
+
+
+def _climbs(key: str) -> bool:
+    return any(part in (".", "..") for part in key.split("/"))
 
 
 def _safe(value: str) -> str:

@@ -30,6 +30,9 @@ _ADVICE = {
     "404": "the bucket or the object does not exist",
 }
 
+_PASSING = {"ExpiredToken", "OperationAborted", "RequestTimeout", "TooManyRequests"}
+"""Codes of answers 4xx that a later try need not meet again."""
+
 
 @contextmanager
 def s3_errors(what: str) -> Iterator[None]:
@@ -48,7 +51,7 @@ def s3_errors(what: str) -> Iterator[None]:
         advice = _ADVICE.get(code) or error.response.get("Error", {}).get("Message") or "no reason given"
         raise S3Error(
             f"Could not {what}: {advice} ({code}, HTTP {status}).",
-            retryable=code not in _ADVICE and not 400 <= status < 500,
+            retryable=code in _PASSING or (code not in _ADVICE and not 400 <= status < 500),
         ) from error
     except (NoCredentialsError, ParamValidationError) as error:
         raise S3Error(f"Could not {what}: {error}.", retryable=False) from error

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.durable import (
     CancelThenFresh,
     Finding,
@@ -52,6 +53,16 @@ ZONE_DOUBT = timedelta(hours=9)
 both."""
 
 
+class Clock(Protocol):
+    """The part of the module :mod:`time` that is needed."""
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let some seconds pass."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskRequest:
     """What is to be submitted, before anything that costs or leaves traces has been done for it.
@@ -80,6 +91,7 @@ class Submitter:
         ``"resubmit"`` at the price of possibly paying twice.
     :param claimed: returns the ids that other task instances are known to have submitted.
     :param log: the task's log.
+    :param clock: tells the time and waits.
     """
 
     def __init__(
@@ -91,6 +103,7 @@ class Submitter:
         on_unconfirmed: OnUnconfirmed,
         claimed: Callable[[], frozenset[str]],
         log: Log,
+        clock: Clock = time,
     ) -> None:
         self._hook = hook
         self._record = record
@@ -98,6 +111,7 @@ class Submitter:
         self._on_unconfirmed = on_unconfirmed
         self._claimed = claimed
         self._log = log
+        self._clock = clock
 
     def earlier_task(self, request: TaskRequest | None) -> str | None:
         """Find the task that an earlier try has submitted, and clear away what is not wanted any more.
@@ -128,34 +142,51 @@ class Submitter:
         :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
         """
         content = request.build_input()
-        for posts_left in reversed(range(MAX_POSTS)):
-            intent = self._intent(request)
-            self._record.write(intent)
-            try:
-                submission = self._hook.submit_task(
-                    service=request.service, model=request.model, input=content, parameters=request.parameters
-                )
-            except DashScopeError as error:
-                if error.certainly_refused:
-                    self._record.forget()
-                    raise
-                self._log.warning("It is not known whether the service accepted the submission: %s", error)
-                task_id = self._reconcile(replace(intent, within=time.time() - intent.time), adopt=True)
-                if task_id is not None:
-                    return task_id
-                if not posts_left:
-                    self._record.forget()
-                    raise
-            else:
+        error: DashScopeError = UnconfirmedSubmissionError("No submission was tried.")
+        for _ in range(MAX_POSTS):
+            intent, answer = self._post(request, content)
+            if isinstance(answer, Submission):
                 self._log.info(
                     "Submitted DashScope task %s of model %s (request id %s).",
-                    submission.task_id,
+                    answer.task_id,
                     request.model,
-                    submission.request_id,
+                    answer.request_id,
                 )
-                self._keep(intent, submission.task_id)
-                return submission.task_id
-        raise UnconfirmedSubmissionError("No submission was tried.")
+                self._keep(intent, answer.task_id)
+                return answer.task_id
+            error = answer
+            if error.certainly_refused:
+                break
+            self._log.warning("It is not known whether the service accepted the submission: %s", error)
+            unconfirmed = replace(intent, within=self._clock.time() - intent.time)
+            if (task_id := self._reconcile(unconfirmed, adopt=True)) is not None:
+                return task_id
+        self._record.forget()
+        raise error
+
+    def _post(
+        self, request: TaskRequest, content: Mapping[str, Any]
+    ) -> tuple[Record, Submission | DashScopeError]:
+        """Send a submission, with its intent written right before: it may have been held back for minutes."""
+        intent = self._intent(request)
+
+        def write_intent() -> None:
+            nonlocal intent
+            intent = replace(intent, time=self._clock.time())
+            self._record.write(intent)
+
+        answer: Submission | DashScopeError
+        try:
+            answer = self._hook.submit_task(
+                service=request.service,
+                model=request.model,
+                input=content,
+                parameters=request.parameters,
+                before_sending=write_intent,
+            )
+        except DashScopeError as error:
+            answer = error
+        return intent, answer
 
     def _keep(self, intent: Record, task_id: str) -> None:
         self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
@@ -166,8 +197,8 @@ class Submitter:
             phase=Phase.INTENT,
             fingerprint=self._fingerprint(request),
             max_tries=self._max_tries,
-            time=time.time(),
-            within=config.retry_for + config.timeout,
+            time=self._clock.time(),
+            within=config.timeout,
             model=request.model,
         )
 
@@ -210,11 +241,11 @@ class Submitter:
         return None
 
     def _find(self, record: Record) -> Finding:
-        if time.time() - record.time > LISTED_FOR:
+        if self._clock.time() - record.time > LISTED_FOR:
             return Unclear(())
         finding: Finding = NotAccepted()
         for pause in SETTLE:
-            time.sleep(pause)
+            self._clock.sleep(pause)
             try:
                 rows, offset = self._list(record)
             except DashScopeError as error:
@@ -233,12 +264,15 @@ class Submitter:
             page = self._hook.list_tasks(
                 model_name=record.model,
                 start_time=start - ZONE_DOUBT,
-                end_time=min(end, datetime.now(UTC)) + timedelta(hours=1),
+                end_time=min(end, self._now()) + timedelta(hours=1),
                 page_no=page_no,
                 page_size=LIST_PAGE_SIZE,
             )
             rows.extend(page.tasks)
             if not page.has_more:
-                offset = page.answered_at - datetime.now(UTC) if page.answered_at else timedelta(0)
+                offset = page.answered_at - self._now() if page.answered_at else timedelta(0)
                 return rows, offset
         raise DashScopeError(f"the list has more than {MAX_LIST_PAGES} pages")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), tz=UTC)

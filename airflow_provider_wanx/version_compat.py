@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow import __version__ as airflow_version
 from asgiref.sync import sync_to_async
+from packaging.version import Version
 
 if TYPE_CHECKING:
     from airflow.models import TaskInstance
+
+AIRFLOW_V_3_3_PLUS = Version(airflow_version).release >= (3, 3)
 
 DEFERRED = "deferred"
 """State of a task that waits in a triggerer; the same word in every Airflow."""

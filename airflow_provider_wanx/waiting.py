@@ -21,7 +21,7 @@ from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger, outco
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wanx.dashscope.watcher import Outcome
+    from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 BACKSTOP = 600.0
@@ -90,6 +90,7 @@ def make_trigger(task: WaitingTask, ids: Sequence[str], limit: Deadline) -> Dash
         poll_interval=task.poll_interval,
         end_time=limit.end_time,
         cancel_on_kill=task.cancel_on_kill,
+        end_from_trigger=getattr(task, "end_from_trigger", False),
     )
 
 
@@ -129,22 +130,14 @@ def wait_here(
 
     :return: the event that the trigger would have sent.
     """
-    from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
-    from airflow_provider_wanx.dashscope.watcher import Outcome, key_refused, watch_tasks
+    from airflow_provider_wanx.dashscope.watcher import watch_tasks
 
-    async def wait() -> Outcome:
-        async with AsyncDashScopeClient(config) as client:
-            return await watch_tasks(client, waits)
+    async def config_now() -> ClientConfig:
+        connection = await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id)
+        return client_config(connection)
 
-    outcome, config = Outcome(), hook.get_conn().config
     waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
-    while waits:
-        outcome.add(asyncio.run(wait()))
-        waits = key_refused(outcome, waits)
-        refused, config = config, client_config(hook.get_connection(hook.dashscope_conn_id))
-        if config == refused:
-            break
-    return outcome_event(outcome)
+    return outcome_event(asyncio.run(watch_tasks(hook.get_conn().config, waits, renew=config_now)))
 
 
 def check_event(event: Mapping[str, Any] | None, hook: DashScopeHook) -> None:

@@ -12,7 +12,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from airflow_provider_wanx.dashscope.errors import InvalidResponseError, ResultExpiredError, api_error
+from airflow_provider_wanx.dashscope.errors import (
+    InvalidResponseError,
+    ResultExpiredError,
+    api_error,
+    safe_words,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -49,7 +54,8 @@ def read_model(value: object, model: type[M], answer: Answer) -> M:
             for problem in error.errors(include_url=False, include_input=False)[:3]
         )
         raise InvalidResponseError(
-            f"The service's answer is not a {model.__name__} ({wrong}).", http_status=answer.status
+            f"Could not {answer.doing}: the answer is not a {model.__name__} ({safe_words(wrong)}).",
+            http_status=answer.status,
         ) from None
 
 
@@ -81,9 +87,26 @@ def json_object(answer: Answer) -> dict[str, Any]:
 def try_json(answer: Answer) -> Any:
     """Read an answer's JSON, None where it is none."""
     try:
-        return json.loads(answer.body)
+        # One broken character somewhere in a text is no reason to lose the id of a paid task.
+        text = answer.body.decode("utf-8-sig", "replace")
+        document = json.loads(text)
+        return _well_formed(document) if _SURROGATE.search(text) else document
     except (ValueError, RecursionError):
         return None
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _well_formed(node: Any) -> Any:
+    """Replace halves of characters, which JSON can hold, but no log, database or URL."""
+    if isinstance(node, str):
+        return node.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(node, list):
+        return [_well_formed(item) for item in node]
+    if isinstance(node, dict):
+        return {_well_formed(key): _well_formed(value) for key, value in node.items()}
+    return node
 
 
 def error_fields(document: object) -> tuple[str, str]:
@@ -91,8 +114,12 @@ def error_fields(document: object) -> tuple[str, str]:
     if not isinstance(document, dict):
         return "", ""
     nested = document.get("error")
-    source = nested if isinstance(nested, dict) else document
+    source = nested if isinstance(nested, dict) and nested else document
     code, message = source.get("code"), source.get("message")
+    if code is None and source is nested:
+        code = source.get("type") or "error"
+    if message is None and isinstance(nested, str):
+        message = nested
     return (
         str(code) if isinstance(code, str | int) and code not in ("", 0, 200, "200", "Success") else "",
         message if isinstance(message, str) else "",
@@ -109,8 +136,7 @@ def _excerpt(answer: Answer) -> str:
     if not answer.body.strip():
         return "an empty body"
     kind = answer.headers.get("content-type", "no content type").partition(";")[0]
-    text = " ".join(answer.body[:400].decode("utf-8", "replace").split())
-    start = "".join(c for c in re.sub(r"\?\S*", "?…", text) if c.isprintable())[:80]
+    start = safe_words(answer.body[:2000].decode("utf-8", "replace"))[:80]
     return f"a body that is not the JSON it should be ({kind}, {len(answer.body)} bytes: {start!r})"
 
 

@@ -6,11 +6,11 @@ once, in code that both use.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
 from pathlib import PurePosixPath
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,17 +30,24 @@ from airflow_provider_wanx.dashscope import endpoints
 from airflow_provider_wanx.dashscope.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.download import CHUNK_BYTES, ReceivedFile
-from airflow_provider_wanx.dashscope.endpoints import Call
+from airflow_provider_wanx.dashscope.endpoints import Call, Endpoint
 from airflow_provider_wanx.dashscope.error_table import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     DashScopeError,
     DownloadError,
-    InvalidResponseError,
-    LostAnswerError,
-    TransportError,
+    ThrottledError,
 )
 from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+from airflow_provider_wanx.dashscope.pacing import Pacer
+from airflow_provider_wanx.dashscope.transport import (
+    build_download,
+    build_request,
+    http_options,
+    read_answer,
+    reason,
+    transport_errors,
+)
 
 T = TypeVar("T")
 
@@ -48,25 +55,6 @@ MAX_WAIT = 20.0
 """Longest pause between two tries of one call, in seconds, unless the service asks for a longer one."""
 
 UPLOAD_TRIES = 3
-
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-
-
-_SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
-
-
-def _not_ours(record: logging.LogRecord) -> bool:
-    """Drop httpx's own line about each request of ours: it shows signed URLs, and there is one for every look at a task."""
-    return not _SENDING.get()
-
-
-logging.getLogger("httpx").addFilter(_not_ours)
 
 
 def _may_repeat(call: Call[Any], error: BaseException) -> bool:
@@ -99,55 +87,21 @@ def _retry_rules(call: Call[Any], config: ClientConfig) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _transport_errors(doing: str, host: str) -> Iterator[None]:
-    """Turn httpx's errors into this package's, with what they mean for a request that may have been sent."""
-    token = _SENDING.set(True)
-    try:
-        yield
-    except _NOT_SENT as error:
-        raise TransportError(f"Could not {doing}: {host} cannot be reached ({_reason(error)}).") from error
-    except httpx.DecodingError as error:
-        raise InvalidResponseError(f"Could not {doing}: the answer of {host} cannot be decoded.") from error
-    except httpx.TransportError as error:
-        raise LostAnswerError(
-            f"Could not {doing}: no complete answer from {host} ({_reason(error)})."
-        ) from error
-    finally:
-        _SENDING.reset(token)
+def _submit_rules(call: Call[Any], config: ClientConfig, pacer: Pacer) -> dict[str, Any]:
+    """Repeat a submission by the same rules, but bear being throttled for longer: then it was certainly not accepted."""
+    rules = _retry_rules(call, config)
 
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        # The pacer holds the next try back for as long as is needed.
+        return 0.0 if isinstance(error, ThrottledError) else rules["wait"](state)
 
-def _reason(error: Exception) -> str:
-    return " ".join(part for part in (type(error).__name__, str(error)) if part)
+    def stop(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        elapsed = (state.seconds_since_start or 0.0) + state.upcoming_sleep
+        return not pacer.may_go_on(error, elapsed=elapsed, config=config)
 
-
-def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any], config: ClientConfig) -> httpx.Request:
-    headers = {"Accept": "application/json", **call.headers}
-    if call.signed:
-        headers["Authorization"] = f"Bearer {config.api_key}"
-        if config.workspace:
-            headers["X-DashScope-WorkSpace"] = config.workspace
-    return http.build_request(
-        call.method,
-        call.url if "://" in call.url else config.base_url + call.url,
-        params=dict(call.params) or None,
-        headers=headers,
-        json=call.json,
-        data=dict(call.form) if call.form else None,
-        files={"file": call.file} if call.file else None,
-    )
-
-
-def _http_options(config: ClientConfig) -> dict[str, Any]:
-    return {
-        "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
-        "headers": {"User-Agent": "airflow-provider-wanx"},
-        "follow_redirects": False,
-    }
-
-
-def _answer(call: Call[Any], response: httpx.Response) -> Answer:
-    return Answer(response.status_code, response.headers, response.content, call.doing)
+    return {**rules, "wait": wait, "stop": stop}
 
 
 def _upload_rules(config: ClientConfig) -> dict[str, Any]:
@@ -168,7 +122,7 @@ class DashScopeClient:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self._http = httpx.Client(**_http_options(config))
+        self._http = httpx.Client(**http_options(config))
 
     def __enter__(self) -> Self:
         return self
@@ -182,20 +136,33 @@ class DashScopeClient:
         """Close all connections."""
         self._http.close()
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """Send one call and read its answer, repeating it for up to ``retry_for`` seconds where that is safe.
 
+        A submission is held back until its turn has come; see :mod:`pacing`.
+
+        :param before_sending: for submissions: called each time right before one is sent.
         :raises DashScopeError: what :mod:`errors` lists.
         """
+        if call.endpoint is Endpoint.SUBMIT:
+            pacer = Pacer(call, self.config, before_sending)
+            rules = _submit_rules(call, self.config, pacer)
+            submitted: T = Retrying(**rules)(self._send_in_turn, call, pacer)
+            return submitted
         answer: T = Retrying(**_retry_rules(call, self.config))(self.send_once, call)
         return answer
 
+    def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
+        time.sleep(pacer.turn())
+        with pacer.sending():
+            return self.send_once(call)
+
     def send_once(self, call: Call[T]) -> T:
         """Send one call a single time; for callers that repeat by rules of their own."""
-        request = _request(self._http, call, self.config)
-        with _transport_errors(call.doing, request.url.host):
+        request = build_request(self._http, call, self.config)
+        with transport_errors(call.doing, request.url.host):
             response = self._http.send(request)
-        return call.read(_answer(call, response))
+        return call.read(read_answer(call, response))
 
     def submit_task(
         self,
@@ -204,10 +171,12 @@ class DashScopeClient:
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
+        before_sending: Callable[[], object] | None = None,
     ) -> Submission:
-        """See :func:`endpoints.submit_task`."""
+        """See :func:`endpoints.submit_task`, and :meth:`DashScopeClient.send` for ``before_sending``."""
         return self.send(
-            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters)
+            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters),
+            before_sending=before_sending,
         )
 
     def get_task(self, task_id: str) -> Task:
@@ -249,8 +218,8 @@ class DashScopeClient:
         :raises DownloadError: it did not arrive whole.
         :raises ResultExpiredError: the URL is past its time.
         """
-        request = self._http.build_request("GET", url)
-        with _transport_errors(f"download {what}", request.url.host):
+        request = build_download(self._http, url, what)
+        with transport_errors(f"download {what}", request.url.host):
             response = self._http.send(request, stream=True)
             if not response.is_success:
                 response.read()
@@ -267,7 +236,7 @@ class AsyncDashScopeClient:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self._http = httpx.AsyncClient(**_http_options(config))
+        self._http = httpx.AsyncClient(**http_options(config))
 
     async def __aenter__(self) -> Self:
         return self
@@ -281,16 +250,26 @@ class AsyncDashScopeClient:
         """Close all connections."""
         await self._http.aclose()
 
-    async def send(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """See :meth:`DashScopeClient.send`."""
+        if call.endpoint is Endpoint.SUBMIT:
+            pacer = Pacer(call, self.config, before_sending)
+            return await AsyncRetrying(**_submit_rules(call, self.config, pacer))(
+                self._send_in_turn, call, pacer
+            )
         return await AsyncRetrying(**_retry_rules(call, self.config))(self.send_once, call)
+
+    async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
+        await asyncio.sleep(pacer.turn())
+        with pacer.sending():
+            return await self.send_once(call)
 
     async def send_once(self, call: Call[T]) -> T:
         """See :meth:`DashScopeClient.send_once`."""
-        request = _request(self._http, call, self.config)
-        with _transport_errors(call.doing, request.url.host):
+        request = build_request(self._http, call, self.config)
+        with transport_errors(call.doing, request.url.host):
             response = await self._http.send(request)
-        return call.read(_answer(call, response))
+        return call.read(read_answer(call, response))
 
     async def submit_task(
         self,
@@ -299,10 +278,12 @@ class AsyncDashScopeClient:
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
+        before_sending: Callable[[], object] | None = None,
     ) -> Submission:
-        """See :func:`endpoints.submit_task`."""
+        """See :func:`endpoints.submit_task`, and :meth:`DashScopeClient.send` for ``before_sending``."""
         return await self.send(
-            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters)
+            endpoints.submit_task(service=service, model=model, input=input, parameters=parameters),
+            before_sending=before_sending,
         )
 
     async def get_task(self, task_id: str) -> Task:
@@ -334,8 +315,8 @@ class AsyncDashScopeClient:
         self, url: str, *, what: str = "the result"
     ) -> AsyncIterator[tuple[ReceivedFile, AsyncIterator[bytes]]]:
         """See :meth:`DashScopeClient.download`."""
-        request = self._http.build_request("GET", url)
-        with _transport_errors(f"download {what}", request.url.host):
+        request = build_download(self._http, url, what)
+        with transport_errors(f"download {what}", request.url.host):
             response = await self._http.send(request, stream=True)
             if not response.is_success:
                 await response.aread()
@@ -372,8 +353,8 @@ async def _achecked(chunks: AsyncIterator[bytes], received: ReceivedFile) -> Asy
 def _broken_download(received: ReceivedFile) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         expected = f" of {received.expected_size}" if received.expected_size is not None else ""
         raise DownloadError(
-            f"{received.what} broke off after {received.size}{expected} bytes ({_reason(error)})."
+            f"{received.what} broke off after {received.size}{expected} bytes ({reason(error)})."
         ) from error

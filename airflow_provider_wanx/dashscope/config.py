@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, safe_words, without_query
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com"
 """The service's shared host in Beijing, the only region that serves the repaint model (model page)."""
@@ -38,6 +39,10 @@ QUEUE_TIMEOUT = 3 * 3600.0
 
 RESULT_LIFETIME = 24 * 3600.0
 """Seconds after which a task and its results are deleted (model page)."""
+
+
+LONGEST = 24 * 3600.0
+"""Seconds; the operating system's sockets take no endless timeouts, and no call is worth waiting longer for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +90,16 @@ class ClientConfig:
             raise ConfigurationError(
                 "there is no API key. Put it into the connection's password; it begins with sk-."
             )
-        if not self.api_key.isascii() or any(character.isspace() for character in self.api_key):
+        if not re.fullmatch(r"[!-~]+", self.api_key):
             raise ConfigurationError("the API key has spaces or characters that no key has; copy it again.")
         object.__setattr__(self, "base_url", api_base(self.base_url))
-        for name in ("timeout", "retry_for"):
-            if not getattr(self, name) >= (0 if name == "retry_for" else 0.001):
+        if self.workspace and not _is_workspace(self.workspace):
+            raise ConfigurationError(f"workspace {self.workspace!r} is not a workspace id.")
+        for name, least in (("timeout", 0.001), ("retry_for", 0.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= LONGEST:
                 raise ConfigurationError(
-                    f"{name} must be a positive number of seconds, not {getattr(self, name)!r}."
+                    f"{name} must be a number of seconds from {least:g} to {LONGEST:g}, not {value!r}."
                 )
 
 
@@ -113,7 +121,14 @@ def region_base_url(region: str, workspace: str | None) -> str:
         raise ConfigurationError(
             f"region {region} has no shared host: give the workspace too, or the base URL."
         )
+    if not _is_workspace(workspace):
+        raise ConfigurationError(f"workspace {workspace!r} is not a workspace id.")
     return f"https://{workspace}.{region}.maas.aliyuncs.com"
+
+
+def _is_workspace(text: str) -> bool:
+    # It becomes a part of a host name and of a header: nothing in it may lead the key elsewhere.
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None
 
 
 def api_base(url: str) -> str:
@@ -121,18 +136,20 @@ def api_base(url: str) -> str:
 
     :raises ConfigurationError: it is no http(s) URL, or sends the key in the clear to another machine.
     """
-    text = url.strip().rstrip("/")
-    if "://" not in text:
-        text = f"https://{text}"
+    text = url.strip()
+    text = (text if "://" in text else f"https://{text}").rstrip("/")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
+        # What the resolver would stumble over.
+        (host or "").encode("idna")
     except ValueError as error:
-        raise ConfigurationError(f"base URL {url!r} cannot be read: {error}.") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"base URL {parts._replace(netloc=host or '').geturl()!r} is not like {DEFAULT_BASE_URL}."
-        )
+            f"base URL {without_query(text)!r} cannot be read: {safe_words(str(error))}."
+        ) from None
+    plain = not ("@" in parts.netloc or parts.query or parts.fragment or re.search(r"[\s\\]", text))
+    if parts.scheme not in ("http", "https") or not host or not plain:
+        raise ConfigurationError(f"base URL {without_query(text)!r} is not like {DEFAULT_BASE_URL}.")
     if not sends_safely(text):
         raise ConfigurationError(
             f"base URL of host {host!r} must begin with https://, or the key would travel unencrypted."
@@ -142,7 +159,10 @@ def api_base(url: str) -> str:
 
 def sends_safely(url: str) -> bool:
     """Tell whether a URL is https, or http to this machine itself."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
 
 

@@ -15,6 +15,8 @@ CHUNK_BYTES = 256 * 1024
 """Size of the pieces in which results are read."""
 
 
+PICTURE_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "image/bmp", "image/gif"})
+
 PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
 PICTURE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8")
@@ -69,6 +71,7 @@ class ReceivedFile:
             raise DownloadError(
                 f"{self.what} was damaged on the way: its checksum differs from the service's."
             )
-        pictured = self.content_type.startswith("image/") or self.extension in PICTURE_EXTENSIONS
+        # Other kinds of pictures, such as the word-art models' SVG, begin otherwise.
+        pictured = self.content_type in PICTURE_TYPES or self.extension in PICTURE_EXTENSIONS
         if pictured and not self.head.startswith(PICTURE_SIGNATURES):
             raise DownloadError(f"{self.what} is no picture: it begins with {self.head[:12]!r}.")

@@ -25,6 +25,8 @@ from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
     InvalidResponseError,
     api_error,
+    safe_words,
+    without_query,
 )
 from airflow_provider_wanx.dashscope.models import (
     CHINA_TIME,
@@ -102,10 +104,11 @@ def submit_task(
     if parameters:
         body["parameters"] = parameters
     try:
-        encoded = json.dumps(body)
-    except (TypeError, ValueError) as error:
+        encoded = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        encoded.encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(
-            f"input or parameters of model {model} cannot be written as JSON: {error}."
+            f"input or parameters of model {model} cannot be written as JSON: {safe_words(str(error))}."
         ) from None
     headers = {"X-DashScope-Async": "enable"}
     if '"oss://' in encoded:
@@ -130,7 +133,7 @@ def get_task(task_id: str) -> Call[Task]:
         task = _task(answer)
         if task.task_id != wanted:
             raise InvalidResponseError(
-                f"Asked for DashScope task {wanted}, the service answered about {task.task_id}.",
+                f"Asked for DashScope task {wanted}, the service answered about {safe_words(task.task_id)}.",
                 http_status=answer.status,
             )
         return task
@@ -180,12 +183,14 @@ def list_tasks(
         and not timedelta(0) <= end_time - start_time <= LIST_SPAN
     ):
         raise InvalidInputError("The span from start_time to end_time must be 0 to 24 hours.")
+    if status and status not in TaskStatus.__members__:
+        raise InvalidInputError(f"status {status!r} is none of {', '.join(TaskStatus)}.")
     values = {
         "task_id": task_id,
         "start_time": start_time and _list_time(start_time),
         "end_time": end_time and _list_time(end_time),
         "model_name": model_name,
-        "status": status and str(TaskStatus(status)),
+        "status": status and str(status),
         "api_key_id": api_key_id,
         "region": region,
         "page_no": str(page_no),
@@ -197,10 +202,20 @@ def list_tasks(
         url="/tasks",
         doing="list the account's tasks",
         params={name: value for name, value in values.items() if value},
-        read=lambda answer: read_model(
-            {**json_object(answer), "answered_at": http_date(answer)}, TaskPage, answer
-        ),
+        read=_task_page,
     )
+
+
+def _task_page(answer: Answer) -> TaskPage:
+    document = json_object(answer)
+    rows = document.get("data")
+    if rows is None and document.get("total") != 0:
+        # To take this for an empty list would mean that a task that was paid for does not exist.
+        raise InvalidResponseError(
+            f"Could not {answer.doing}: the answer has no list.", http_status=answer.status
+        )
+    page = {**document, "data": [] if rows is None else rows, "answered_at": http_date(answer)}
+    return read_model(page, TaskPage, answer)
 
 
 def cancel_task(task_id: str) -> Call[bool]:
@@ -232,8 +247,9 @@ def get_upload_policy(model: str) -> Call[UploadPolicy]:
     def read(answer: Answer) -> UploadPolicy:
         policy = read_model(json_object(answer).get("data"), UploadPolicy, answer)
         if not sends_safely(policy.upload_host):
+            host = safe_words(without_query(policy.upload_host))
             raise InvalidResponseError(
-                f"The upload host {policy.upload_host!r} is not https.", http_status=answer.status
+                f"Could not {answer.doing}: the host {host!r} is not https.", http_status=answer.status
             )
         return policy
 
@@ -314,7 +330,7 @@ def check_task_id(task_id: str) -> str:
     """
     if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", task_id):
         raise InvalidInputError(
-            f"dashscope_task_id {task_id!r} is not a task id. Did the submitting task return one?"
+            f"dashscope_task_id {safe_words(repr(task_id))} is not a task id. Did the submitting task return one?"
         )
     return task_id
 
@@ -328,7 +344,7 @@ def _task(answer: Answer) -> Task:
     output = document.get("output")
     if not isinstance(output, dict):
         raise InvalidResponseError(
-            "The service's answer about a task has no output object.", http_status=answer.status
+            f"Could not {answer.doing}: the answer has no output object.", http_status=answer.status
         )
     files, failures = find_results(output)
     fields = {

@@ -125,7 +125,16 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InvalidSchema", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("InvalidSchemaFormat", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("invalid_value", 400, _K.INPUT, False, _FIX_REQUEST),
-    _row("DataInspectionFailed", 400, _K.CONTENT, False, _POLICY, retry_when=r"(?i)output"),
+    # A new attempt may paint something harmless, but only where it was certainly not the input that was objected to.
+    _row(
+        "DataInspectionFailed",
+        400,
+        _K.CONTENT,
+        False,
+        _POLICY,
+        retry_when=r"(?i)\boutput\b",
+        fail_when=r"(?i)\binput\b",
+    ),
     _row("IPInfringementSuspect", 400, _K.CONTENT, False, _POLICY),
     _row("FaqRuleBlocked", 400, _K.CONTENT, False, _POLICY),
     _row("CustomRoleBlocked", 400, _K.CONTENT, False, _POLICY),
@@ -222,6 +231,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
         _K.SERVICE,
         False,
         "This version does not know the code; see the service's error page.",
+        unsure=True,
     ),
 )
 """The rules for codes that are not in the table, in the order in which they are tried."""

@@ -22,8 +22,9 @@ service did *not* act on the request: only then may a submission be repeated wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow_provider_wanx.dashscope.error_table import ErrorKind, classify
@@ -40,6 +41,30 @@ class DashScopeError(Exception):
 
     retryable: bool = False
     certainly_refused: bool = True
+
+
+_MAX_WORDS = 500
+
+_SECRETS = (
+    (re.compile(r"\?\S+"), "?…"),
+    (re.compile(r"(?<=://)[^/\s@]+@"), ""),
+    (re.compile(r"\bsk-[\w-]{6,}"), "sk-…"),
+    (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{8,}"), r"\1 …"),
+    (re.compile(r"(?i)(signature\w*|accesskeyid|security-?token)(\W{1,4})[\w+/=%-]{6,}"), r"\1\2…"),
+)
+
+
+def safe_words(text: str) -> str:
+    """Make someone else's words fit for logs and messages: one line, not endless, without URL queries and keys.
+
+    :param text: from the service, a gateway or a library; may quote what was sent to it.
+    """
+    line = " ".join(text[: 8 * _MAX_WORDS].split())
+    if not line.isprintable():
+        line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+    for pattern, replacement in _SECRETS:
+        line = pattern.sub(replacement, line)
+    return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
 
 
 class InvalidInputError(DashScopeError, ValueError):
@@ -87,6 +112,8 @@ class ApiError(DashScopeError):
     :param retry_after: seconds that the service asked to wait, if it did.
     """
 
+    _advice: ClassVar[str | None] = None
+
     def __init__(
         self,
         *,
@@ -97,10 +124,12 @@ class ApiError(DashScopeError):
         doing: str = "call the service",
         retry_after: float | None = None,
     ) -> None:
+        service_message = safe_words(service_message)
         verdict = classify(code=code, http_status=http_status, message=service_message)
-        said = f"{code}: {service_message}".strip(": ") or "no reason given"
-        trace = f", request id {request_id}" if request_id else ""
-        super().__init__(f"Could not {doing}: {said} (HTTP {http_status}{trace}). {verdict.advice}")
+        said = f"{safe_words(code)}: {service_message}".strip(": ") or "no reason given"
+        trace = f", request id {safe_words(request_id)}" if request_id else ""
+        advice = self._advice or verdict.advice
+        super().__init__(f"Could not {doing}: {said} (HTTP {http_status}{trace}). {advice}")
         self.code = code
         self.service_message = service_message
         self.http_status = http_status
@@ -122,7 +151,12 @@ class ThrottledError(ApiError):
 class ResultExpiredError(ApiError):
     """The URL of a result is past its time; the task may still know a fresh one."""
 
-    retryable = True
+    _advice = "Read the task again for a fresh URL; 24 hours after its submission the task and its results are gone."
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        # Whatever the store's code stands for in the service's own table, which is not the store's.
+        self.retryable = True
 
 
 def api_error(
@@ -205,8 +239,11 @@ class DownloadError(DashScopeError):
 
 def without_query(url: str) -> str:
     """Cut a URL's query and user info, which may carry a signature or a secret, for logs and messages."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return safe_words(url)
     if parts.scheme == "data":
-        return f"data:{parts.path.partition(',')[0]},…"
+        return f"data:{parts.path.partition(',')[0][:100]},…"
     host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=host, query="", fragment="").geturl()

@@ -28,6 +28,9 @@ MAX_BYTES = 10 * 1000 * 1000
 MAX_ASPECT_RATIO = 2.0
 """Long side by short side at most; the newest page says 2:1, older ones 1.5:1 with cropping."""
 
+_PHOTO_WITH_EXTRAS = "MPO"
+"""What Pillow calls a JPEG file that has a preview or a depth map behind the picture, as many phones write it."""
+
 HEADER_BYTES = 256 * 1024
 """So much of a file's beginning is enough to read its format and size."""
 
@@ -84,11 +87,14 @@ def _read_header(head: bytes, what: str) -> ImageInfo:
             # Pillow warns of pictures with very many pixels; the check of the sides refuses them.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(head)) as image:
-                return ImageInfo(image.format or "unknown", image.width, image.height)
+                name = "JPEG" if image.format == _PHOTO_WITH_EXTRAS else image.format or "unknown"
+                return ImageInfo(name, image.width, image.height)
     except Image.DecompressionBombError:
         raise InvalidInputError(
             f"{what} has far too many pixels; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most."
         ) from None
-    except (OSError, SyntaxError, ValueError):
-        kind = "text" if head[:512].isascii() else "no picture that can be read"
+    except (OSError, SyntaxError, ValueError, RuntimeError):
+        # Pillow's readers of rarer formats, which are tried too, fail in their own ways.
+        is_text = head[:512].isascii() and b"\0" not in head[:512]
+        kind = "text" if is_text else "no picture that can be read"
         raise InvalidInputError(f"{what} is {kind}; the model takes {', '.join(FORMATS)}.") from None

@@ -11,11 +11,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
-from airflow_provider_wanx.dashscope.errors import without_query
+from airflow_provider_wanx.dashscope.errors import safe_words, without_query
 
 CHINA_TIME = timezone(timedelta(hours=8))
 """The zone of every time that the service writes as text (measured; its pages do not say)."""
@@ -59,14 +67,35 @@ def _epoch_time(value: object) -> object:
     return _text_time(value)
 
 
-def _text(value: object) -> object:
-    """Codes arrive as numbers now and then."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _text(value: object) -> str | None:
+    """Codes arrive as numbers now and then; what is no text at all is not worth losing a paid task for."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _words(value: object) -> str | None:
+    text = _text(value)
+    return None if text is None else safe_words(text)
+
+
+def _count(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _first_status(value: object) -> object:
+    """Take a state that is missing or new for PENDING: what counts in this answer is the id of a task that costs money."""
+    return value if isinstance(value, str) and value in TaskStatus.__members__ else TaskStatus.PENDING
 
 
 TextTime = Annotated[datetime | None, BeforeValidator(_text_time)]
 EpochTime = Annotated[datetime | None, BeforeValidator(_epoch_time)]
 Text = Annotated[str | None, BeforeValidator(_text)]
+Words = Annotated[str | None, BeforeValidator(_words)]
+Count = Annotated[int | None, BeforeValidator(_count)]
 
 
 class _Model(BaseModel):
@@ -82,7 +111,9 @@ class Submission(_Model):
     """
 
     task_id: str = Field(min_length=1)
-    status: TaskStatus = Field(validation_alias=AliasChoices("task_status", "status"))
+    status: Annotated[TaskStatus, BeforeValidator(_first_status)] = Field(
+        default=TaskStatus.PENDING, validation_alias=AliasChoices("task_status", "status")
+    )
     request_id: Text = None
 
 
@@ -94,7 +125,7 @@ class Usage(_Model):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    image_count: int | None = Field(default=None, validation_alias=AliasChoices("image_count", "image_num"))
+    image_count: Count = Field(default=None, validation_alias=AliasChoices("image_count", "image_num"))
 
 
 class ResultFile(_Model):
@@ -117,8 +148,8 @@ class ResultFile(_Model):
     @property
     def extension(self) -> str:
         """The file's extension as the URL has it, lower case and with its dot; empty where there is none."""
-        name = posixpath.basename(unquote(urlsplit(self.url).path))
-        return posixpath.splitext(name)[1].lower()
+        path = self.safe_url.partition("://")[2].partition("/")[2]
+        return posixpath.splitext(posixpath.basename(unquote(path)))[1].lower()
 
 
 class ResultFailure(_Model):
@@ -128,8 +159,8 @@ class ResultFailure(_Model):
     """
 
     path: str
-    code: str
-    message: str = ""
+    code: Annotated[str, AfterValidator(safe_words)]
+    message: Annotated[str, AfterValidator(safe_words)] = ""
 
 
 class Task(_Model):
@@ -154,8 +185,8 @@ class Task(_Model):
     status: TaskStatus = Field(validation_alias=AliasChoices("task_status", "status"))
     results: tuple[ResultFile, ...] = ()
     failures: tuple[ResultFailure, ...] = ()
-    code: Text = None
-    message: Text = None
+    code: Words = None
+    message: Words = None
     usage: Usage | None = None
     submit_time: TextTime = None
     scheduled_time: TextTime = None

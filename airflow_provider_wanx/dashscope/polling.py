@@ -20,6 +20,10 @@ UNKNOWN_GRACE = 10.0
 a wait wrongly would cost a paid result, so the service gets time to find the task."""
 
 
+SHORTEST_WAIT = 0.05
+"""Seconds between two looks at least, whatever was asked for."""
+
+
 @dataclass(frozen=True)
 class Wait:
     """Look again after so many seconds."""
@@ -82,17 +86,17 @@ class TaskWait:
         self.errors_in_a_row += 1
         self.last_error = error
         # Backing off keeps a service in trouble from being asked at full rate by everyone who waits.
-        pause = self.poll_interval * min(2.0 ** (self.errors_in_a_row - 1), 10.0)
+        pause = self.poll_interval * min(2 ** min(self.errors_in_a_row - 1, 4), 10)
         asked = getattr(error, "retry_after", None) or 0.0
-        return self._wait(now, max(pause, asked))
+        return self._wait(now, pause, at_least=asked)
 
-    def _wait(self, now: float, seconds: float) -> Decision:
+    def _wait(self, now: float, seconds: float, *, at_least: float = 0.0) -> Decision:
         if self.end_time is not None and now >= self.end_time:
             return GiveUp(self.timeout())
-        jittered = seconds * random.uniform(0.9, 1.1)
+        jittered = max(seconds * random.uniform(0.9, 1.1), at_least * random.uniform(1.0, 1.1), SHORTEST_WAIT)
         if self.end_time is not None:
             # One last look right at the deadline, not one interval past it.
-            jittered = min(jittered, max(self.end_time - now, 0.05))
+            jittered = min(jittered, max(self.end_time - now, SHORTEST_WAIT))
         return Wait(jittered)
 
     def timeout(self) -> WaitTimeoutError:

@@ -17,7 +17,14 @@ MAX_DEPTH = 12
 """Answers are shallow; deeper ones are not the service's and are not followed."""
 
 _RESULT_KEYS = frozenset({"url", "image", "video", "audio"})
-_ECHOED_KEYS = frozenset({"file_url", "img_url", "orig_prompt", "actual_prompt"})
+_ECHOED_KEYS = frozenset(
+    {
+        "actual_prompt", "background_image_url", "base_image_url", "bottom_garment_url", "file_url", "file_urls",
+        "first_frame_url", "img_url", "last_frame_url", "mask_image_url", "orig_prompt", "person_image_url",
+        "ref_image_url", "reference_urls", "shoe_image_url", "style_ref_url", "template_image_url", "top_garment_url",
+    }
+)  # fmt: skip
+"""Names of inputs in the models' pages; no model uses one of them for a result."""
 _ECHOED_BRANCHES = frozenset({"input", "parameters"})
 _OUTPUT_BRANCHES = frozenset({"results", "result", "output"})
 
@@ -57,7 +64,8 @@ def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | Resu
             if isinstance(key, str) and key not in _ECHOED_BRANCHES
         ]
     elif isinstance(node, list):
-        in_url_list = path.rpartition(".")[2].partition("[")[0].endswith("urls")
+        name = path.rpartition(".")[2].partition("[")[0]
+        in_url_list = name.endswith("urls") and name not in _ECHOED_KEYS
         children = [(f"{path}[{number}]", item, in_url_list) for number, item in enumerate(node)]
     else:
         return

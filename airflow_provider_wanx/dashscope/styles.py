@@ -45,6 +45,7 @@ class WanxStyle(IntEnum):
     english: str
 
     def __new__(cls, number: int, chinese: str, english: str) -> Self:
+        """Make a member whose value is the number alone."""
         member = int.__new__(cls, number)
         member._value_ = number
         member.chinese = chinese

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -19,7 +21,7 @@ from airflow_provider_wanx.dashscope.config import (
     Limits,
     region_base_url,
 )
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError, InvalidInputError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -52,7 +54,7 @@ def client_config(connection: Connection) -> ClientConfig:
 
 
 def _client_config(connection: Connection) -> ClientConfig:
-    extras = {key: value for key, value in connection.extra_dejson.items() if value not in (None, "")}
+    extras = _extras(connection.extra)
     if unknown := sorted(set(extras) - set(EXTRAS)):
         raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
     numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
@@ -70,20 +72,46 @@ def _client_config(connection: Connection) -> ClientConfig:
     )
 
 
-def _number(name: str, value: object) -> Any:
+def _extras(text: str | None) -> dict[str, Any]:
+    """Read the extra field, without what a form leaves empty.
+
+    Airflow's own reader takes what is no JSON for nothing, and blocks in a trigger to mask secrets, of which there are none.
+    """
     try:
-        return _NUMBER_EXTRAS[name](str(value))
+        extras = json.loads(text or "{}")
     except ValueError:
-        raise ConfigurationError(f"extra {name} must be a number, not {value!r}.") from None
+        extras = None
+    if not isinstance(extras, dict):
+        raise ConfigurationError("extra is not a JSON object.")
+    return {key: value for key, value in extras.items() if value not in (None, "")}
+
+
+def _number(name: str, value: object) -> Any:
+    whole = _NUMBER_EXTRAS[name] is int
+    try:
+        number = float(str(value))
+        if not whole:
+            return number
+        if number.is_integer():
+            return int(number)
+    except ValueError:
+        pass
+    raise ConfigurationError(f"extra {name} must be a {'whole ' if whole else ''}number, not {value!r}.")
 
 
 def _base_url(connection: Connection) -> str | None:
-    """The host field, which may be a whole URL or, in connections written as URIs, a bare host."""
+    """The host field, which may be a whole URL or a bare host; in connections written as URIs the port stands apart."""
     host = (connection.host or "").strip()
-    if not host or "://" in host:
-        return host or None
-    scheme = connection.schema if connection.schema in ("http", "https") else "https"
-    return f"{scheme}://{host}{f':{connection.port}' if connection.port else ''}"
+    if not host:
+        return None
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in ("http", "https") else "https"
+        host = f"{scheme}://{host}"
+    scheme, _, rest = host.partition("://")
+    place, slash, path = rest.partition("/")
+    if connection.port and not re.search(r":\d+$", place):
+        place = f"{place}:{connection.port}"
+    return f"{scheme}://{place}{slash}{path}"
 
 
 class DashScopeHook(BaseHook):
@@ -116,8 +144,8 @@ class DashScopeHook(BaseHook):
         """
         if self._client is None:
             from airflow_provider_wanx.dashscope.client import (
-                DashScopeClient,
-            )  # heavy, and DAG parsing needs none
+                DashScopeClient,  # heavy; DAG parsing needs none
+            )
 
             self._client = DashScopeClient(client_config(self.get_connection(self.dashscope_conn_id)))
         return self._client
@@ -165,15 +193,21 @@ class DashScopeHook(BaseHook):
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
+        before_sending: Callable[[], object] | None = None,
     ) -> Submission:
         """Submit a task; every accepted one may cost money.
+
+        It is held back until its turn has come, and sent again only if the service has certainly not accepted it.
 
         :param service: path below ``/api/v1/services``, for example ``aigc/image-generation/generation``.
         :param model: for example ``wanx-style-repaint-v1``.
         :param input: the model's input object.
         :param parameters: the model's parameters object, where it has one.
+        :param before_sending: called each time right before the submission is sent.
         """
-        return self.get_conn().submit_task(service=service, model=model, input=input, parameters=parameters)
+        return self.get_conn().submit_task(
+            service=service, model=model, input=input, parameters=parameters, before_sending=before_sending
+        )
 
     async def asubmit_task(
         self,
@@ -182,10 +216,13 @@ class DashScopeHook(BaseHook):
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
+        before_sending: Callable[[], object] | None = None,
     ) -> Submission:
         """See :meth:`submit_task`."""
         client = await self.aget_conn()
-        return await client.submit_task(service=service, model=model, input=input, parameters=parameters)
+        return await client.submit_task(
+            service=service, model=model, input=input, parameters=parameters, before_sending=before_sending
+        )
 
     def get_task(self, dashscope_task_id: str) -> Task:
         """Fetch one task: state, results, reason of a failure. An id that the service does not know is UNKNOWN."""
@@ -234,7 +271,7 @@ class DashScopeHook(BaseHook):
         self, path_or_bytes: str | Path | bytes, *, model: str, filename: str | None = None
     ) -> str:
         """See :meth:`upload_file`."""
-        name, content = _named_content(path_or_bytes, filename)
+        name, content = await asyncio.to_thread(_named_content, path_or_bytes, filename)
         return await (await self.aget_conn()).upload_file(filename=name, content=content, model=model)
 
     def get_quotas(self, **filters: Any) -> QuotaPage:
@@ -284,7 +321,7 @@ class DashScopeHook(BaseHook):
             "requests_per_second": f"Requests per second and endpoint (default {REQUESTS_PER_SECOND:g})",
             "running_tasks": f"Running tasks (default {RUNNING_TASKS})",
             "timeout": "Timeout (s)",
-            "retry_for": "Repeat a failed call for (s)",
+            "retry_for": "Repeat for (s)",
         }
         return {
             name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget())
@@ -296,7 +333,10 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
     if isinstance(path_or_bytes, bytes):
         return filename or "file", path_or_bytes
     path = Path(path_or_bytes)
-    return filename or path.name, path.read_bytes()
+    try:
+        return filename or path.name, path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{str(path)!r} cannot be uploaded: {error.strerror or error}.") from None
 
 
 def cancel_outcome(task_id: str, canceled: bool) -> str:

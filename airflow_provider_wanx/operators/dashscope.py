@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.durable import SubmissionRecord
 from airflow_provider_wanx.exceptions import airflow_errors
@@ -110,10 +110,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             return error
 
     def _has_failed(self, hook: DashScopeHook, task_id: str) -> bool:
+        # UNKNOWN is left to the wait: the task may be too new to be found, and submitting again would be paying again.
         task = hook.get_task(task_id)
-        if task.status is TaskStatus.UNKNOWN:
-            # Submitting again would be paying again; that is for a person to say.
-            raise TaskNotSucceededError([task])
         failed = task.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
         if failed:
             self.log.info("%s It is not billed; submitting again.", task.describe())

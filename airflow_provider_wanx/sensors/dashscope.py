@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, UNKNOWN_GRACE, check_outcome
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
+from airflow_provider_wanx.triggerer_only import check_end, check_start, start_args
 from airflow_provider_wanx.waiting import (
     BACKSTOP,
     TaskWaitTimeout,
@@ -47,6 +53,11 @@ class DashScopeTaskSensor(BaseSensorOperator):
     :param cancel_on_kill: whether to cancel tasks that are still queued at the service when the deferred sensor is cleared,
         marked as ended, or out of time. The tasks are not the sensor's own, so by default it leaves them alone.
     :param deferrable: False to poke from a worker (``mode`` poke or reschedule) instead.
+    :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed to start waiting; Airflow 3.3
+        and later, not for mapped sensors. ``dashscope_task_id`` must be a template with ``map_indexes``.
+    :param end_from_trigger: whether to end there too, so that no worker is needed at all; the sensor then returns nothing,
+        retries even what cannot succeed, and may have neither outlets nor ``soft_fail``; Airflow refuses it where listeners
+        (such as OpenLineage) are installed.
     """
 
     template_fields: Sequence[str] = ("dashscope_task_id", "dashscope_conn_id")
@@ -60,6 +71,8 @@ class DashScopeTaskSensor(BaseSensorOperator):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deferrable: bool = True,
         cancel_on_kill: bool = False,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"poke_interval": poll_interval, **kwargs})
@@ -68,6 +81,24 @@ class DashScopeTaskSensor(BaseSensorOperator):
         self.poll_interval = check_seconds("poll_interval", poll_interval)
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
+        self.end_from_trigger = end_from_trigger
+        if (start_from_trigger or end_from_trigger) and not deferrable:
+            raise AirflowException(
+                f"{self.task_id}: start_from_trigger and end_from_trigger need deferrable=True."
+            )
+        if end_from_trigger:
+            check_end(self.task_id, outlets=self.outlets, soft=self.soft_fail or self.never_fail)
+        if start_from_trigger:
+            check_start(self.task_id, dashscope_task_id)
+            self.start_from_trigger = True
+            self.start_trigger_args = start_args(
+                timeout=self.timeout,
+                dashscope_task_id=dashscope_task_id,
+                dashscope_conn_id=dashscope_conn_id,
+                poll_interval=self.poll_interval,
+                cancel_on_kill=cancel_on_kill,
+                end_from_trigger=end_from_trigger,
+            )
 
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
@@ -118,7 +149,7 @@ class DashScopeTaskSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            tasks = [self._look(hook, task_id) for task_id in task_ids(self.dashscope_task_id)]
+            tasks = self._look(hook, task_ids(self.dashscope_task_id))
             ended = [task for task in tasks if task.status.is_terminal]
             self.log.info("%s of %s DashScope tasks have ended.", len(ended), len(tasks))
             if len(ended) < len(tasks):
@@ -126,13 +157,16 @@ class DashScopeTaskSensor(BaseSensorOperator):
             check_outcome(tasks)
         return PokeReturnValue(is_done=True, xcom_value=self._result())
 
-    def _look(self, hook: DashScopeHook, task_id: str) -> Task:
-        task = hook.get_task(task_id)
-        if task.status is TaskStatus.UNKNOWN:
+    def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
+        tasks = [hook.get_task(task_id) for task_id in ids]
+        unknown = any(task.status is TaskStatus.UNKNOWN for task in tasks)
+        if unknown and all(task.status.is_terminal for task in tasks):
             # A task so new that the service does not find it yet is not to be taken for one that is gone.
             time.sleep(UNKNOWN_GRACE)
-            task = hook.get_task(task_id)
-        return task
+            tasks = [
+                hook.get_task(task.task_id) if task.status is TaskStatus.UNKNOWN else task for task in tasks
+            ]
+        return tasks
 
     def _result(self) -> str | list[str]:
         ids = task_ids(self.dashscope_task_id)

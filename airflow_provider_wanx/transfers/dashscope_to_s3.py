@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, DownloadError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, DownloadError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.exceptions import airflow_errors
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
 from airflow_provider_wanx.object_key import KeyTemplate
 from airflow_provider_wanx.operators.base import DashScopeWaitingOperator
-from airflow_provider_wanx.s3 import S3Error, s3_errors
+from airflow_provider_wanx.s3 import S3Error
+from airflow_provider_wanx.s3_destination import TASK_ID, Replace, S3Destination
 from airflow_provider_wanx.waiting import task_ids
 
 if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wanx.dashscope.download import ReceivedFile
@@ -29,9 +29,6 @@ Manifest = list[dict[str, Any]]
 
 COPY_PAUSES = (1, 4, 10)
 """Seconds between the tries of one copy."""
-
-SMALL_MEMORY = {"max_concurrency": 1, "use_threads": False}
-"""boto3's transfer settings: one part of 8 MiB in memory at a time."""
 
 
 class DashScopeToS3Operator(DashScopeWaitingOperator):
@@ -61,6 +58,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     :param deferrable: whether to wait in the triggerer, holding no worker.
     :param poll_interval: seconds between two looks at a task.
     :param wait_timeout: longest wait, in seconds or as a timedelta.
+    :param cancel_on_kill: whether to cancel tasks that are still queued at the service when this one is killed, cleared, marked
+        as ended, or out of time. They are not its own, so by default it leaves them alone.
     """
 
     template_fields: Sequence[str] = (
@@ -80,13 +79,15 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         s3_bucket: str,
         s3_key: str,
         aws_conn_id: str | None = "aws_default",
-        replace: bool | Literal["skip"] = True,
+        replace: Replace = True,
         encrypt: bool = False,
         acl_policy: str | None = None,
         extra_args: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if replace not in (True, False, "skip"):
+            raise ValueError(f"replace must be True, False or 'skip', not {replace!r}.")
         self.dashscope_task_id = dashscope_task_id
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
@@ -101,7 +102,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = task_ids(self.dashscope_task_id)
             KeyTemplate(self.s3_key)
-            self._check_bucket()
+            self._destination().check()
             if self.wait_for_completion:
                 self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
@@ -119,34 +120,69 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 "wait_for_completion=True."
             )
         good = [task for task in tasks if task.status is TaskStatus.SUCCEEDED]
-        run_id = str(context["run_id"])
-        template = KeyTemplate(self.s3_key)
-        template.check_distinct(good, run_id=run_id)
+        KeyTemplate(self.s3_key).check_distinct(good, run_id=str(context["run_id"]))
         manifest: Manifest = []
+        failures: list[DashScopeError] = []
+        copier = _Copier(
+            hook=hook,
+            destination=self._destination(),
+            template=KeyTemplate(self.s3_key),
+            run_id=str(context["run_id"]),
+            log=self.log,
+        )
         try:
             for task in good:
-                manifest.extend(self._copy_task(task, template, run_id, hook))
+                try:
+                    manifest.extend(copier.copy(task))
+                except S3Error:
+                    raise
+                except DashScopeError as error:
+                    # The others were paid for too, and may be gone by the time of a retry.
+                    self.log.warning("%s", error)
+                    failures.append(error)
         finally:
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
             self._announce(context, manifest)
-        check_outcome(tasks)
+        if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
+            failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
+        if failures:
+            raise _CopyError(failures)
         return manifest
 
-    def _check_bucket(self) -> None:
-        with s3_errors(f"use bucket {self.s3_bucket}"):
-            self._s3().get_conn().head_bucket(Bucket=self.s3_bucket)
-
-    def _s3(self, extra_args: dict[str, Any] | None = None) -> S3Hook:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
-
-        return S3Hook(
-            aws_conn_id=self.aws_conn_id, extra_args=extra_args or {}, transfer_config_args=SMALL_MEMORY
+    def _destination(self) -> S3Destination:
+        return S3Destination(
+            aws_conn_id=self.aws_conn_id,
+            bucket=self.s3_bucket,
+            replace=self.replace,
+            encrypt=self.encrypt,
+            acl_policy=self.acl_policy,
+            extra_args=self.extra_args or {},
         )
 
-    def _copy_task(
-        self, task: Task, template: KeyTemplate, run_id: str, hook: DashScopeHook
-    ) -> Iterator[dict[str, Any]]:
+    def _announce(self, context: Context, manifest: Manifest) -> None:
+        """Attach what was written to the events of the operator's outlets."""
+        for outlet in self.outlets:
+            if isinstance(outlet, AssetAlias):
+                for entry in manifest:
+                    uri = f"s3://{entry['bucket']}/{entry['key']}"
+                    context["outlet_events"][outlet].add(Asset(uri), extra=entry)
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra["objects"] = cast("Any", manifest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Copier:
+    """Copies tasks' results to one destination."""
+
+    hook: DashScopeHook
+    destination: S3Destination
+    template: KeyTemplate
+    run_id: str
+    log: Log
+
+    def copy(self, task: Task) -> Iterator[dict[str, Any]]:
+        """Copy the results of a task one by one; yield an entry of the manifest for each."""
         for failure in task.failures:
             self.log.warning(
                 "Part %s of DashScope task %s failed: %s: %s",
@@ -160,15 +196,13 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL."
             )
         for file in task.results:
-            yield self._copy_file(task, file, template, run_id, hook)
+            yield self._copy_file(task, file)
 
-    def _copy_file(
-        self, task: Task, file: ResultFile, template: KeyTemplate, run_id: str, hook: DashScopeHook
-    ) -> dict[str, Any]:
+    def _copy_file(self, task: Task, file: ResultFile) -> dict[str, Any]:
         """Copy one result; if its URL has expired or the download breaks, ask the task for a URL again and start over."""
         for pause in COPY_PAUSES:
             try:
-                return self._copy_once(task, file, template, run_id, hook)
+                return self._copy_once(task, file)
             except S3Error:
                 raise
             except DashScopeError as error:
@@ -176,34 +210,28 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                     raise
                 self.log.warning("%s Asking for its URL again in %s s.", error, pause)
             time.sleep(pause)
-            task = hook.get_task(task.task_id)
+            task = self.hook.get_task(task.task_id)
             check_outcome([task])
             file = next((one for one in task.results if one.index == file.index), file)
-        return self._copy_once(task, file, template, run_id, hook)
+        return self._copy_once(task, file)
 
-    def _copy_once(
-        self, task: Task, file: ResultFile, template: KeyTemplate, run_id: str, hook: DashScopeHook
-    ) -> dict[str, Any]:
+    def _copy_once(self, task: Task, file: ResultFile) -> dict[str, Any]:
         what = f"result {file.index} of DashScope task {task.task_id}"
-        with hook.get_conn().download(file.url, what=what) as (received, chunks):
-            stream = _ChunkReader(chunks)
-            key = template.render(task, file.index, extension=_extension(file, received), run_id=run_id)
+        with self.hook.get_conn().download(file.url, what=what) as (received, chunks):
+            key = self.template.render(
+                task, file.index, extension=_extension(file, received), run_id=self.run_id
+            )
             content_type = received.content_type or "application/octet-stream"
-            written = self._write(stream, key, content_type, _metadata(task))
-        if written:
-            size, digest = received.size, received.sha256
-        else:
-            size, digest = self._existing(key)
+            written = self.destination.write(
+                _ChunkReader(chunks), key, content_type=content_type, metadata=_metadata(task)
+            )
+        size, digest = (received.size, received.sha256) if written else self.destination.measure(key)
+        bucket = self.destination.bucket
         self.log.info(
-            "%s %s as s3://%s/%s (%s bytes).",
-            "Copied" if written else "Kept",
-            what,
-            self.s3_bucket,
-            key,
-            size,
+            "%s %s as s3://%s/%s (%s bytes).", "Copied" if written else "Kept", what, bucket, key, size
         )
         return {
-            "bucket": self.s3_bucket,
+            "bucket": bucket,
             "key": key,
             "bytes": size,
             "sha256": digest,
@@ -214,49 +242,20 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             "written": written,
         }
 
-    def _write(self, stream: _ChunkReader, key: str, content_type: str, metadata: dict[str, str]) -> bool:
-        s3 = self._s3({"ContentType": content_type, **(self.extra_args or {}), "Metadata": metadata})
-        with s3_errors(f"write s3://{self.s3_bucket}/{key}"):
-            if self.replace is not True and s3.check_for_key(key, self.s3_bucket):
-                if self.replace == "skip":
-                    return False
-                raise InvalidInputError(
-                    f"s3://{self.s3_bucket}/{key} exists. Choose another s3_key, or replace=True or 'skip'."
-                )
-            s3.load_file_obj(
-                cast("Any", stream),
-                key=key,
-                bucket_name=self.s3_bucket,
-                replace=True,
-                encrypt=self.encrypt,
-                acl_policy=self.acl_policy,
-            )
-        return True
-
-    def _existing(self, key: str) -> tuple[int, str]:
-        with s3_errors(f"read s3://{self.s3_bucket}/{key}"):
-            body: BinaryIO = self._s3().get_conn().get_object(Bucket=self.s3_bucket, Key=key)["Body"]
-            digest, size = hashlib.sha256(), 0
-            while chunk := body.read(1 << 20):
-                digest.update(chunk)
-                size += len(chunk)
-        return size, digest.hexdigest()
-
-    def _announce(self, context: Context, manifest: Manifest) -> None:
-        """Attach what was written to the events of the operator's outlets."""
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                for entry in manifest:
-                    uri = f"s3://{entry['bucket']}/{entry['key']}"
-                    context["outlet_events"][outlet].add(Asset(uri), extra=entry)
-            elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra["objects"] = cast("Any", manifest)
-
 
 class _NotEndedError(DashScopeError):
     """A task that was to be copied still runs."""
 
     retryable = True
+
+
+class _CopyError(DashScopeError):
+    """One or more results could not be copied."""
+
+    def __init__(self, failures: Sequence[DashScopeError]) -> None:
+        self.retryable = any(failure.retryable for failure in failures)
+        more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
+        super().__init__(" ".join(str(failure) for failure in failures[:5]) + more)
 
 
 class _ChunkReader:
@@ -298,4 +297,4 @@ def _extension(file: ResultFile, received: ReceivedFile) -> str:
 
 
 def _metadata(task: Task) -> dict[str, str]:
-    return {"dashscope-task-id": task.task_id, "dashscope-request-id": task.request_id or ""}
+    return {TASK_ID: task.task_id, "dashscope-request-id": task.request_id or ""}

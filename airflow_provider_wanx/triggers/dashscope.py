@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
+from airflow_provider_wanx.shared_config import shared_config
 from airflow_provider_wanx.version_compat import DEFERRED, task_state
 
 if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.watcher import Outcome
 
 
@@ -44,23 +47,30 @@ class DashScopeTaskTrigger(BaseTrigger):
     :param end_time: deadline, as wall-clock seconds since 1970; None for none. It survives restarts of the triggerer.
     :param cancel_on_kill: whether to cancel tasks that are still queued at the service when a person clears the Airflow task
         or marks it as ended.
+    :param end_from_trigger: whether to end the Airflow task here, without a worker.
+    :param dashscope_task_id: one id, instead of the list: for tasks that start in the triggerer, where only arguments named
+        like the sensor's own are rendered.
     """
 
     def __init__(
         self,
         *,
-        dashscope_task_ids: list[str],
+        dashscope_task_ids: list[str] | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         end_time: float | None = None,
         cancel_on_kill: bool = False,
+        end_from_trigger: bool = False,
+        dashscope_task_id: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.dashscope_task_ids = dashscope_task_ids
+        self.dashscope_task_ids = dashscope_task_ids or []
+        self.dashscope_task_id = dashscope_task_id
         self.dashscope_conn_id = dashscope_conn_id
         self.poll_interval = poll_interval
         self.end_time = end_time
         self.cancel_on_kill = cancel_on_kill
+        self.end_from_trigger = end_from_trigger
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, from which any triggerer can make this trigger again."""
@@ -72,6 +82,8 @@ class DashScopeTaskTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
                 "cancel_on_kill": self.cancel_on_kill,
+                "end_from_trigger": self.end_from_trigger,
+                "dashscope_task_id": self.dashscope_task_id,
             },
         )
 
@@ -82,24 +94,33 @@ class DashScopeTaskTrigger(BaseTrigger):
         try:
             outcome = await self._watch()
         except DashScopeError as error:
-            outcome = Outcome(given_up=dict.fromkeys(self.dashscope_task_ids, error))
-        yield TriggerEvent(outcome_event(outcome))
+            outcome = Outcome(given_up=dict.fromkeys(self._ids or ["(none)"], error))
+        yield self._end(outcome) if self.end_from_trigger else TriggerEvent(outcome_event(outcome))
+
+    def _end(self, outcome: Outcome) -> TriggerEvent:
+        """Make the event that ends the task; it carries no XCom, because Airflow stores those wrongly quoted."""
+        from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
+
+        bad = [task.describe() for task in outcome.ended.values() if task.status is not TaskStatus.SUCCEEDED]
+        for message in (*map(str, outcome.given_up.values()), *bad):
+            self.log.error(message)
+        return TaskFailedEvent() if bad or outcome.given_up else TaskSuccessEvent()
+
+    @property
+    def _ids(self) -> list[str]:
+        return self.dashscope_task_ids or ([self.dashscope_task_id] if self.dashscope_task_id else [])
 
     async def _watch(self) -> Outcome:
-        """Wait; where the key is refused, read the connection again before giving up: it may have been rotated."""
-        from airflow_provider_wanx.dashscope.watcher import Outcome, key_refused, watch_tasks
+        from airflow_provider_wanx.dashscope.endpoints import check_task_id
+        from airflow_provider_wanx.dashscope.watcher import watch_tasks  # see run
 
-        outcome, config = Outcome(), None
-        waits = [TaskWait(task_id, self.poll_interval, self.end_time) for task_id in self.dashscope_task_ids]
-        while waits:
-            async with DashScopeHook(self.dashscope_conn_id) as hook:
-                client = await hook.aget_conn()
-                if client.config == config:
-                    break
-                config = client.config
-                outcome.add(await watch_tasks(client, waits))
-            waits = key_refused(outcome, waits)
-        return outcome
+        if not self._ids:
+            raise InvalidInputError("There is no dashscope_task_id to wait for.")
+        waits = [TaskWait(check_task_id(task_id), self.poll_interval, self.end_time) for task_id in self._ids]
+        return await watch_tasks(await shared_config(self.dashscope_conn_id), waits, renew=self._renewed)
+
+    async def _renewed(self) -> ClientConfig:
+        return await shared_config(self.dashscope_conn_id, anew=True)
 
     async def on_kill(self) -> None:
         """Cancel what is still queued at the service, if a person has acted on the Airflow task.
@@ -109,7 +130,7 @@ class DashScopeTaskTrigger(BaseTrigger):
         if not self.cancel_on_kill or await self._still_deferred():
             return
         async with DashScopeHook(self.dashscope_conn_id) as hook:
-            for task_id in self.dashscope_task_ids:
+            for task_id in self._ids:
                 try:
                     outcome = cancel_outcome(task_id, await hook.acancel_task(task_id))
                 except DashScopeError as error:

@@ -1,0 +1,435 @@
+"""When to ask for which task, when many are waited for. Pure decisions over what has been seen; no input or output.
+
+Every task is asked for by itself now and then, whatever the task list says: the list only says whom to ask first. So a list
+that is late, capped, incomplete or wrong makes answers later, and can never lose one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+
+FORGETFUL = 3600.0
+"""Seconds beyond which a difference between the service's clock and this one is no delay but a mistake."""
+
+
+class Row(NamedTuple):
+    """What a row of the task list tells; times are seconds since 1970, 0 for none."""
+
+    task_id: str
+    status: TaskStatus
+    model: str
+    created: float
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How to divide attention.
+
+    :param direct: part of the request limit up to which every task is simply asked for at its own interval.
+    :param sweep: seconds after which a task is asked for even though the list says that it has not ended.
+    :param sweep_share: part of the requests that this may take; with more tasks, each waits longer.
+    :param gap: part of a poll interval between two looks at the list while tasks keep ending.
+    :param shortest_gap: seconds that it is at least.
+    :param stale: seconds by which the list may be late before asking for each is preferred, where that is faster.
+    :param page_size: rows asked for; the service's largest value is not documented.
+    """
+
+    direct: float = 0.15
+    sweep: float = 60.0
+    sweep_share: float = 0.25
+    gap: float = 0.25
+    shortest_gap: float = 0.25
+    stale: float = 15.0
+    page_size: int = 100
+
+
+class Watched:
+    """One task that is waited for."""
+
+    __slots__ = (
+        "added_at",
+        "asking",
+        "doubts",
+        "due",
+        "hinted",
+        "interval",
+        "listed_in",
+        "located",
+        "model",
+        "ready_at",
+        "since",
+        "status",
+        "submitted",
+        "task_id",
+        "token",
+    )
+
+    def __init__(self, *, task_id: str, interval: float, added_at: float, ready_at: float) -> None:
+        self.task_id = task_id
+        self.interval = interval
+        self.added_at = added_at
+        self.ready_at = ready_at
+        self.due = 0.0
+        self.token = 0
+        self.status: TaskStatus | None = None
+        self.model: str | None = None
+        self.submitted = 0.0
+        self.since = 0.0
+        self.located = self.hinted = self.asking = False
+        self.doubts = 0
+        self.listed_in = 0
+
+
+class Schedule:
+    """The order in which tasks are asked for.
+
+    ``now`` is always monotonic seconds, ``wall`` seconds since 1970.
+
+    :param limit: requests per second that the service allows on one endpoint.
+    :param rate: how many of them are used on average.
+    """
+
+    def __init__(self, *, limit: float, rate: float, tuning: Tuning) -> None:
+        self.limit = limit
+        self.rate = rate
+        self.tuning = tuning
+        self.list_works = True
+        self.unlocated: dict[str, Watched] = {}
+        self.last_change_at = float("-inf")
+        self._watched: dict[str, Watched] = {}
+        self._intervals: Counter[float] = Counter()
+        self._demand = 0.0
+        self._tokens = itertools.count(1)
+        self._heap: list[tuple[float, int, Watched]] = []
+        self._hints: deque[Watched] = deque()
+        self._running: dict[str, Watched] = {}
+        self._queues: dict[str, list[tuple[float, int, Watched]]] = {}
+        self._durations: deque[float] = deque(maxlen=32)
+        self._typical: float | None = None
+        self._progress: deque[tuple[float, float]] = deque(maxlen=16)
+        self._delays: deque[float] = deque(maxlen=8)
+        self._leftovers = 0
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._watched
+
+    @property
+    def direct(self) -> bool:
+        """Whether there are so few that each is simply asked for."""
+        return self._demand <= self.limit * self.tuning.direct
+
+    @property
+    def trusting(self) -> bool:
+        """Whether the list is the faster way to learn of an end."""
+        if not self.list_works or self.direct:
+            return False
+        late = median(self._delays) if len(self._delays) >= 4 else 0.0
+        return late <= max(self.tuning.stale, len(self._watched) / self.rate)
+
+    @property
+    def shortest_interval(self) -> float:
+        """The shortest poll interval among the tasks, in seconds."""
+        return min(self._intervals, default=float("inf"))
+
+    @property
+    def sweep(self) -> float:
+        """Seconds after which a task is asked for although nothing speaks for its end."""
+        return max(self.tuning.sweep, len(self._watched) / (self.rate * self.tuning.sweep_share))
+
+    def add(self, task_id: str, *, interval: float, now: float, wall: float) -> None:
+        """Begin to watch a task, or watch it more closely."""
+        watched = self._watched.get(task_id)
+        if watched is not None:
+            if interval < watched.interval:
+                self._count(watched, -1)
+                watched.interval = interval
+                self._count(watched, 1)
+            self._hasten(watched, max(now, watched.ready_at))
+            return
+        watched = Watched(task_id=task_id, interval=interval, added_at=wall, ready_at=now)
+        self._watched[task_id] = self.unlocated[task_id] = watched
+        self._count(watched, 1)
+        self.last_change_at = now
+        soon = self.direct or not self.list_works
+        self._plan(watched, now if soon else now + self._next_sweep())
+
+    def remove(self, task_id: str) -> None:
+        """Stop watching a task."""
+        watched = self._watched.pop(task_id, None)
+        if watched is None:
+            return
+        was_direct = self.direct
+        self._count(watched, -1)
+        watched.token = 0
+        self.unlocated.pop(task_id, None)
+        self._running.pop(task_id, None)
+        if not was_direct and self.direct:
+            for other in self._watched.values():
+                self._hasten(other, other.ready_at)
+        self._leftovers += 1
+        if self._leftovers > len(self._watched) + 64:
+            self._sweep_out()
+
+    def next_task(self, now: float) -> str | None:
+        """Choose the task to ask for now, if there is one; it counts as asked for until :meth:`asked`."""
+        watched = self._first(now)
+        if watched is None:
+            return None
+        if watched.token:
+            watched.token = 0
+        else:
+            self._hints.popleft()
+        watched.asking = True
+        return watched.task_id
+
+    def next_task_at(self, now: float) -> float:
+        """The moment of the next question, infinite if there is none to come."""
+        if self._first(now) is not None:
+            return now
+        if not self._heap:
+            return float("inf")
+        due, _, watched = self._heap[0]
+        return due if self.trusting else min(due, max(watched.ready_at, now))
+
+    def asked(self, task_id: str, task: Task | None, *, pause: float, now: float, wall: float) -> None:
+        """Note that a task was asked for and goes on being watched.
+
+        :param task: what came, None for an error.
+        :param pause: seconds to leave it alone at least.
+        """
+        watched = self._watched.get(task_id)
+        if watched is None:
+            return
+        watched.asking = False
+        if task is not None and watched.hinted:
+            watched.hinted = False
+            watched.doubts += 1
+            pause *= min(2.0**watched.doubts, 20.0)
+        watched.ready_at = now + pause
+        if task is None or task.status is TaskStatus.UNKNOWN or self.direct:
+            self._plan(watched, watched.ready_at)
+            return
+        self._learn(watched, task, now=now, wall=wall)
+        if self.trusting and watched.located:
+            self._plan(watched, now + max(pause, self._next_sweep()))
+        else:
+            watched.ready_at = now + self._likely_end_in(watched, pause, now)
+            self._plan(watched, watched.ready_at)
+
+    def put_back(self, task_id: str, *, now: float) -> None:
+        """Note that a question was not answered and is to be asked again at once."""
+        watched = self._watched.get(task_id)
+        if watched is None:
+            return
+        watched.asking = False
+        if watched.hinted:
+            self._hints.appendleft(watched)
+        else:
+            self._plan(watched, now)
+
+    def ended(self, task_id: str, task: Task, *, now: float, wall: float) -> None:
+        """Note that a task was found to have ended, before it is removed."""
+        watched = self._watched.get(task_id)
+        if watched is None:
+            return
+        self.last_change_at = now
+        if task.submit_time is None or task.end_time is None:
+            return
+        end = task.end_time.timestamp()
+        began = task.start_time or task.scheduled_time
+        if began is not None:
+            self._note_duration(end - began.timestamp())
+        self._progress.append((end, task.submit_time.timestamp()))
+        if not watched.hinted and self.trusting:
+            self._note_delay(watched, end, wall)
+
+    def take_rows(self, rows: Iterable[Row], *, audit: int, now: float, wall: float) -> tuple[int, int]:
+        """Read rows of the list.
+
+        :param audit: number of the pass over the whole list that they belong to, 0 for none.
+        :return: how many were about tasks watched here (in a pass: for the first time in it), and the place of the last
+            one that brought news of an end, counted from 1; 0 for none.
+        """
+        known = last_news = 0
+        for place, row in enumerate(rows, 1):
+            watched = self._watched.get(row.task_id)
+            if watched is None:
+                continue
+            if not audit or watched.listed_in != audit:
+                known += 1
+            watched.listed_in = audit or watched.listed_in
+            if not watched.located:
+                self._locate(watched, row)
+            if row.status.is_terminal:
+                if row.status is not TaskStatus.UNKNOWN and self._hint(watched, row, now=now, wall=wall):
+                    last_news = place
+            elif row.status is TaskStatus.RUNNING and not watched.hinted:
+                self._note_running(watched, row.started, now=now, wall=wall)
+        return known, last_news
+
+    def running_listed(self, rows: dict[str, Row], *, now: float) -> None:
+        """Draw conclusions from a complete list of the running tasks.
+
+        Who ran and does not any more has ended, and so has, first in first out, whoever was submitted before all that run.
+        """
+        for watched in [each for each in self._running.values() if each.task_id not in rows]:
+            del self._running[watched.task_id]
+            self._suspect(watched, now)
+        oldest: dict[str, float] = {}
+        for row in rows.values():
+            oldest[row.model] = min(row.created, oldest.get(row.model, row.created))
+        for model, created in oldest.items():
+            queue = self._queues.get(model, [])
+            while queue and queue[0][0] < created:
+                _, _, watched = heapq.heappop(queue)
+                if watched.task_id not in rows:
+                    self._suspect(watched, now)
+
+    def search_over(self, *, since: float, now: float) -> None:
+        """Note that the list was searched: what was not found in it must be asked for.
+
+        :param since: wall clock at which the search began; what is watched since then was not looked for.
+        """
+        missed = list(itertools.takewhile(lambda each: each.added_at <= since, self.unlocated.values()))
+        for count, watched in enumerate(missed):
+            del self.unlocated[watched.task_id]
+            self._hasten(watched, now + count / self.rate)
+
+    def urge(self, task_id: str) -> None:
+        """Ask for a task before all that only may have ended."""
+        if (watched := self._watched.get(task_id)) is not None:
+            self._hasten(watched, 0.0)
+
+    def soonest_end_in(self, now: float) -> float | None:
+        """Seconds until the first running task should have ended, None if nothing is known of any."""
+        if self._typical is None or not self._running:
+            return None
+        return (
+            min(watched.since for watched in itertools.islice(self._running.values(), 64))
+            + self._typical
+            - now
+        )
+
+    def _first(self, now: float) -> Watched | None:
+        while self._hints:
+            watched = self._hints[0]
+            if self._watched.get(watched.task_id) is watched and not watched.token:
+                return watched
+            self._hints.popleft()
+        while self._heap:
+            due, token, watched = self._heap[0]
+            if watched.token != token:
+                heapq.heappop(self._heap)
+                continue
+            # Without a list to rely on, whoever comes next may come early: better than not asking at all.
+            return watched if due <= now or (not self.trusting and watched.ready_at <= now) else None
+        return None
+
+    def _next_sweep(self) -> float:
+        return self.sweep * random.uniform(0.8, 1.2)
+
+    def _hasten(self, watched: Watched, due: float) -> None:
+        """Ask earlier, unless the question is about to be asked or under way."""
+        if watched.token and due < watched.due:
+            self._plan(watched, due)
+
+    def _plan(self, watched: Watched, due: float) -> None:
+        watched.due = due
+        watched.token = next(self._tokens)
+        heapq.heappush(self._heap, (due, watched.token, watched))
+
+    def _sweep_out(self) -> None:
+        """Drop what the heaps still hold of tasks that are not watched any more."""
+        self._leftovers = 0
+        self._heap = [item for item in self._heap if item[2].token == item[1]]
+        heapq.heapify(self._heap)
+        for model, queue in list(self._queues.items()):
+            alive = [item for item in queue if self._watched.get(item[2].task_id) is item[2]]
+            if alive:
+                heapq.heapify(alive)
+                self._queues[model] = alive
+            else:
+                del self._queues[model]
+
+    def _count(self, watched: Watched, sign: int) -> None:
+        self._intervals[watched.interval] += sign
+        if not self._intervals[watched.interval]:
+            del self._intervals[watched.interval]
+        self._demand = max(0.0, self._demand + sign / watched.interval) if self._intervals else 0.0
+
+    def _hint(self, watched: Watched, row: Row, *, now: float, wall: float) -> bool:
+        if watched.hinted or watched.asking or (watched.doubts and watched.ready_at > now):
+            return False
+        watched.hinted = True
+        watched.token = 0
+        self._hints.append(watched)
+        self._running.pop(watched.task_id, None)
+        self.last_change_at = now
+        if row.ended:
+            self._note_delay(watched, row.ended, wall)
+            if row.started:
+                self._note_duration(row.ended - row.started)
+        return True
+
+    def _suspect(self, watched: Watched, now: float) -> None:
+        if watched.ready_at <= now:
+            self._hasten(watched, now)
+
+    def _locate(self, watched: Watched, row: Row) -> None:
+        watched.located = True
+        watched.model, watched.submitted = row.model, row.created
+        self.unlocated.pop(watched.task_id, None)
+        if row.model and row.created:
+            queue = self._queues.setdefault(row.model, [])
+            heapq.heappush(queue, (row.created, next(self._tokens), watched))
+
+    def _learn(self, watched: Watched, task: Task, *, now: float, wall: float) -> None:
+        watched.status = task.status
+        if task.submit_time is not None:
+            watched.submitted = watched.submitted or task.submit_time.timestamp()
+        if task.status is TaskStatus.RUNNING:
+            began = task.start_time or task.scheduled_time
+            self._note_running(watched, began.timestamp() if began else 0.0, now=now, wall=wall)
+
+    def _note_running(self, watched: Watched, started: float, *, now: float, wall: float) -> None:
+        self._running[watched.task_id] = watched
+        if not watched.since:
+            ran = wall - started
+            watched.since = now - (ran if started and 0 < ran < FORGETFUL else 0.0)
+
+    def _note_duration(self, seconds: float) -> None:
+        if 0 < seconds < FORGETFUL:
+            self._durations.append(seconds)
+            self._typical = median(self._durations)
+
+    def _note_delay(self, watched: Watched, ended: float, wall: float) -> None:
+        # What had ended before it was watched says nothing about how fast the list is.
+        if ended > watched.added_at and wall - ended < FORGETFUL:
+            self._delays.append(max(0.0, wall - ended))
+
+    def _likely_end_in(self, watched: Watched, pause: float, now: float) -> float:
+        """Seconds after which asking again may be worth it: when it runs, by the usual duration; before, by its place."""
+        if watched.status is TaskStatus.RUNNING and self._typical is not None:
+            return max(pause / 2, min(watched.since + self._typical - now, self.sweep))
+        if watched.status is TaskStatus.PENDING and watched.submitted and len(self._progress) >= 4:
+            ends = [end for end, _ in self._progress]
+            submissions = [submission for _, submission in self._progress]
+            pace = (max(submissions) - min(submissions)) / max(max(ends) - min(ends), 1.0)
+            if pace > 0:
+                # Half-way there, the guess is made again.
+                return max(pause, min(0.5 * (watched.submitted - max(submissions)) / pace, self.tuning.sweep))
+        return pause

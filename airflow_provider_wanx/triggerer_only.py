@@ -1,0 +1,78 @@
+"""Waiting without ever occupying a worker: what of it works in Airflow 3.3, and clear errors for what does not.
+
+Airflow can start a task in the triggerer and can end it there. Both have holes that would leave a task waiting for ever
+or lose something without a word (measured on 3.3.2); each is refused here while the DAG is parsed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import StartTriggerArgs
+
+TRIGGER = "airflow_provider_wanx.triggers.dashscope.DashScopeTaskTrigger"
+
+
+def check_start(task_id: str, dashscope_task_id: object) -> None:
+    """Refuse what a sensor that starts in the triggerer cannot wait for.
+
+    :param task_id: Airflow's id of the sensor, for messages.
+    :param dashscope_task_id: as the sensor was given it.
+    :raises AirflowException: it is not one id, or a template that Airflow cannot render there.
+    """
+    _need_3_3(task_id, "start_from_trigger")
+    advice = "Write \"{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}\"."
+    if not isinstance(dashscope_task_id, str):
+        raise AirflowException(
+            f"{task_id}: with start_from_trigger=True, dashscope_task_id must be one id or a template, not "
+            f"{type(dashscope_task_id).__name__}: Airflow does not resolve another task's .output there. {advice}"
+        )
+    if "xcom_pull" in dashscope_task_id and "map_indexes" not in dashscope_task_id:
+        raise AirflowException(
+            f"{task_id}: with start_from_trigger=True, xcom_pull without map_indexes would leave the task deferred for "
+            f"ever. {advice}"
+        )
+
+
+def check_end(task_id: str, *, outlets: object, soft: bool) -> None:
+    """Refuse what a sensor that ends in the triggerer would lose.
+
+    :param task_id: Airflow's id of the sensor, for messages.
+    :param outlets: the sensor's outlets.
+    :param soft: whether it has ``soft_fail`` or ``never_fail``.
+    :raises AirflowException: it has outlets, whose events would be missing, or should skip instead of failing.
+    """
+    _need_3_3(task_id, "end_from_trigger")
+    if outlets:
+        raise AirflowException(
+            f"{task_id}: with end_from_trigger=True the events of its outlets would be missing."
+        )
+    if soft:
+        raise AirflowException(f"{task_id}: end_from_trigger=True does not go with soft_fail or never_fail.")
+
+
+def start_args(*, timeout: float, **trigger_arguments: Any) -> StartTriggerArgs:
+    """Make what tells Airflow to start a task in the triggerer.
+
+    :param timeout: seconds after which Airflow ends the wait; counted from the start of the try.
+    :param trigger_arguments: of the trigger; templates among them are rendered in the triggerer.
+    """
+    from airflow.triggers.base import StartTriggerArgs
+
+    return StartTriggerArgs(
+        trigger_cls=TRIGGER,
+        trigger_kwargs=trigger_arguments,
+        next_method="execute_complete",
+        timeout=timedelta(seconds=timeout),
+    )
+
+
+def _need_3_3(task_id: str, option: str) -> None:
+    if not AIRFLOW_V_3_3_PLUS:
+        raise AirflowException(f"{task_id}: {option}=True needs Airflow 3.3 or later.")
