@@ -1,0 +1,3 @@
+"""What the tests of the service core share."""
+
+from __future__ import annotations

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wanx.dashscope import errors
+from airflow_provider_wanx.dashscope.errors import (
+    ApiError,
+    AuthenticationError,
+    DashScopeError,
+    InvalidInputError,
+    InvalidResponseError,
+    LostAnswerError,
+    ResultExpiredError,
+    TaskNotSucceededError,
+    ThrottledError,
+    TransportError,
+    api_error,
+    safe_words,
+    without_query,
+)
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+
+
+def _task(
+    number: int = 1, *, status: TaskStatus, code: str | None = None, message: str | None = None
+) -> Task:
+    return Task(task_id=f"task-{number}", status=status, code=code, message=message)
+
+
+def test_every_error_derives_from_the_one_base() -> None:
+    classes = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+    ]
+
+    assert len(classes) >= 13
+    assert all(issubclass(kind, DashScopeError) for kind in classes)
+
+
+def test_wrong_input_can_be_caught_as_a_value_error() -> None:
+    assert issubclass(InvalidInputError, ValueError)
+    assert issubclass(errors.ConfigurationError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable", "certainly_refused"),
+    [
+        (DashScopeError("x"), False, True),
+        (InvalidInputError("x"), False, True),
+        (TransportError("x"), True, True),
+        (LostAnswerError("x"), True, False),
+        (InvalidResponseError("x", http_status=200), True, False),
+        (errors.WaitTimeoutError("x"), True, True),
+        (errors.DownloadError("x"), True, True),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_each_error_says_whether_to_repeat_and_whether_nothing_was_done(
+    error: DashScopeError, retryable: bool, certainly_refused: bool
+) -> None:
+    assert (error.retryable, error.certainly_refused) == (retryable, certainly_refused)
+
+
+def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
+    error = api_error(
+        code="InvalidApiKey",
+        service_message="Invalid API-key provided.",
+        http_status=401,
+        request_id="r-77",
+        doing="list the account's tasks",
+    )
+
+    assert str(error) == (
+        "Could not list the account's tasks: InvalidApiKey: Invalid API-key provided. (HTTP 401, request id r-77). "
+        "Check the API key, and that it belongs to the connection's region and workspace."
+    )
+    assert (error.code, error.http_status, error.request_id) == ("InvalidApiKey", 401, "r-77")
+    assert error.service_message == "Invalid API-key provided."
+
+
+def test_a_refusal_without_code_or_words_says_so() -> None:
+    error = api_error(code="", service_message="", http_status=502)
+
+    assert str(error).startswith("Could not call the service: no reason given (HTTP 502). ")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("InvalidApiKey", 401, AuthenticationError),
+        ("", 401, AuthenticationError),
+        ("Throttling.RateQuota", 429, ThrottledError),
+        ("ServiceUnavailable", 503, ThrottledError),
+        ("BudgetLimitExceeded", 429, ApiError),
+        ("AccessDenied", 403, ApiError),
+        ("InternalError", 500, ApiError),
+    ],
+)
+def test_a_refusal_has_the_class_of_its_kind(code: str, status: int, kind: type[ApiError]) -> None:
+    assert type(api_error(code=code, service_message="", http_status=status)) is kind
+
+
+def test_an_expired_result_is_worth_another_look_at_the_task_whatever_the_stores_code() -> None:
+    error = ResultExpiredError(code="AccessDenied", service_message="Request has expired.", http_status=403)
+
+    assert error.retryable
+    assert "fresh URL" in str(error)
+    assert "workspace" not in str(error)
+
+
+_HIDDEN = "c2VjcmV0c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"Cannot fetch https://bucket.oss.example/a.jpg?Expires=1&Signature={_HIDDEN}",
+        f"Cannot fetch (https://b.example/a?{_HIDDEN}), sorry",
+        f"https://user:{_HIDDEN}@bucket.example/a.jpg",
+        f"Incorrect API key provided: sk-{_HIDDEN}.",
+        f"header Authorization: Bearer {_HIDDEN} refused",
+        f"<SignatureProvided>{_HIDDEN}</SignatureProvided>",
+        f'{{"Signature": "{_HIDDEN}"}}',
+        f"OSSAccessKeyId={_HIDDEN}",
+        f"x-amz-security-token: {_HIDDEN}",
+    ],
+)
+def test_words_of_others_lose_their_secrets(words: str) -> None:
+    assert _HIDDEN not in safe_words(words)
+    assert _HIDDEN not in str(api_error(code="InvalidURL", service_message=words, http_status=400))
+    assert _HIDDEN not in _task(status=TaskStatus.FAILED, message=words).describe()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The request signature we calculated does not match the signature you provided.",
+        "Failed to cancel the task, please confirm if the task is in PENDING status.",
+        "请求频率超限，请稍后再试。",
+        "Is this a picture? No.",
+    ],
+)
+def test_harmless_words_stay_as_they_are(words: str) -> None:
+    assert safe_words(words) == words
+
+
+def test_words_of_others_become_one_line_of_bounded_length() -> None:
+    assert safe_words("a\r\n\tb\x00c\ud800d") == "a b c d"
+    assert len(safe_words("long " * 10_000)) <= 501
+
+
+def test_a_task_that_failed_for_a_passing_reason_may_be_tried_again() -> None:
+    error = TaskNotSucceededError(
+        [_task(status=TaskStatus.FAILED, code="InternalError.Algo", message="inference error")]
+    )
+
+    assert error.retryable
+    assert "task-1 is FAILED (InternalError.Algo: inference error)" in str(error)
+    assert "not billed" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (_task(status=TaskStatus.FAILED, code="InvalidURL"), "not billed"),
+        (_task(status=TaskStatus.FAILED), "not billed"),
+        (_task(status=TaskStatus.CANCELED), "canceled before it ran"),
+        (_task(status=TaskStatus.UNKNOWN), "24 hours"),
+        (_task(status=TaskStatus.RUNNING), "is RUNNING"),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Task) else "",
+)
+def test_other_ends_are_final_and_explained(task: Task, told: str) -> None:
+    error = TaskNotSucceededError([task])
+
+    assert not error.retryable
+    assert task.task_id in str(error)
+    assert told in str(error)
+
+
+def test_one_hopeless_task_makes_the_wait_hopeless() -> None:
+    passing = _task(1, status=TaskStatus.FAILED, code="InternalError")
+    hopeless = _task(2, status=TaskStatus.FAILED, code="InvalidURL")
+
+    assert not TaskNotSucceededError([passing, hopeless]).retryable
+
+
+def test_many_bad_tasks_are_counted_and_good_ones_too() -> None:
+    bad = [_task(number, status=TaskStatus.CANCELED) for number in range(9)]
+
+    message = str(TaskNotSucceededError(bad, succeeded=3))
+
+    assert "task-4" in message
+    assert "task-5" not in message
+    assert "(and 4 more)" in message
+    assert message.endswith("3 other task(s) succeeded.")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h.example/a/b.jpg?Signature=s#x", "https://h.example/a/b.jpg"),
+        ("https://user:secret@h.example:8080/a", "https://h.example:8080/a"),
+        ("data:image/png;base64,AAAA", "data:image/png;base64,…"),
+        ("oss://dashscope-instant/a.png", "oss://dashscope-instant/a.png"),
+        ("/local/file.jpg", "/local/file.jpg"),
+        ("http://[broken/a.jpg?Signature=secretsecret", "http://[broken/a.jpg?…"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert without_query(url) == shown

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wanx.dashscope.errors import (
+    DashScopeError,
+    InvalidResponseError,
+    LostAnswerError,
+    TaskNotSucceededError,
+    TransportError,
+    WaitTimeoutError,
+    api_error,
+)
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.polling import (
+    SHORTEST_WAIT,
+    UNKNOWN_GRACE,
+    Decision,
+    Ended,
+    GiveUp,
+    TaskWait,
+    Wait,
+    check_outcome,
+)
+
+_NOW = 1_700_000_000.0
+
+
+def _wait(*, poll_interval: float = 3.0, end_time: float | None = None) -> TaskWait:
+    return TaskWait("t-1", poll_interval, end_time)
+
+
+def _task(status: TaskStatus, task_id: str = "t-1") -> Task:
+    return Task(task_id=task_id, status=status)
+
+
+def _seconds(decision: Decision) -> float:
+    assert isinstance(decision, Wait)
+    return decision.seconds
+
+
+def _error(status: int = 503, retry_after: float | None = None) -> DashScopeError:
+    return api_error(code="", service_message="", http_status=status, retry_after=retry_after)
+
+
+@pytest.mark.parametrize("status", [TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELED])
+@pytest.mark.parametrize("end_time", [None, _NOW + 60, _NOW - 60])
+def test_a_status_that_is_final_ends_the_wait_even_past_the_deadline(
+    status: TaskStatus, end_time: float | None
+) -> None:
+    task = _task(status)
+
+    assert _wait(end_time=end_time).after_task(task, now=_NOW) == Ended(task)
+
+
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.SUSPENDED])
+def test_a_status_that_is_not_final_is_looked_at_again_after_about_the_interval(status: TaskStatus) -> None:
+    pauses = [_seconds(_wait().after_task(_task(status), now=_NOW)) for _ in range(200)]
+
+    assert 2.7 <= min(pauses) < max(pauses) <= 3.3
+    assert len(set(pauses)) > 100  # or all who wait would ask at once
+
+
+def test_unknown_is_believed_only_after_its_grace() -> None:
+    wait = _wait()
+
+    early = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
+    later = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE - 0.1)
+    last = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE)
+
+    assert _seconds(early) <= UNKNOWN_GRACE / 2
+    assert isinstance(later, Wait)
+    assert last == Ended(_task(TaskStatus.UNKNOWN))
+
+
+def test_unknown_gets_its_grace_anew_after_the_task_was_seen() -> None:
+    wait = _wait()
+    wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
+    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW + 5)
+
+    assert isinstance(wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE + 5), Wait)
+
+
+def test_unknown_does_not_outlast_the_deadline() -> None:
+    decision = _wait(end_time=_NOW).after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
+
+    assert isinstance(decision, GiveUp)
+
+
+def test_the_deadline_is_when_the_wait_is_given_up_and_not_earlier() -> None:
+    running = _task(TaskStatus.RUNNING)
+
+    assert isinstance(_wait(end_time=_NOW).after_task(running, now=_NOW - 0.001), Wait)
+    given_up = _wait(end_time=_NOW).after_task(running, now=_NOW)
+
+    assert isinstance(given_up, GiveUp)
+    assert isinstance(given_up.error, WaitTimeoutError)
+    assert given_up.error.retryable
+
+
+def test_giving_up_says_which_task_what_was_seen_and_what_it_costs() -> None:
+    wait = _wait(end_time=_NOW)
+    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW - 9)
+    decision = wait.after_error(_error(), now=_NOW)
+
+    assert isinstance(decision, GiveUp)
+    message = str(decision.error)
+    for part in ("task t-1", "last seen RUNNING", "the last look failed", "HTTP 503", "billed", "24 hours"):
+        assert part in message
+
+
+def test_a_task_that_was_never_seen_is_given_up_with_these_words() -> None:
+    assert "never seen" in str(_wait().timeout())
+
+
+def test_the_last_look_is_at_the_deadline() -> None:
+    wait = _wait(poll_interval=60, end_time=_NOW + 5)
+
+    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) == 5
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransportError("x"),
+        LostAnswerError("x"),
+        InvalidResponseError("x"),
+        _error(500),
+        _error(429),
+        _error(503),
+    ],
+    ids=repr,
+)
+def test_a_passing_error_does_not_end_the_wait(error: DashScopeError) -> None:
+    assert isinstance(_wait().after_error(error, now=_NOW), Wait)
+    assert isinstance(_wait(end_time=_NOW + 1).after_error(error, now=_NOW), Wait)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_permanent_error_ends_the_wait_at_once(status: int) -> None:
+    error = _error(status)
+
+    assert _wait(end_time=_NOW + 999).after_error(error, now=_NOW) == GiveUp(error)
+
+
+def test_errors_in_a_row_slow_the_looks_down_and_a_good_one_restores_the_pace() -> None:
+    wait = _wait(poll_interval=3.0)
+    pauses = [_seconds(wait.after_error(_error(), now=_NOW)) for _ in range(6)]
+
+    for pause, expected in zip(pauses, (3, 6, 12, 24, 30, 30), strict=True):
+        assert pause == pytest.approx(expected, rel=0.1001)
+    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) <= 3.3
+    assert wait.errors_in_a_row == 0
+    assert "failed" not in str(wait.timeout())
+
+
+def test_an_outage_of_any_length_is_survived() -> None:
+    wait = _wait()
+
+    for _ in range(1200):
+        decision = wait.after_error(_error(), now=_NOW)
+
+    assert _seconds(decision) <= 33
+
+
+def test_the_service_is_not_asked_again_before_the_time_it_named() -> None:
+    for _ in range(100):
+        assert 40 <= _seconds(_wait().after_error(_error(429, retry_after=40), now=_NOW)) <= 44.1
+
+
+def test_the_time_that_the_service_named_does_not_move_the_deadline() -> None:
+    wait = _wait(end_time=_NOW + 5)
+
+    assert _seconds(wait.after_error(_error(429, retry_after=40), now=_NOW)) == 5
+
+
+@pytest.mark.parametrize("poll_interval", [0.0, -5.0])
+def test_no_interval_makes_a_busy_loop(poll_interval: float) -> None:
+    wait = _wait(poll_interval=poll_interval)
+
+    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) >= SHORTEST_WAIT
+    assert _seconds(wait.after_error(_error(), now=_NOW)) >= SHORTEST_WAIT
+
+
+def test_an_outcome_of_successes_passes() -> None:
+    check_outcome([_task(TaskStatus.SUCCEEDED)] * 3)
+    check_outcome([], succeeded=5)
+
+
+@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.SUCCEEDED])
+def test_an_outcome_with_anything_else_names_it(status: TaskStatus) -> None:
+    tasks = [_task(TaskStatus.SUCCEEDED, "good"), _task(status, "bad-1"), _task(status, "bad-2")]
+
+    with pytest.raises(TaskNotSucceededError, match=r"bad-1.*bad-2.*4 other task\(s\) succeeded") as caught:
+        check_outcome(iter(tasks), succeeded=3)
+
+    assert [task.task_id for task in caught.value.tasks] == ["bad-1", "bad-2"]
