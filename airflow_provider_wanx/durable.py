@@ -63,6 +63,7 @@ class Record:
     :param within: seconds after ``time`` within which the POST was sent, at the latest.
     :param model: the model, by which the task list is searched.
     :param dashscope_task_id: the service's id, once it is known.
+    :param not_ours: ids that were there before, such as that of a task which this submission replaces.
     """
 
     phase: Phase
@@ -72,11 +73,12 @@ class Record:
     within: float
     model: str
     dashscope_task_id: str | None = None
+    not_ours: tuple[str, ...] = ()
     version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
-        return {**asdict(self), "phase": str(self.phase)}
+        return {**asdict(self), "phase": str(self.phase), "not_ours": list(self.not_ours)}
 
     @classmethod
     def from_json(cls, value: object) -> Record:
@@ -95,8 +97,11 @@ class Record:
                 within=float(value["within"]),
                 model=_text(value["model"]),
                 dashscope_task_id=value.get("dashscope_task_id"),
+                not_ours=tuple(_text(each) for each in value.get("not_ours", ())),
             )
-            if (record.phase is Phase.SUBMITTED) != isinstance(record.dashscope_task_id, str):
+            if record.phase is Phase.SUBMITTED:
+                _text(record.dashscope_task_id)
+            elif record.dashscope_task_id is not None:
                 raise ValueError
             search_window(record)  # or its times are none
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -221,10 +226,12 @@ def find_submission(
     start, end = search_window(record)
     candidates: list[str] = []
     neighbours: list[str] = []
+    undated = False
     for row in rows:
         if row.task_id in claimed or (row.model_name is not None and row.model_name != record.model):
             continue
         if row.create_time is None:
+            undated = True
             neighbours.append(row.task_id)
             continue
         created = row.create_time - clock_offset
@@ -233,7 +240,7 @@ def find_submission(
         elif start - QUIET_MARGIN <= created <= end + QUIET_MARGIN:
             neighbours.append(row.task_id)
     if not candidates:
-        return Unclear(tuple(neighbours)) if any(row.create_time is None for row in rows) else NotAccepted()
+        return Unclear(tuple(neighbours)) if undated else NotAccepted()
     if len(candidates) == 1 and not neighbours:
         return Found(candidates[0])
     return Unclear((*candidates, *neighbours))

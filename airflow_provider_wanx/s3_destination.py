@@ -29,7 +29,8 @@ class S3Destination:
 
     :param aws_conn_id: AWS connection that may write to the bucket.
     :param bucket: its name.
-    :param replace: what to do when a key exists: True replaces the object, False fails, ``"skip"`` keeps it.
+    :param replace: what to do when a key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is the
+        same task's result.
     :param encrypt: whether S3 encrypts the objects (SSE-S3).
     :param acl_policy: canned ACL of the objects.
     :param extra_args: further arguments of boto3's upload.

@@ -42,6 +42,9 @@ MAX_POSTS = 3
 SETTLE = (0.0, 4.0, 6.0)
 """Seconds to wait before each look into the task list; whether a new task appears in it at once is not documented."""
 
+LATE_ACCEPTANCE = 30.0
+"""Seconds after a request was given up within which the service may still act on it: what lies between may have queued it."""
+
 LISTED_FOR = RESULT_LIFETIME - 3600.0
 """Seconds after a submission for which its absence from the task list means that there was none."""
 
@@ -112,6 +115,7 @@ class Submitter:
         self._claimed = claimed
         self._log = log
         self._clock = clock
+        self._not_ours: set[str] = set()
 
     def earlier_task(self, request: TaskRequest | None) -> str | None:
         """Find the task that an earlier try has submitted, and clear away what is not wanted any more.
@@ -120,6 +124,7 @@ class Submitter:
         :return: id of the task to go on with, None if one has to be submitted.
         """
         record = self._record.read()
+        self._not_ours.update(record.not_ours if record is not None else ())
         wanted = self._fingerprint(request) if request is not None else None
         match decide(record, fingerprint=wanted, max_tries=self._max_tries):
             case Reattach(task_id):
@@ -130,6 +135,7 @@ class Submitter:
             case CancelThenFresh(task_id, reason):
                 self._log.info("DashScope task %s is not wanted any more: %s.", task_id, reason)
                 cancel_tasks(self._hook, [task_id], self._log)
+                self._not_ours.add(task_id)
             case Reconcile(unconfirmed, adopt):
                 return self._reconcile(unconfirmed, adopt=adopt)
         return None
@@ -158,7 +164,7 @@ class Submitter:
             if error.certainly_refused:
                 break
             self._log.warning("It is not known whether the service accepted the submission: %s", error)
-            unconfirmed = replace(intent, within=self._clock.time() - intent.time)
+            unconfirmed = replace(intent, within=self._clock.time() - intent.time + LATE_ACCEPTANCE)
             if (task_id := self._reconcile(unconfirmed, adopt=True)) is not None:
                 return task_id
         self._record.forget()
@@ -198,8 +204,9 @@ class Submitter:
             fingerprint=self._fingerprint(request),
             max_tries=self._max_tries,
             time=self._clock.time(),
-            within=config.timeout,
+            within=config.timeout + LATE_ACCEPTANCE,
             model=request.model,
+            not_ours=tuple(sorted(self._not_ours)),
         )
 
     def _fingerprint(self, request: TaskRequest) -> str:
@@ -227,6 +234,7 @@ class Submitter:
             case Found(task_id):
                 self._log.info("An earlier try's DashScope task %s is not wanted any more.", task_id)
                 cancel_tasks(self._hook, [task_id], self._log)
+                self._not_ours.add(task_id)
             case NotAccepted():
                 self._log.info("The service's task list has no trace of it: it was not accepted.")
             case Unclear(candidates) if adopt and self._on_unconfirmed == "fail":
@@ -236,14 +244,17 @@ class Submitter:
                     f"({', '.join(candidates[:5]) or 'the list cannot be read whole'}). To submit again, at the risk of "
                     "paying for one image twice, clear this Airflow task, or set on_unconfirmed_submit='resubmit'."
                 )
-            case Unclear():
+            case Unclear(candidates):
                 self._log.warning("Submitting again, although an earlier submission may have been accepted.")
+                self._not_ours.update(candidates)
         return None
 
     def _find(self, record: Record) -> Finding:
         if self._clock.time() - record.time > LISTED_FOR:
             return Unclear(())
         finding: Finding = NotAccepted()
+        # Before that, a new task may not be in the list yet, and whose it is may not have been said yet.
+        settled_at = record.time + record.within + sum(SETTLE)
         for pause in SETTLE:
             self._clock.sleep(pause)
             try:
@@ -252,9 +263,10 @@ class Submitter:
                 self._log.warning("The task list cannot be read: %s", error)
                 finding = Unclear(())
                 continue
-            finding = find_submission(record, rows, claimed=self._claimed(), clock_offset=offset)
-            if not isinstance(finding, NotAccepted):
-                return finding
+            not_ours = self._claimed() | self._not_ours
+            finding = find_submission(record, rows, claimed=not_ours, clock_offset=offset)
+            if self._clock.time() > settled_at:
+                break
         return finding
 
     def _list(self, record: Record) -> tuple[list[TaskRow], timedelta]:

@@ -130,7 +130,7 @@ def wait_here(
 
     :return: the event that the trigger would have sent.
     """
-    from airflow_provider_wanx.dashscope.watcher import watch_tasks
+    from airflow_provider_wanx.dashscope.sharing import watch_tasks
 
     async def config_now() -> ClientConfig:
         connection = await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id)

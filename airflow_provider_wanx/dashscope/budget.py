@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 
 TOLERANCE = 1.5
-"""Requests by which a late timer may catch up; more would be a burst."""
+"""Requests by which a late timer may catch up, at most; more would be a burst."""
 
 BURST = 2.0
 """Seconds of the whole limit that may be spent above the usual share, for instance when many tasks end at once."""
@@ -35,6 +35,13 @@ FLOOR = 0.02
 """Part of the limit that is never given up, so that an end of the refusals is noticed."""
 
 LONGEST_PAUSE = 15.0
+"""Seconds between two requests when all are refused."""
+
+OUTAGE_PAUSE = 5.0
+"""Seconds between two requests when all fail: nobody is kept from anything by trying."""
+
+FORGIVEN = 3
+"""Failures in a row that slow nothing down."""
 
 FEWEST_AT_ONCE = 4
 """Requests that may be under way whatever their answers take. More only if answers usually take so long: what piles up in
@@ -109,7 +116,8 @@ class Budget:
         self._refill(now)
         self._credit -= 1
         spacing = 1 / self.rate
-        self._next = max(self._next, now - TOLERANCE * spacing) + spacing
+        tolerance = min(TOLERANCE, self.limit * (1 - self._shares.peak) / 2)
+        self._next = max(self._next, now - tolerance * spacing) + spacing
         self._under_way += 1
 
     def drop(self) -> None:
@@ -140,7 +148,7 @@ class Budget:
             self._shrunk_at = now
             self._credit = min(self._credit, 1.0)
             self._streak += 1
-            self._pause(now, retry_after)
+            self._pause(now, max(min(0.25 * 2.0**self._streak, LONGEST_PAUSE), retry_after or 0.0))
         elif retry_after:
             self._pause(now, retry_after)
 
@@ -148,12 +156,13 @@ class Budget:
         """Count a request that brought no answer, or the news that the service is in trouble."""
         self._under_way -= 1
         self._streak += 1
-        if self._streak > 3 or retry_after:
-            self._pause(now, retry_after)
+        if self._streak > FORGIVEN or retry_after:
+            pause = min(0.1 * 2.0 ** (self._streak - FORGIVEN), OUTAGE_PAUSE)
+            self._pause(now, max(pause, retry_after or 0.0))
 
-    def _pause(self, now: float, retry_after: float | None) -> None:
-        pause = min(0.25 * 2.0**self._streak, LONGEST_PAUSE) * random.uniform(0.5, 1.5)
-        self._paused_until = max(self._paused_until, now + max(pause, retry_after or 0.0))
+    def _pause(self, now: float, seconds: float) -> None:
+        # Never shorter, or what the service has asked for would not be kept to.
+        self._paused_until = max(self._paused_until, now + seconds * random.uniform(1.0, 1.5))
 
     def _refill(self, now: float) -> None:
         elapsed = now - self._credited_at

@@ -36,10 +36,9 @@ from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     DashScopeError,
     DownloadError,
-    ThrottledError,
 )
 from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
-from airflow_provider_wanx.dashscope.pacing import Pacer
+from airflow_provider_wanx.dashscope.pacing import Pacer, came_too_early
 from airflow_provider_wanx.dashscope.transport import (
     build_download,
     build_request,
@@ -94,7 +93,7 @@ def _submit_rules(call: Call[Any], config: ClientConfig, pacer: Pacer) -> dict[s
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         # The pacer holds the next try back for as long as is needed.
-        return 0.0 if isinstance(error, ThrottledError) else rules["wait"](state)
+        return 0.0 if came_too_early(error) else rules["wait"](state)
 
     def stop(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

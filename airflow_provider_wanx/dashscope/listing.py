@@ -11,7 +11,8 @@ from airflow_provider_wanx.dashscope.answers import Answer, json_object
 from airflow_provider_wanx.dashscope.endpoints import Call
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, InvalidResponseError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.schedule import Row, Schedule
+from airflow_provider_wanx.dashscope.schedule import Schedule
+from airflow_provider_wanx.dashscope.watched import Row
 
 DEFAULT_PAGE_SIZE = 10
 """What the service takes for granted (task-management page), and so the size that it cannot refuse."""
@@ -25,7 +26,11 @@ FRUITLESS = 10
 PATIENCE = 5.0
 """Seconds without an answer after which the list does not count as working."""
 
+BROKEN = 2
+"""Failures in a row after which the list does not count as working; one is enough if it will not work later either."""
+
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0
+"""Seconds until a list that could not be read is tried again."""
 
 _STATUSES = {str(status): status for status in TaskStatus}
 
@@ -120,7 +125,7 @@ class ListPlan:
 
     def works(self, now: float) -> bool:
         """Whether the list can be relied on at this moment."""
-        return self._failures < 2 and (self._asked is None or now < self._asked[1] + PATIENCE)
+        return self._failures < BROKEN and (self._asked is None or now < self._asked[1] + PATIENCE)
 
     def read(self, page: Page, *, now: float, wall: float) -> None:
         """Take the page that was asked for."""
@@ -151,9 +156,13 @@ class ListPlan:
             # Nobody knows the largest page that the service allows; this one may have been larger.
             self._page_size = max(DEFAULT_PAGE_SIZE, self._page_size // 2)
             return
-        self._failures += 1
-        pause = LAST_RETRY if not error.retryable else FIRST_RETRY * 2.0 ** (self._failures - 1)
+        self._failures += 1 if error.retryable else BROKEN
+        pause = FIRST_RETRY * 2.0 ** min(self._failures - 1, 10) if error.retryable else LAST_RETRY
         self._retry_at = now + min(pause, LAST_RETRY)
+
+    def try_again(self) -> None:
+        """Take the news that what kept the list from being read may be over."""
+        self._failures, self._retry_at = 0, 0.0
 
     def put_back(self) -> None:
         """Take the news that the page was refused for its number only, and is to be asked for again."""

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -42,15 +43,16 @@ PATIENCE = 10.0
 MARGIN = 1.04
 """By how much moments lie further apart than the limit asks: requests do not take equally long on their way."""
 
-MOST_SLOTS = 20
+LARGEST_BURST = 2
+"""Submissions that are sent together; a faster account gets its pairs more often."""
 
-STRETCH = (1.1, 1.5, 2.0)
+STRETCH = (1.1, 1.2, 1.4)
 """What the first refusal in a row does to the distance between moments, the second, and every further one: one may be an
 accident of the way, more are the sign of other machines."""
 
 LONGEST_STRETCH = 64.0
 
-RELAX = 0.02, 0.05
+RELAX = 0.06, 0.1
 """What an accepted submission gives back of the rate: a part of the limit, and a part of what is left."""
 
 CROWDED = 1.05
@@ -98,7 +100,7 @@ class PaceState:
         :return: seconds until the moment.
         """
         self._forget(now)
-        burst = min(math.ceil(rate), MOST_SLOTS)
+        burst = min(math.ceil(rate), LARGEST_BURST)
         slot = max(now, self.paused_until)
         if self.stretch > CROWDED and self.slots:
             slot = max(slot, self.slots[-1] + MARGIN * self.stretch / rate * random.uniform(0.75, 1.25))
@@ -150,13 +152,16 @@ class Pacer:
         self._patience = config.retry_for * PATIENCE
         self._store = _Store.of(f"{config.base_url}|{config.api_key}|{self._model}")
         self._began = time.monotonic()
-        self.held_back = 0.0
+        self._held_back = 0.0
+        self._refusal: ThrottledError | None = None
+        self._given_up = False
 
     def turn(self) -> float:
         """Reserve the next free moment.
 
         :return: seconds to wait until it.
         :raises SubmissionQueueError: it is too far away.
+        :raises ThrottledError: it is too far away for one more try.
         """
         left = self._patience - (time.monotonic() - self._began)
         wait = self._store.update(
@@ -165,12 +170,15 @@ class Pacer:
         if wait > max(left, 0.0):
             if not self._patience:
                 return 0.0
+            self._given_up = True
+            if self._refusal is not None:
+                raise self._refusal
             raise SubmissionQueueError(
                 f"Could not submit a task of model {self._model}: the submissions already queued on this machine take "
                 f"another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed; an "
                 "Airflow pool keeps fewer tasks submitting at a time."
             )
-        self.held_back += wait
+        self._held_back += wait
         return wait
 
     @contextmanager
@@ -181,8 +189,10 @@ class Pacer:
         try:
             yield
         except ThrottledError as error:
-            retry_after = error.retry_after
-            self._store.update(lambda state: state.refused(now=time.time(), retry_after=retry_after))
+            if came_too_early(error):
+                self._refusal = error
+                retry_after = error.retry_after
+                self._store.update(lambda state: state.refused(now=time.time(), retry_after=retry_after))
             raise
         self._store.update(PaceState.accepted)
 
@@ -192,11 +202,16 @@ class Pacer:
         :param error: how the last one ended.
         :param elapsed: seconds since the first one began, and until the next.
         """
-        if isinstance(error, SubmissionQueueError):
+        if self._given_up:
             return False
-        if isinstance(error, ThrottledError):
+        if came_too_early(error):
             return elapsed < self._patience
-        return elapsed - self.held_back < config.retry_for
+        return elapsed - self._held_back < config.retry_for
+
+
+def came_too_early(error: BaseException | None) -> bool:
+    """Tell whether a submission was refused for the rate; a service that is overloaded is another matter."""
+    return isinstance(error, ThrottledError) and error.http_status == HTTPStatus.TOO_MANY_REQUESTS
 
 
 class _Store:

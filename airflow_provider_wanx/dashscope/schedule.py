@@ -11,84 +11,13 @@ import itertools
 import random
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from statistics import median
-from typing import NamedTuple
 
+from airflow_provider_wanx.dashscope.experience import INCREDIBLE, Experience
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.watched import Row, Tuning, Watched
 
-FORGETFUL = 3600.0
-"""Seconds beyond which a difference between the service's clock and this one is no delay but a mistake."""
-
-
-class Row(NamedTuple):
-    """What a row of the task list tells; times are seconds since 1970, 0 for none."""
-
-    task_id: str
-    status: TaskStatus
-    model: str
-    created: float
-    started: float
-    ended: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """How to divide attention.
-
-    :param direct: part of the request limit up to which every task is simply asked for at its own interval.
-    :param sweep: seconds after which a task is asked for even though the list says that it has not ended.
-    :param sweep_share: part of the requests that this may take; with more tasks, each waits longer.
-    :param gap: part of a poll interval between two looks at the list while tasks keep ending.
-    :param shortest_gap: seconds that it is at least.
-    :param stale: seconds by which the list may be late before asking for each is preferred, where that is faster.
-    :param page_size: rows asked for; the service's largest value is not documented.
-    """
-
-    direct: float = 0.15
-    sweep: float = 60.0
-    sweep_share: float = 0.25
-    gap: float = 0.25
-    shortest_gap: float = 0.25
-    stale: float = 15.0
-    page_size: int = 100
-
-
-class Watched:
-    """One task that is waited for."""
-
-    __slots__ = (
-        "added_at",
-        "asking",
-        "doubts",
-        "due",
-        "hinted",
-        "interval",
-        "listed_in",
-        "located",
-        "model",
-        "ready_at",
-        "since",
-        "status",
-        "submitted",
-        "task_id",
-        "token",
-    )
-
-    def __init__(self, *, task_id: str, interval: float, added_at: float, ready_at: float) -> None:
-        self.task_id = task_id
-        self.interval = interval
-        self.added_at = added_at
-        self.ready_at = ready_at
-        self.due = 0.0
-        self.token = 0
-        self.status: TaskStatus | None = None
-        self.model: str | None = None
-        self.submitted = 0.0
-        self.since = 0.0
-        self.located = self.hinted = self.asking = False
-        self.doubts = 0
-        self.listed_in = 0
+AT_A_GLANCE = 64
+"""Running tasks that are looked at to guess which ends first; they end in the order in which they have started."""
 
 
 class Schedule:
@@ -115,10 +44,7 @@ class Schedule:
         self._hints: deque[Watched] = deque()
         self._running: dict[str, Watched] = {}
         self._queues: dict[str, list[tuple[float, int, Watched]]] = {}
-        self._durations: deque[float] = deque(maxlen=32)
-        self._typical: float | None = None
-        self._progress: deque[tuple[float, float]] = deque(maxlen=16)
-        self._delays: deque[float] = deque(maxlen=8)
+        self._experience = Experience()
         self._leftovers = 0
 
     def __len__(self) -> int:
@@ -137,8 +63,7 @@ class Schedule:
         """Whether the list is the faster way to learn of an end."""
         if not self.list_works or self.direct:
             return False
-        late = median(self._delays) if len(self._delays) >= 4 else 0.0
-        return late <= max(self.tuning.stale, len(self._watched) / self.rate)
+        return self._experience.delay <= max(self.tuning.stale, len(self._watched) / self.rate)
 
     @property
     def shortest_interval(self) -> float:
@@ -252,10 +177,10 @@ class Schedule:
         end = task.end_time.timestamp()
         began = task.start_time or task.scheduled_time
         if began is not None:
-            self._note_duration(end - began.timestamp())
-        self._progress.append((end, task.submit_time.timestamp()))
+            self._experience.ran(end - began.timestamp())
+        self._experience.ended(submitted=task.submit_time.timestamp(), ended=end)
         if not watched.hinted and self.trusting:
-            self._note_delay(watched, end, wall)
+            self._notice(watched, end, wall)
 
     def take_rows(self, rows: Iterable[Row], *, audit: int, now: float, wall: float) -> tuple[int, int]:
         """Read rows of the list.
@@ -316,13 +241,10 @@ class Schedule:
 
     def soonest_end_in(self, now: float) -> float | None:
         """Seconds until the first running task should have ended, None if nothing is known of any."""
-        if self._typical is None or not self._running:
+        usual = self._experience.duration
+        if usual is None or not self._running:
             return None
-        return (
-            min(watched.since for watched in itertools.islice(self._running.values(), 64))
-            + self._typical
-            - now
-        )
+        return min(each.since for each in itertools.islice(self._running.values(), AT_A_GLANCE)) + usual - now
 
     def _first(self, now: float) -> Watched | None:
         while self._hints:
@@ -380,9 +302,9 @@ class Schedule:
         self._running.pop(watched.task_id, None)
         self.last_change_at = now
         if row.ended:
-            self._note_delay(watched, row.ended, wall)
+            self._notice(watched, row.ended, wall)
             if row.started:
-                self._note_duration(row.ended - row.started)
+                self._experience.ran(row.ended - row.started)
         return True
 
     def _suspect(self, watched: Watched, now: float) -> None:
@@ -409,27 +331,21 @@ class Schedule:
         self._running[watched.task_id] = watched
         if not watched.since:
             ran = wall - started
-            watched.since = now - (ran if started and 0 < ran < FORGETFUL else 0.0)
+            watched.since = now - (ran if started and 0 < ran < INCREDIBLE else 0.0)
 
-    def _note_duration(self, seconds: float) -> None:
-        if 0 < seconds < FORGETFUL:
-            self._durations.append(seconds)
-            self._typical = median(self._durations)
-
-    def _note_delay(self, watched: Watched, ended: float, wall: float) -> None:
+    def _notice(self, watched: Watched, ended: float, wall: float) -> None:
         # What had ended before it was watched says nothing about how fast the list is.
-        if ended > watched.added_at and wall - ended < FORGETFUL:
-            self._delays.append(max(0.0, wall - ended))
+        if ended > watched.added_at:
+            self._experience.noticed(ended=ended, wall=wall)
 
     def _likely_end_in(self, watched: Watched, pause: float, now: float) -> float:
         """Seconds after which asking again may be worth it: when it runs, by the usual duration; before, by its place."""
-        if watched.status is TaskStatus.RUNNING and self._typical is not None:
-            return max(pause / 2, min(watched.since + self._typical - now, self.sweep))
-        if watched.status is TaskStatus.PENDING and watched.submitted and len(self._progress) >= 4:
-            ends = [end for end, _ in self._progress]
-            submissions = [submission for _, submission in self._progress]
-            pace = (max(submissions) - min(submissions)) / max(max(ends) - min(ends), 1.0)
-            if pace > 0:
+        usual = self._experience.duration
+        if watched.status is TaskStatus.RUNNING and usual is not None:
+            return max(pause / 2, min(watched.since + usual - now, self.sweep))
+        if watched.status is TaskStatus.PENDING and watched.submitted:
+            start_in = self._experience.start_in(watched.submitted)
+            if start_in is not None:
                 # Half-way there, the guess is made again.
-                return max(pause, min(0.5 * (watched.submitted - max(submissions)) / pace, self.tuning.sweep))
+                return max(pause, min(start_in / 2, self.tuning.sweep))
         return pause

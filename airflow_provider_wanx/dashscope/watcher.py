@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from airflow_provider_wanx.dashscope import endpoints
 from airflow_provider_wanx.dashscope.budget import GET_SHARES, LIST_SHARES, Budget
@@ -22,19 +20,18 @@ from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError, ThrottledError
 from airflow_provider_wanx.dashscope.listing import ListPlan, Query
-from airflow_provider_wanx.dashscope.models import Task
-from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait, Wait
-from airflow_provider_wanx.dashscope.schedule import Schedule, Tuning
+from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.dashscope.schedule import Schedule
+from airflow_provider_wanx.dashscope.waits import Group, Outcome, Waits
+from airflow_provider_wanx.dashscope.watched import Tuning
 
 logger = logging.getLogger(__name__)
 
 Renew = Callable[[], Awaitable[ClientConfig]]
+Account = tuple[str, str, str | None]
 
 LOOK_TIMEOUT = 20.0
 """Seconds without a byte after which a look is given up: it is repeated anyway."""
-
-LAST_LOOK = 15.0
-"""Seconds past its deadline for which a task is still to be looked at once, when there are many."""
 
 SECOND_OPINION = 2.0
 """Seconds after which a refused key is tried once more before all waits are given up."""
@@ -49,39 +46,6 @@ AT_A_TIME = 500
 
 SELDOM = 300.0
 """Seconds between two log lines about the same trouble."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a wait ended.
-
-    :param ended: task id → the task as it was when it had ended.
-    :param given_up: task id → why its wait was given up.
-    """
-
-    ended: dict[str, Task] = field(default_factory=dict)
-    given_up: dict[str, DashScopeError] = field(default_factory=dict)
-
-
-class _Group:
-    """The tasks of one caller."""
-
-    __slots__ = ("done", "left", "outcome")
-
-    def __init__(self, *, left: int, done: asyncio.Future[None]) -> None:
-        self.outcome = Outcome()
-        self.left = left
-        self.done = done
-
-    def settle(self, task_id: str, decision: Ended | GiveUp) -> None:
-        match decision:
-            case Ended(task):
-                self.outcome.ended[task_id] = task
-            case GiveUp(error):
-                self.outcome.given_up[task_id] = error
-        self.left -= 1
-        if not self.left and not self.done.done():
-            self.done.set_result(None)
 
 
 @dataclass(frozen=True)
@@ -125,8 +89,7 @@ class TaskWatcher:
         self._schedule = Schedule(limit=limit, rate=self._budgets.get.usual_rate, tuning=tuning or Tuning())
         self._plan = ListPlan(self._schedule)
         self._client = _client(config)
-        self._waits: dict[str, list[tuple[TaskWait, _Group]]] = {}
-        self._deadline = float("inf")
+        self._waits = Waits(self._schedule)
         self._wake = asyncio.Event()
         self._requests: set[asyncio.Task[None]] = set()
         self._poller: asyncio.Task[None] | None = None
@@ -144,13 +107,13 @@ class TaskWatcher:
         :param waits: what to wait for; cancelling this call leaves nothing of them behind.
         """
         mine = list(waits)
-        group = _Group(left=len(mine), done=asyncio.get_running_loop().create_future())
+        group = Group(left=len(mine), done=asyncio.get_running_loop().create_future())
         if not mine:
             return group.outcome
         taken = 0
         try:
             for wait in mine:
-                self._take_in(wait, group)
+                self._waits.add(wait, group, now=time.monotonic(), wall=time.time())
                 taken += 1
                 if taken % AT_A_TIME == 0:
                     await asyncio.sleep(0)
@@ -158,7 +121,7 @@ class TaskWatcher:
             await group.done
         finally:
             if group.left:
-                self._leave(mine[:taken], group)
+                self._waits.leave(mine[:taken], group)
         return group.outcome
 
     async def close(self) -> None:
@@ -167,28 +130,8 @@ class TaskWatcher:
         for task in stopping:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)
-        for task_id, pairs in list(self._waits.items()):
-            for _, group in pairs:
-                group.done.cancel()
-            self._drop(task_id)
+        self._waits.break_off()
         await self._client.close()
-
-    def _take_in(self, wait: TaskWait, group: _Group) -> None:
-        self._waits.setdefault(wait.task_id, []).append((wait, group))
-        self._schedule.add(wait.task_id, interval=wait.poll_interval, now=time.monotonic(), wall=time.time())
-        if wait.end_time is not None:
-            self._deadline = min(self._deadline, wait.end_time)
-
-    def _leave(self, waits: Sequence[TaskWait], group: _Group) -> None:
-        for wait in waits:
-            pairs = self._waits.get(wait.task_id, [])
-            pairs[:] = [pair for pair in pairs if pair[1] is not group]
-            if not pairs:
-                self._drop(wait.task_id)
-
-    def _drop(self, task_id: str) -> None:
-        self._waits.pop(task_id, None)
-        self._schedule.remove(task_id)
 
     def _begin(self) -> None:
         self._wake.set()
@@ -200,16 +143,13 @@ class TaskWatcher:
     def _poller_ended(self, poller: asyncio.Task[None]) -> None:
         """Let nobody wait for a poller that is no more."""
         if not poller.cancelled() and (error := poller.exception()) is not None:
-            for pairs in self._waits.values():
-                for _, group in pairs:
-                    if not group.done.done():
-                        group.done.set_exception(error)
+            self._waits.break_off(error)
 
     async def _poll(self) -> None:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            self._expire(time.time())
+            self._waits.expire(time.time())
             self._watch_health(now)
             if not self._asking_for_key:
                 self._start_looks(now)
@@ -229,7 +169,7 @@ class TaskWatcher:
 
     def _next_step(self, now: float) -> float:
         """The moment at which there is something to do, infinite if only an answer can bring it."""
-        moments = [now + max(0.05, self._deadline - time.time())]
+        moments = [now + max(0.05, self._waits.deadline - time.time())]
         if not self._asking_for_key:
             moments.append(max(self._schedule.next_task_at(now), self._budgets.get.next_at(now)))
             if not self._schedule.direct:
@@ -267,15 +207,12 @@ class TaskWatcher:
             # Not an error of the service but of this module: whoever waits must learn of it.
             logger.error("Waiting for DashScope tasks broke down", exc_info=error)
             self._poller.cancel()
-            for pairs in self._waits.values():
-                for _, group in pairs:
-                    if not group.done.done():
-                        group.done.set_exception(error)
+            self._waits.break_off(error)
 
     async def _look(self, task_id: str, sent_at: float) -> None:
-        budget = self._budgets.get
+        budget, client = self._budgets.get, self._client
         try:
-            task = await self._client.send_once(endpoints.get_task(task_id))
+            task = await client.send_once(endpoints.get_task(task_id))
         except asyncio.CancelledError:
             budget.drop()
             raise
@@ -286,107 +223,62 @@ class TaskWatcher:
         except AuthenticationError as error:
             budget.answered(sent_at=sent_at, now=time.monotonic())
             self._schedule.put_back(task_id, now=time.monotonic())
-            self._doubt_key(error)
+            # One that was under way when the key was replaced says nothing about the new one.
+            if client is self._client:
+                self._doubt_key(error, final=True)
         except DashScopeError as error:
             if error.retryable:
                 budget.failed(now=time.monotonic(), retry_after=getattr(error, "retry_after", None))
             else:
                 budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._decide(task_id, error)
+            self._waits.decide(task_id, error, now=time.monotonic(), wall=time.time())
         else:
             budget.answered(sent_at=sent_at, now=time.monotonic())
             self._key_refused = None
-            self._decide(task_id, task)
+            self._waits.decide(task_id, task, now=time.monotonic(), wall=time.time())
 
     async def _read(self, query: Query, sent_at: float) -> None:
-        budget = self._budgets.list
+        budget, client = self._budgets.list, self._client
         try:
-            page = await self._client.send_once(query.call())
+            page = await client.send_once(query.call())
         except asyncio.CancelledError:
             budget.drop()
             raise
         except ThrottledError as error:
             budget.refused(sent_at=sent_at, now=time.monotonic(), retry_after=error.retry_after)
             self._plan.put_back()
-        except AuthenticationError as error:
-            budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._plan.put_back()
-            self._doubt_key(error)
         except DashScopeError as error:
             budget.answered(sent_at=sent_at, now=time.monotonic())
             self._plan.failed(error, now=time.monotonic())
+            if isinstance(error, AuthenticationError) and client is self._client:
+                self._doubt_key(error, final=False)
         else:
             budget.answered(sent_at=sent_at, now=time.monotonic())
             self._plan.read(page, now=time.monotonic(), wall=time.time())
 
-    def _decide(self, task_id: str, seen: Task | DashScopeError) -> None:
-        """Let every wait for a task decide what the look at it means."""
-        pairs = self._waits.get(task_id)
-        if not pairs:
-            return
-        now, wall = time.monotonic(), time.time()
-        pause = float("inf")
-        going_on: list[tuple[TaskWait, _Group]] = []
-        for wait, group in pairs:
-            decision = (
-                wait.after_task(seen, now=wall)
-                if isinstance(seen, Task)
-                else wait.after_error(seen, now=wall)
-            )
-            if isinstance(decision, Wait):
-                pause = min(pause, decision.seconds)
-                going_on.append((wait, group))
-            else:
-                group.settle(task_id, decision)
-        pairs[:] = going_on
-        task = seen if isinstance(seen, Task) else None
-        if going_on:
-            self._schedule.asked(task_id, task, pause=pause, now=now, wall=wall)
-            return
-        if task is not None:
-            self._schedule.ended(task_id, task, now=now, wall=wall)
-        self._drop(task_id)
-
-    def _expire(self, wall: float) -> None:
-        """Look at tasks whose deadline has come, and give up those for which there was no time to."""
-        if wall < self._deadline:
-            return
-        following = float("inf")
-        for task_id, pairs in list(self._waits.items()):
-            for pair in list(pairs):
-                wait, group = pair
-                if wait.end_time is None:
-                    continue
-                if wall < wait.end_time + LAST_LOOK:
-                    following = min(following, max(wait.end_time, wall + 1))
-                    if wall >= wait.end_time:
-                        self._schedule.urge(task_id)
-                    continue
-                pairs.remove(pair)
-                group.settle(task_id, GiveUp(wait.timeout()))
-            if not pairs:
-                self._drop(task_id)
-        self._deadline = following
-
-    def _doubt_key(self, error: DashScopeError) -> None:
+    def _doubt_key(self, error: DashScopeError, *, final: bool) -> None:
         if not self._asking_for_key:
             self._asking_for_key = True
-            self._start(self._ask_for_key(error))
+            self._start(self._ask_for_key(error, final=final))
 
-    async def _ask_for_key(self, error: DashScopeError) -> None:
-        """Go on with the connection as it reads now, or give up: no other task would fare better with this key."""
+    async def _ask_for_key(self, error: DashScopeError, *, final: bool) -> None:
+        """Go on with the connection as it reads now, or give up: no other task would fare better with this key.
+
+        :param final: whether a second refusal in a row is the end; of the task list alone it is not.
+        """
         config = await self._renewed()
-        if config is not None and _account(config) != _account(self.config):
+        if config is not None and account_of(config) != account_of(self.config):
             logger.info("The DashScope connection has changed; %s tasks go on with it.", len(self))
             self._client, old = _client(config), self._client
             self.config = config
+            self._plan.try_again()
             await old.close()
-        elif self._key_refused is None:
+        elif final and self._key_refused is None:
             self._key_refused = error
             await asyncio.sleep(SECOND_OPINION)
-        else:
-            for task_id in list(self._waits):
-                self._decide(task_id, error)
+        elif final:
+            for task_id in self._waits:
+                self._waits.decide(task_id, error, now=time.monotonic(), wall=time.time())
         self._asking_for_key = False
 
     async def _renewed(self) -> ClientConfig | None:
@@ -422,82 +314,6 @@ def _client(config: ClientConfig) -> AsyncDashScopeClient:
     return AsyncDashScopeClient(replace(config, timeout=min(config.timeout, LOOK_TIMEOUT)))
 
 
-Account = tuple[str, str, str | None]
-
-
-def _account(config: ClientConfig) -> Account:
+def account_of(config: ClientConfig) -> Account:
+    """Tell whose limits a configuration falls under, as far as that can be seen."""
     return config.base_url, config.api_key, config.workspace
-
-
-@dataclass
-class _Shared:
-    watcher: TaskWatcher
-    users: int = 0
-
-
-@dataclass
-class _Loop:
-    """What one event loop shares; budgets outlive watchers, or each new one would spend anew what the last has spent."""
-
-    watchers: dict[Account, _Shared] = field(default_factory=dict)
-    budgets: dict[Account, tuple[float, Budgets]] = field(default_factory=dict)
-
-
-_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
-
-BUDGET_MEMORY = 600.0
-"""Seconds for which the budgets of an account are kept after its last wait."""
-
-
-@asynccontextmanager
-async def shared_watcher(
-    config: ClientConfig, *, renew: Renew | None = None, tuning: Tuning | None = None
-) -> AsyncIterator[TaskWatcher]:
-    """Use the running event loop's watcher for an account; the last to leave closes it.
-
-    :param config: how to reach the service; whoever comes first decides about limits and timeouts.
-    :param renew: see :class:`TaskWatcher`.
-    :param tuning: likewise.
-    """
-    loop = _LOOPS.setdefault(asyncio.get_running_loop(), _Loop())
-    account = _account(config)
-    shared = loop.watchers.get(account)
-    if shared is None:
-        budgets = _budgets(loop, account, config.limits.requests_per_second)
-        shared = loop.watchers[account] = _Shared(
-            TaskWatcher(config, renew=renew, tuning=tuning, budgets=budgets)
-        )
-    shared.users += 1
-    try:
-        yield shared.watcher
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del loop.watchers[account]
-            # Whoever is cancelled once more while leaving must not leave connections open.
-            await asyncio.shield(asyncio.ensure_future(shared.watcher.close()))
-
-
-def _budgets(loop: _Loop, account: Account, limit: float) -> Budgets:
-    now = time.monotonic()
-    for key, (used_at, _) in list(loop.budgets.items()):
-        if now - used_at > BUDGET_MEMORY and key not in loop.watchers:
-            del loop.budgets[key]
-    _, budgets = loop.budgets.get(account, (now, None))
-    if budgets is None or budgets.get.limit != limit:
-        budgets = Budgets.of(limit)
-    loop.budgets[account] = now, budgets
-    return budgets
-
-
-async def watch_tasks(
-    config: ClientConfig, waits: Iterable[TaskWait], *, renew: Renew | None = None
-) -> Outcome:
-    """Wait until every task has ended or its wait is given up, together with all others in this event loop.
-
-    :param config: how to reach the service.
-    :param waits: what to wait for.
-    :param renew: reads the configuration anew when the service refuses the key.
-    """
-    async with shared_watcher(config, renew=renew) as watcher:
-        return await watcher.wait(waits)

@@ -48,7 +48,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     :param s3_key: key with fields in braces: ``{dashscope_task_id}``, ``{index}``, ``{style}``, ``{style_name}``,
         ``{extension}``, ``{run_id}``. One that ends in a slash gets a name by task id and index.
     :param aws_conn_id: AWS connection that may write to the bucket.
-    :param replace: what to do when the key exists: True replaces the object, False fails, ``"skip"`` keeps it.
+    :param replace: what to do when the key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is
+        the same task's result, which an earlier try has copied.
     :param encrypt: whether S3 encrypts the object (SSE-S3).
     :param acl_policy: canned ACL of the object.
     :param extra_args: further arguments of boto3's upload, such as ``ServerSideEncryption``, ``SSEKMSKeyId``,

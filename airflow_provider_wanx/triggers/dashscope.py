@@ -16,7 +16,7 @@ from airflow_provider_wanx.version_compat import DEFERRED, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
-    from airflow_provider_wanx.dashscope.watcher import Outcome
+    from airflow_provider_wanx.dashscope.waits import Outcome
 
 
 def outcome_event(outcome: Outcome) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.watcher import Outcome  # needs httpx, DAG parsing does not
+        from airflow_provider_wanx.dashscope.waits import Outcome  # needs httpx, DAG parsing does not
 
         try:
             outcome = await self._watch()
@@ -112,7 +112,7 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def _watch(self) -> Outcome:
         from airflow_provider_wanx.dashscope.endpoints import check_task_id
-        from airflow_provider_wanx.dashscope.watcher import watch_tasks  # see run
+        from airflow_provider_wanx.dashscope.sharing import watch_tasks  # see run
 
         if not self._ids:
             raise InvalidInputError("There is no dashscope_task_id to wait for.")

@@ -34,7 +34,9 @@ def connect_dashscope(
 
     def start(**settings: Any) -> BackgroundSimulator:
         simulator = dashscope_simulator_factory(**settings)
-        set_connection("dashscope_default", simulator.connection_json(retry_for=2, timeout=5))
+        # Nothing here is about pacing.
+        limits = {"submissions_per_second": 1000, "requests_per_second": 1000}
+        set_connection("dashscope_default", simulator.connection_json(retry_for=2, timeout=5, **limits))
         return simulator
 
     return start
@@ -44,6 +46,12 @@ def connect_dashscope(
 def dashscope(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
     """A local DashScope behind ``dashscope_default`` whose rate limits no test meets by accident."""
     return connect_dashscope(submit_rate=0, task_rate=0)
+
+
+@pytest.fixture
+def at_rest(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
+    """A local DashScope whose clock only moves when a test moves it, as far as a test can tell."""
+    return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wanx.dashscope import pacing
+from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
+from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
+from airflow_provider_wanx.dashscope.endpoints import submit_task
+from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
+from airflow_provider_wanx.dashscope.pacing import STALE, Pacer, PaceState, SubmissionQueueError
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+
+Factory = Callable[..., BackgroundSimulator]
+PICTURE = {
+    "service": "aigc/text2image/image-synthesis",
+    "model": "wanx-v1",
+    "input": {"prompt": "a cat"},
+    "parameters": {"size": "512*512", "n": 1},
+}
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine of the test's own: no other process shares its temporary folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(pacing._Store, "_here", {})
+    return tmp_path
+
+
+def _config(url: str = "http://127.0.0.1:1", *, rate: float = 2.0, retry_for: float = 60.0) -> ClientConfig:
+    limits = Limits(submissions_per_second=rate)
+    return ClientConfig(api_key="sk-pacing", base_url=url, limits=limits, retry_for=retry_for)
+
+
+def _pacer(config: ClientConfig | None = None, **changes: str) -> Pacer:
+    return Pacer(submit_task(**{**PICTURE, **changes}), config or _config())  # type: ignore[arg-type]
+
+
+@given(
+    rate=st.sampled_from([0.5, 1.0, 2.0, 5.0]),
+    arrivals=st.lists(st.floats(0, 3), min_size=1, max_size=40),
+)
+def test_reserved_moments_never_exceed_the_rate_in_any_window(rate: float, arrivals: list[float]) -> None:
+    state, now, moments = PaceState(), NOW, []
+    for pause in arrivals:
+        now += pause
+        moments.append(now + state.reserve(rate=rate, now=now, patience=1e9))
+
+    burst = 1 if rate <= 1 else 2
+    for earlier, later in zip(moments, moments[burst:], strict=False):
+        assert later - earlier >= burst / rate
+
+
+@given(st.lists(st.sampled_from(["refused", "accepted", "reserve", "idle"]), max_size=200))
+def test_whatever_happens_a_free_account_is_fast_again_in_the_end(events: list[str]) -> None:
+    state, now = PaceState(), NOW
+    for event in events:
+        now += 0.5
+        match event:
+            case "refused":
+                state.refused(now=now, retry_after=None)
+            case "accepted":
+                state.accepted()
+            case "reserve":
+                state.reserve(rate=2.0, now=now, patience=1e9)
+            case "idle":
+                now += 100
+    now += 3600
+    for _ in range(60):
+        now += state.reserve(rate=2.0, now=now, patience=1e9)
+        state.accepted()
+    assert state.stretch == 1.0
+
+
+def test_a_single_submission_is_not_held_back() -> None:
+    assert _pacer().turn() == 0.0
+
+
+def test_those_that_want_to_submit_together_get_different_moments() -> None:
+    waits = sorted(_pacer().turn() for _ in range(10))
+
+    assert waits[0] == 0.0
+    assert 4.0 <= waits[-1] <= 4.6
+    assert all(later - earlier >= 0.9 for earlier, later in zip(waits, waits[2:], strict=False))
+
+
+def test_models_and_accounts_do_not_hold_each_other_back() -> None:
+    for _ in range(6):
+        _pacer().turn()
+
+    assert _pacer(model="wanx-style-repaint-v1").turn() == 0.0
+    assert _pacer(ClientConfig(api_key="sk-other", base_url="http://127.0.0.1:1")).turn() == 0.0
+
+
+def test_refusals_move_the_next_moments_apart_and_accepted_submissions_bring_them_together() -> None:
+    state = PaceState()
+    for second in range(10):
+        state.refused(now=NOW + 2 * second, retry_after=None)
+    stretched = state.stretch
+    assert stretched > 4
+
+    state.reserve(rate=2.0, now=NOW + 30, patience=1e9)
+    assert state.reserve(rate=2.0, now=NOW + 30, patience=1e9) > 1.0
+
+    for _ in range(3):
+        state.accepted()
+    assert state.stretch < stretched / 1.5
+
+
+def test_refusals_that_were_on_their_way_together_count_once() -> None:
+    together, apart = PaceState(), PaceState()
+    for number in range(4):
+        together.refused(now=NOW + number * 0.01, retry_after=None)
+        apart.refused(now=NOW + number * 2, retry_after=None)
+
+    assert together.stretch == pacing.STRETCH[0]
+    assert apart.stretch > together.stretch * 1.5
+
+
+def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them() -> None:
+    with pytest.raises(ThrottledError), _pacer().sending():
+        raise ThrottledError(
+            code="Throttling", service_message="", http_status=429, doing="submit", retry_after=7.0
+        )
+
+    assert _pacer().turn() == pytest.approx(7.0, abs=0.5)
+
+
+def test_moments_of_a_clock_that_was_set_back_are_forgotten() -> None:
+    state = PaceState(slots=[NOW + 2 * STALE, NOW + 2 * STALE + 1])
+
+    assert state.reserve(rate=2.0, now=NOW, patience=10) == 0.0
+
+
+def test_a_turn_that_is_too_far_away_is_an_error_that_says_what_to_do_and_takes_no_place() -> None:
+    config = _config(rate=0.1, retry_for=2.0)
+    turns = [_pacer(config).turn() for _ in range(2)]
+    assert turns[1] > 5
+
+    for _ in range(2):
+        with pytest.raises(
+            SubmissionQueueError, match=r"another 2\d s at 0.1 a second.*Nothing was sent.*pool"
+        ) as caught:
+            _pacer(config).turn()
+        assert caught.value.retryable
+        assert caught.value.certainly_refused
+
+
+def test_who_has_no_patience_at_all_is_not_held_back() -> None:
+    config = _config(rate=0.1, retry_for=0.0)
+
+    assert [_pacer(config).turn() for _ in range(3)] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"[]", b'{"slots": "x"}', b'{"slots": [1], "stretch": null}']
+)
+def test_a_damaged_file_is_taken_for_an_empty_one(machine: Path, content: bytes) -> None:
+    _pacer().turn()
+    (file,) = [path for path in machine.rglob("*") if path.is_file()]
+    file.write_bytes(content)
+
+    assert _pacer().turn() == 0.0
+
+
+def test_the_shared_file_is_for_this_user_only_and_does_not_show_the_key(machine: Path) -> None:
+    _pacer().turn()
+
+    (directory,) = machine.iterdir()
+    (file,) = directory.iterdir()
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert b"pacing" not in file.read_bytes() + str(file.name).encode()
+
+
+def test_files_of_accounts_that_nobody_uses_any_more_are_removed(machine: Path) -> None:
+    _pacer().turn()
+    (old,) = next(machine.iterdir()).iterdir()
+    os.utime(old, (1, 1))
+
+    _pacer(model="another").turn()
+
+    assert not old.exists()
+
+
+@pytest.mark.parametrize(
+    "obstacle", ["not a directory", "readable by all", "somebody holds the lock", "link"]
+)
+def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, obstacle: str) -> None:
+    directory = machine / f"airflow-provider-wanx-{os.getuid()}"
+    held: list[int] = []
+    match obstacle:
+        case "not a directory":
+            directory.write_text("")
+        case "readable by all":
+            directory.mkdir(mode=0o755)
+        case "link":
+            (machine / "elsewhere").mkdir(mode=0o700)
+            directory.symlink_to(machine / "elsewhere")
+        case _:
+            import fcntl
+
+            _pacer().turn()
+            (file,) = directory.iterdir()
+            file.write_text("")
+            held.append(os.open(file, os.O_RDWR))
+            fcntl.flock(held[0], fcntl.LOCK_EX)
+
+    waits = [_pacer().turn() for _ in range(4)]
+
+    assert waits[:2] == [0.0, 0.0]
+    assert waits[3] > 0.8
+    for file_descriptor in held:
+        os.close(file_descriptor)
+
+
+_SUBMIT = """
+import sys, tempfile
+from airflow_provider_wanx.dashscope.client import DashScopeClient
+from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
+tempfile.tempdir = sys.argv[2]
+limits = Limits(submissions_per_second=float(sys.argv[3]))
+with DashScopeClient(ClientConfig(api_key="sk-simulator", base_url=sys.argv[1], limits=limits)) as client:
+    for _ in range(6):
+        client.submit_task(
+            service="aigc/text2image/image-synthesis", model="wanx-v1", input={"prompt": "a cat"},
+            parameters={"size": "512*512", "n": 1},
+        )
+"""
+
+
+def test_processes_share_the_rate_without_losing_a_submission(
+    dashscope_simulator_factory: Factory, machine: Path
+) -> None:
+    simulator = dashscope_simulator_factory(speed=5, submit_rate=2)
+    began = time.monotonic()
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _SUBMIT, simulator.url, str(machine), "10"]) for _ in range(6)
+    ]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 6
+
+    totals = simulator.ledger(summary=True)["totals"]
+    assert totals["accepted"] == 36
+    assert totals["refused"] <= 36
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("shell", ["blocking", "asynchronous"])
+def test_many_submissions_of_one_process_are_accepted_at_the_first_try(
+    dashscope_simulator_factory: Factory, shell: str
+) -> None:
+    simulator = dashscope_simulator_factory(speed=5, submit_rate=2)
+    config = _config(simulator.url, rate=8)
+
+    if shell == "blocking":
+        with DashScopeClient(config) as client, ThreadPoolExecutor(8) as pool:
+            ids = [each.task_id for each in pool.map(lambda _: client.submit_task(**PICTURE), range(16))]
+    else:
+
+        async def submit() -> list[str]:
+            async with AsyncDashScopeClient(config) as client:
+                made = await asyncio.gather(*(client.submit_task(**PICTURE) for _ in range(16)))
+                return [each.task_id for each in made]
+
+        ids = asyncio.run(submit())
+
+    assert len(set(ids)) == 16
+    assert simulator.ledger(summary=True)["totals"]["refused"] <= 2
+
+
+def test_a_throttled_submission_is_borne_for_longer_than_other_errors(
+    dashscope_simulator_factory: Factory,
+) -> None:
+    simulator = dashscope_simulator_factory()
+    simulator.add_fault(endpoint="submit", kind="status", status=429, for_seconds=1.5)
+
+    with DashScopeClient(_config(simulator.url, rate=20, retry_for=0.5)) as client:
+        assert client.submit_task(**PICTURE).task_id
+
+
+def test_an_outage_is_borne_for_no_longer_than_for_other_calls(dashscope_simulator_factory: Factory) -> None:
+    simulator = dashscope_simulator_factory()
+    simulator.add_fault(endpoint="submit", kind="status", status=503)
+    began = time.monotonic()
+
+    with DashScopeClient(_config(simulator.url, rate=20, retry_for=0.5)) as client, pytest.raises(ApiError):
+        client.submit_task(**PICTURE)
+
+    assert time.monotonic() - began < 1.5
+
+
+def test_throttling_without_end_ends_in_the_services_error(dashscope_simulator_factory: Factory) -> None:
+    simulator = dashscope_simulator_factory()
+    simulator.add_fault(endpoint="submit", kind="status", status=429)
+    began = time.monotonic()
+
+    with (
+        DashScopeClient(_config(simulator.url, rate=50, retry_for=0.1)) as client,
+        pytest.raises(ThrottledError),
+    ):
+        client.submit_task(**PICTURE)
+
+    assert time.monotonic() - began < 2.0
+    assert 2 <= simulator.ledger(summary=True)["endpoints"]["submit"]["requests"] < 60
+
+
+def test_moments_are_spread_where_other_machines_are_at_work() -> None:
+    states = [PaceState(stretch=4.0, slots=[NOW], changed_at=NOW) for _ in range(2)]
+    moments = [[NOW + state.reserve(rate=2.0, now=NOW, patience=1e9) for _ in range(8)] for state in states]
+
+    gaps = [later - earlier for mine in moments for earlier, later in itertools.pairwise(mine)]
+    assert max(gaps) > min(gaps) * 1.05
+    assert moments[0] != moments[1]

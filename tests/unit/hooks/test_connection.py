@@ -1,0 +1,202 @@
+"""Reading an Airflow connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook, client_config
+
+KEY = "sk-0123456789abcdef"
+
+Read = Callable[..., ClientConfig]
+
+
+@pytest.fixture
+def read(set_connection: Callable[..., None]) -> Read:
+    """Read a connection with these fields, as a hook does."""
+
+    def from_fields(**fields: Any) -> ClientConfig:
+        set_connection("chosen", {"conn_type": "dashscope", "password": KEY, **fields})
+        return client_config(DashScopeHook.get_connection("chosen"))
+
+    return from_fields
+
+
+@pytest.fixture
+def read_uri(set_connection: Callable[..., None]) -> Callable[[str], ClientConfig]:
+    def from_uri(uri: str) -> ClientConfig:
+        set_connection("chosen", uri)
+        return client_config(DashScopeHook.get_connection("chosen"))
+
+    return from_uri
+
+
+def test_a_key_is_enough(read: Read) -> None:
+    assert read() == ClientConfig(api_key=KEY, base_url="https://dashscope.aliyuncs.com")
+
+
+def test_the_key_is_not_in_the_configurations_representation(read: Read) -> None:
+    assert KEY not in repr(read())
+
+
+@pytest.mark.parametrize("key", [f" {KEY}\n", f"{KEY} "])
+def test_blanks_around_a_copied_key_do_not_matter(read: Read, key: str) -> None:
+    assert read(password=key).api_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"host": "https://dashscope-intl.aliyuncs.com"}, "https://dashscope-intl.aliyuncs.com/api/v1"),
+        ({"host": "https://dashscope.aliyuncs.com/api/v1/"}, "https://dashscope.aliyuncs.com/api/v1"),
+        ({"host": "dashscope.aliyuncs.com"}, "https://dashscope.aliyuncs.com/api/v1"),
+        ({"host": "gateway.example.com", "port": 8443}, "https://gateway.example.com:8443/api/v1"),
+        ({"host": "https://gateway.example.com", "port": 8443}, "https://gateway.example.com:8443/api/v1"),
+        (
+            {"host": "https://gateway.example.com/wanx", "port": 8443},
+            "https://gateway.example.com:8443/wanx/api/v1",
+        ),
+        ({"host": "https://gateway.example.com:1", "port": 8443}, "https://gateway.example.com:1/api/v1"),
+        ({"host": "127.0.0.1", "port": 8000, "schema": "http"}, "http://127.0.0.1:8000/api/v1"),
+        ({"host": "http://localhost:8000"}, "http://localhost:8000/api/v1"),
+        ({"host": " "}, "https://dashscope.aliyuncs.com/api/v1"),
+    ],
+)
+def test_the_base_url_is_read_from_host_schema_and_port(
+    read: Read, fields: dict[str, Any], base_url: str
+) -> None:
+    assert read(**fields).base_url == base_url
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        (f"dashscope://:{KEY}@dashscope-intl.aliyuncs.com", "https://dashscope-intl.aliyuncs.com/api/v1"),
+        (f"dashscope://:{KEY}@gateway.example.com:8443", "https://gateway.example.com:8443/api/v1"),
+        (f"dashscope://http://:{KEY}@127.0.0.1:8000", "http://127.0.0.1:8000/api/v1"),
+        (f"dashscope://:{KEY}@127.0.0.1:8000/http", "http://127.0.0.1:8000/api/v1"),
+        (f"dashscope://:{KEY}@/?region=cn-hongkong", "https://cn-hongkong.dashscope.aliyuncs.com/api/v1"),
+    ],
+)
+def test_a_connection_may_be_written_as_a_uri(
+    read_uri: Callable[[str], ClientConfig], uri: str, base_url: str
+) -> None:
+    config = read_uri(uri)
+    assert (config.api_key, config.base_url) == (KEY, base_url)
+
+
+def test_extras_of_a_uri_are_texts_and_are_read_as_numbers(read_uri: Callable[[str], ClientConfig]) -> None:
+    config = read_uri(f"dashscope://:{KEY}@/?timeout=5&running_tasks=3&requests_per_second=7.5")
+    assert config.timeout == 5.0
+    assert config.limits == Limits(running_tasks=3, requests_per_second=7.5)
+
+
+def test_every_extra_is_read(read: Read) -> None:
+    extra = {
+        "workspace": "ws-1",
+        "region": "ap-southeast-1",
+        "submissions_per_second": 5,
+        "requests_per_second": "40",
+        "running_tasks": "3",
+        "timeout": 12.5,
+        "retry_for": 0,
+    }
+    assert set(extra) == set(EXTRAS)
+    assert read(extra=extra) == ClientConfig(
+        api_key=KEY,
+        base_url="https://dashscope-intl.aliyuncs.com",
+        workspace="ws-1",
+        limits=Limits(submissions_per_second=5, requests_per_second=40, running_tasks=3),
+        timeout=12.5,
+        retry_for=0,
+    )
+
+
+def test_extras_left_empty_in_the_form_are_as_good_as_absent(read: Read) -> None:
+    assert read(extra={"workspace": "", "region": None, "timeout": ""}) == read()
+
+
+def test_a_base_url_goes_before_a_region(read: Read) -> None:
+    config = read(host="https://gateway.example.com", extra={"region": "us-east-1"})
+    assert config.base_url == "https://gateway.example.com/api/v1"
+
+
+def test_a_region_without_a_shared_host_is_reached_through_the_workspaces_own(read: Read) -> None:
+    config = read(extra={"region": "eu-central-1", "workspace": "ws-1"})
+    assert config.base_url == "https://ws-1.eu-central-1.maas.aliyuncs.com/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"password": ""}, "there is no API key"),
+        ({"password": "sk-two words"}, "API key has spaces"),
+        ({"host": "http://gateway.example.com"}, "must begin with https://"),
+        ({"host": "ftp://gateway.example.com"}, "is not like https://dashscope.aliyuncs.com"),
+        ({"host": "https://"}, "is not like https://dashscope.aliyuncs.com"),
+        ({"host": "https://example.com:port"}, "cannot be read"),
+        ({"host": "gateway.example.com", "schema": "http"}, "must begin with https://"),
+        ({"extra": {"timeout": "soon"}}, "extra timeout must be a number, not 'soon'"),
+        ({"extra": {"timeout": 0}}, "timeout must be a"),
+        ({"extra": {"timeout": "nan"}}, "timeout must be a"),
+        ({"extra": {"timeout": "inf"}}, "timeout must be a"),
+        ({"extra": {"retry_for": -1}}, "retry_for must be a"),
+        ({"extra": {"running_tasks": 1.5}}, "extra running_tasks must be a whole number, not 1.5"),
+        ({"extra": {"running_tasks": 0}}, "running_tasks must be a number above 0"),
+        ({"extra": {"submissions_per_second": True}}, "submissions_per_second must be a number, not True"),
+        ({"extra": {"requests_per_second": -3}}, "requests_per_second must be a number above 0"),
+        ({"extra": {"requests_per_second": "nan"}}, "requests_per_second must be a number above 0"),
+        ({"extra": {"region": "eu-central-1"}}, "region eu-central-1 has no shared host: give the workspace"),
+        ({"extra": {"region": "mars"}}, "region 'mars' is not known. Use one of ap-northeast-1, "),
+        ({"extra": {"workspace": "../x"}}, "workspace '../x' is not a workspace id"),
+        (
+            {"extra": {"time_out": 3, "api_key": "sk-x"}},
+            "extra api_key, time_out is not known. Known are work",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_connection_and_field(
+    read: Read, fields: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(**fields)
+    assert str(caught.value).startswith("Connection 'chosen': ")
+    assert problem in str(caught.value)
+
+
+def test_a_running_tasks_limit_that_arrives_as_a_whole_float_is_fine(read: Read) -> None:
+    assert read(extra={"running_tasks": 2.0}).limits.running_tasks == 2
+
+
+@pytest.mark.parametrize("extra", ["no json", "[1]", "3"])
+def test_an_extra_that_is_no_object_is_told(read: Read, extra: str) -> None:
+    with pytest.raises(ConfigurationError, match="Connection 'chosen': extra is not a JSON object"):
+        read(extra=extra)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": f"https://user:{KEY}@gateway.example.com"},
+        {"host": f"https://gateway.example.com/?key={KEY}"},
+        {"password": f"{KEY} {KEY}"},
+    ],
+)
+def test_no_message_repeats_a_secret(read: Read, fields: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(**fields)
+    assert KEY not in str(caught.value)
+
+
+def test_the_form_of_the_simulators_own_connection_is_understood(read: Read) -> None:
+    from airflow_provider_wanx.simulator.handle import SimulatorHandle
+
+    handle = SimulatorHandle(url="http://127.0.0.1:8000", api_key=KEY)
+    config = read(**json.loads(handle.connection_json(timeout=3)))
+    assert (config.base_url, config.timeout) == ("http://127.0.0.1:8000/api/v1", 3.0)

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wanx import submitter
+
+
+@pytest.fixture(autouse=True)
+def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local DashScope's task list does not lag behind."""
+    monkeypatch.setattr(submitter, "SETTLE", (0.0, 0.0))

@@ -1,0 +1,172 @@
+"""Submitting and waiting with the generic operator, run as Airflow runs it, against a local DashScope."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+)
+
+from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from airflow_provider_wanx.waiting import BACKSTOP
+from tests.unit.operators.painting import PAINT, paint
+from tests.unit.support.airflow import deferral
+from tests.unit.support.service import totals
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_it_submits_once_and_returns_the_id_without_waiting(
+    at_rest: BackgroundSimulator, deferrable: bool
+) -> None:
+    runner = paint(deferrable=deferrable, parameters={"n": 2})
+    task_id = runner.run_try()
+    (task,) = at_rest.ledger()["tasks"]
+    assert (task["task_id"], task["model"], task["service"]) == (task_id, PAINT["model"], PAINT["service"])
+    assert task["polls"] == 0
+    assert runner.events == []
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_it_waits_until_the_task_has_succeeded(dashscope: BackgroundSimulator, deferrable: bool) -> None:
+    runner = paint(wait_for_completion=True, deferrable=deferrable)
+    task_id = runner.run_try()
+    (task,) = dashscope.ledger()["tasks"]
+    assert (task["task_id"], task["status"]) == (task_id, "SUCCEEDED")
+    assert len(runner.events) == int(deferrable)
+
+
+def test_the_id_is_published_before_the_wait(at_rest: BackgroundSimulator) -> None:
+    runner = paint(wait_for_completion=True, deferrable=True)
+    deferred = deferral(runner.start)
+    assert isinstance(deferred.trigger, DashScopeTaskTrigger)
+    assert runner.xcoms == {SUBMITTED_KEY: deferred.trigger.dashscope_task_ids[0]}
+
+
+def test_a_deferral_carries_ids_and_numbers_and_a_deadline_with_a_backstop(
+    at_rest: BackgroundSimulator,
+) -> None:
+    runner = paint(
+        wait_for_completion=True, deferrable=True, wait_timeout=timedelta(minutes=5), cancel_on_kill=False
+    )
+    before = time.time()
+    deferred = deferral(runner.start)
+    _, kwargs = deferred.trigger.serialize()
+    assert kwargs.pop("end_time") == pytest.approx(before + 300, abs=5)
+    assert deferred.timeout is not None
+    assert deferred.timeout.total_seconds() == pytest.approx(300 + BACKSTOP, abs=5)
+    assert kwargs["dashscope_task_ids"] == [runner.xcoms[SUBMITTED_KEY]]
+    assert kwargs["dashscope_conn_id"] == "dashscope_default"
+    assert kwargs["poll_interval"] == 0.05
+    assert kwargs["cancel_on_kill"] is False
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_task_that_cannot_succeed_fails_without_retries_and_with_its_reason(
+    dashscope: BackgroundSimulator, deferrable: bool
+) -> None:
+    dashscope.add_fault(
+        endpoint="job", kind="outcome", outcome="FAILED", code="DataInspectionFailed", message="Input is bad."
+    )
+    runner = paint(wait_for_completion=True, deferrable=deferrable)
+    with pytest.raises(AirflowFailException) as caught:
+        runner.run_try()
+    message = str(caught.value)
+    assert "is FAILED (DataInspectionFailed: Input is bad.)" in message
+    assert "A failed task is not billed." in message
+    assert runner.xcoms[SUBMITTED_KEY] in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"service": "https://example.com/x"}, "is not a path like"),
+        ({"service": "../tasks"}, "is not a path like"),
+        ({"model": " "}, "model is empty"),
+        ({"input": {}}, "input is empty"),
+        ({"input": {"size": float("nan")}}, "cannot be written as JSON"),
+        ({"input": {"when": timedelta(1)}}, "cannot be written as JSON"),
+    ],
+)
+def test_a_bad_request_is_refused_before_anything_is_sent(
+    at_rest: BackgroundSimulator, arguments: dict[str, Any], problem: str
+) -> None:
+    runner = paint(**arguments)
+    with pytest.raises(AirflowFailException, match=problem):
+        runner.run_try()
+    assert totals(at_rest)["submissions"] == 0
+    assert runner.store is not None
+    assert runner.store.values == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"poll_interval": 0}, "poll_interval must be a positive number of seconds, not 0"),
+        ({"wait_timeout": -1}, "wait_timeout must be a positive number of seconds, not -1"),
+        ({"wait_timeout": timedelta(0)}, "wait_timeout must be a positive number"),
+        ({"wait_timeout": float("inf")}, "wait_timeout must be a positive number"),
+        ({"poll_interval": "3"}, "poll_interval must be a positive number"),
+        (
+            {"on_unconfirmed_submit": "maybe"},
+            "on_unconfirmed_submit must be 'fail' or 'resubmit', not 'maybe'",
+        ),
+    ],
+)
+def test_a_bad_argument_is_found_out_when_the_dag_is_parsed(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        DashScopeSubmitTaskOperator(task_id="paint", **PAINT, input={"prompt": "x"}, **arguments)
+
+
+def test_every_argument_that_matters_is_a_template(at_rest: BackgroundSimulator) -> None:
+    runner = paint(
+        model="{{ ['wanx2.1', 't2i', 'turbo'] | join('-') }}",
+        service="aigc/{{ 'text2image' }}/image-synthesis",
+        input={"prompt": "Run {{ run_id }}", "list": ["{{ 1 + 1 }}"]},
+        parameters={"size": "{{ 1024 }}*1024"},
+        dashscope_conn_id="dashscope_{{ 'default' }}",
+    )
+    operator = runner.build()
+    operator.render_template_fields(runner.context())
+    assert operator.input == {"prompt": f"Run {runner.run.run_id}", "list": ["2"]}
+    assert operator.parameters == {"size": "1024*1024"}
+    assert runner.run_try()
+
+
+def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("mapped") as dag:
+        DashScopeSubmitTaskOperator.partial(task_id="paint", **PAINT, wait_for_completion=True).expand(
+            input=[{"prompt": "A lighthouse"}, {"prompt": "A windmill"}]
+        )
+    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert isinstance(stored, SerializedDAG)
+    task = stored.get_task("paint")
+    assert task.is_mapped
+    unmapped = dag.get_task("paint").unmap({"input": {"prompt": "A windmill"}})
+    assert isinstance(unmapped, DashScopeSubmitTaskOperator)
+    assert (unmapped.input, unmapped.model) == ({"prompt": "A windmill"}, PAINT["model"])
+
+
+def test_whether_it_defers_by_default_is_airflows_setting() -> None:
+    program = (
+        "from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator as Operator; "
+        "print(Operator(task_id='x', service='a/b', model='m', input={'a': 1}).deferrable)"
+    )
+    env = os.environ | {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "True"
+    assert paint().build().deferrable is False

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.sensors import dashscope as sensors
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.support.service import submit_repaints
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local DashScope does not need the real one's time to find a new task."""
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(sensors, "UNKNOWN_GRACE", 0.2)
+
+
+@pytest.fixture
+def submit(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
+    """Submit some tasks; return their ids."""
+    return lambda count=1: submit_repaints(dashscope, *range(count))
+
+
+@pytest.fixture
+def queued(at_rest: BackgroundSimulator) -> tuple[BackgroundSimulator, str]:
+    """A local DashScope that does not get on, and the id of a task in its queue."""
+    return at_rest, submit_repaints(at_rest, 0, 1, 2)[-1]

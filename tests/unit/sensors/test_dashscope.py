@@ -1,0 +1,245 @@
+"""Waiting with the sensor, run as Airflow runs it, against a local DashScope."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+)
+
+from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from airflow_provider_wanx.waiting import BACKSTOP
+from tests.unit.sensors.sensing import POKING, RESCHEDULED, every_mode, run, wait
+from tests.unit.support.airflow import DagRun, deferral
+
+
+@every_mode
+def test_it_waits_for_one_task_and_returns_its_id(
+    submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    (task_id,) = submit()
+    runner = wait(task_id, **mode)
+    assert run(runner) == task_id
+    assert runner.xcoms["return_value"] == task_id
+
+
+@every_mode
+def test_it_waits_for_every_one_of_a_list_and_returns_the_list(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    ids = submit(3)
+    assert run(wait(ids, **mode)) == ids
+    assert [task["status"] for task in dashscope.ledger()["tasks"]] == ["SUCCEEDED"] * 3
+
+
+def test_an_id_given_twice_is_waited_for_once(submit: Callable[..., list[str]]) -> None:
+    first, second = submit(2)
+    assert run(wait([first, second, first])) == [first, second]
+
+
+def test_it_defers_by_default_with_a_deadline_and_a_backstop_and_no_secret(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]]
+) -> None:
+    ids = submit(2)
+    before = time.time()
+    deferred = deferral(wait(ids, timeout=300, poll_interval=7).start)
+    assert isinstance(deferred.trigger, DashScopeTaskTrigger)
+    _, kwargs = deferred.trigger.serialize()
+    assert kwargs["dashscope_task_ids"] == ids
+    assert (kwargs["poll_interval"], kwargs["cancel_on_kill"]) == (7.0, False)
+    assert kwargs["end_time"] == pytest.approx(before + 300, abs=5)
+    assert deferred.timeout is not None
+    assert deferred.timeout.total_seconds() == pytest.approx(300 + BACKSTOP, abs=5)
+    assert dashscope.api_key not in str(kwargs)
+    assert dashscope.url not in str(kwargs)
+
+
+def test_a_deferral_asks_nothing_of_the_service_before_the_triggerer_does(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]]
+) -> None:
+    (task_id,) = submit()
+    deferral(wait(task_id).start)
+    assert "get_task" not in dashscope.ledger(summary=True)["endpoints"]
+
+
+@every_mode
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (
+            {"outcome": "FAILED", "code": "InvalidURL", "message": "No picture."},
+            r"is FAILED \(InvalidURL: No picture\.\)\. .* A failed task is not billed\.",
+        ),
+        ({"outcome": "CANCELED"}, r"is CANCELED\. It was canceled before it ran and is not billed\."),
+        ({"outcome": "UNKNOWN"}, r"is UNKNOWN\. The service does not know this id: .*24 hours after"),
+    ],
+    ids=["failed", "canceled", "unknown"],
+)
+def test_a_task_that_ends_badly_fails_the_sensor_without_retries_and_with_the_reason(
+    dashscope: BackgroundSimulator,
+    submit: Callable[..., list[str]],
+    mode: dict[str, Any],
+    outcome: dict[str, Any],
+    message: str,
+) -> None:
+    dashscope.add_fault(endpoint="job", kind="outcome", **outcome)
+    (task_id,) = submit()
+    with pytest.raises(AirflowFailException, match=f"DashScope task {task_id} {message}"):
+        run(wait(task_id, **mode))
+
+
+@every_mode
+def test_of_a_list_every_bad_end_is_told_once_all_have_ended(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    for style in (1, 3):
+        dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL", style=style)
+    ids = submit(5)
+    with pytest.raises(AirflowFailException) as caught:
+        run(wait(ids, **mode))
+    message = str(caught.value)
+    assert [task_id in message for task_id in ids] == [False, True, False, True, False]
+    assert "3 other task(s) succeeded." in message
+    assert {task["status"] for task in dashscope.ledger()["tasks"]} == {"SUCCEEDED", "FAILED"}
+
+
+@every_mode
+def test_a_task_so_new_that_the_service_does_not_find_it_is_waited_for(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    (task_id,) = submit()
+    dashscope.add_fault(endpoint="get_task", kind="unknown", times=1)
+    assert run(wait(task_id, **mode)) == task_id
+
+
+@every_mode
+def test_a_task_that_has_expired_fails_the_sensor(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    (task_id,) = submit()
+    dashscope.advance(25 * 3600)
+    with pytest.raises(AirflowFailException, match="deleted 24 hours after they were made"):
+        run(wait(task_id, **mode))
+
+
+def test_poking_holds_its_worker_for_one_grace_however_many_tasks_are_gone(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    ids = [f"gone-{number}" for number in range(10)]
+    with pytest.raises(AirflowFailException):
+        run(wait(ids, **POKING))
+    assert pauses == [0.2]
+
+
+def test_poking_gives_no_grace_while_other_tasks_run_anyway(
+    queued: tuple[BackgroundSimulator, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    with pytest.raises(AirflowRescheduleException):
+        wait([queued[1], "gone"], **RESCHEDULED).start()
+    assert pauses == []
+
+
+@every_mode
+def test_looks_that_fail_for_a_while_do_not_end_the_wait(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    (task_id,) = submit()
+    dashscope.add_fault(endpoint="get_task", kind="status", status=503, times=1)
+    dashscope.add_fault(endpoint="get_task", kind="garbage", times=1)
+    assert run(wait(task_id, **mode)) == task_id
+
+
+@every_mode
+def test_a_refused_key_ends_the_wait_with_advice(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    (task_id,) = submit()
+    dashscope.accept_keys("sk-another")
+    with pytest.raises(AirflowFailException, match="Check the API key"):
+        run(wait(task_id, **mode))
+
+
+@every_mode
+def test_a_connection_that_cannot_be_used_ends_the_wait_with_its_name(
+    set_connection: Callable[..., None], mode: dict[str, Any]
+) -> None:
+    set_connection("broken", {"conn_type": "dashscope", "password": "sk-x", "extra": {"timeout": "long"}})
+    with pytest.raises(AirflowFailException, match="Connection 'broken': extra timeout must be a number"):
+        run(wait("any", dashscope_conn_id="broken", **mode))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "is not a task id. Did the submitting task return one?"),
+        ("None", None),
+        (None, "is neither an id nor a list of ids"),
+        ([], "is neither an id nor a list of ids"),
+        ({"a": "b"}, "is neither an id nor a list of ids"),
+        (3, "is neither an id nor a list of ids"),
+        ("two ids", "is not a task id"),
+        ("../tasks", "is not a task id"),
+        (["good", None], "is not a task id"),
+    ],
+)
+def test_what_cannot_be_an_id_is_told_before_anything_is_asked(
+    dashscope: BackgroundSimulator, given: Any, message: str | None
+) -> None:
+    if message is None:
+        deferral(wait(given).start)
+        return
+    with pytest.raises(AirflowFailException, match=message.replace(".", r"\.").replace("?", r"\?")):
+        wait(given).start()
+    assert dashscope.ledger(summary=True)["endpoints"] == {}
+
+
+def test_a_resumption_without_an_event_is_told(dashscope: BackgroundSimulator) -> None:
+    runner = wait("any")
+    deferred = deferral(runner.start)
+    with pytest.raises(AirflowException, match="The trigger sent no event"):
+        runner.resume(deferred, None)
+
+
+def test_the_id_is_a_template_and_may_be_the_output_of_another_task(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]]
+) -> None:
+    runner = wait("{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}")
+    (task_id,) = submit()
+    runner.run = DagRun(xcoms={("submit", -1): {"return_value": task_id}})
+    assert run(runner) == task_id
+
+
+def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    with DAG("mapped") as dag:
+        DashScopeTaskSensor.partial(task_id="wait", timeout=60).expand(dashscope_task_id=["a", "b"])
+    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert stored.get_task("wait").is_mapped
+    unmapped = dag.get_task("wait").unmap({"dashscope_task_id": "b"})
+    assert isinstance(unmapped, DashScopeTaskSensor)
+    assert (unmapped.dashscope_task_id, unmapped.timeout) == ("b", 60)
+
+
+def test_it_pokes_as_often_as_it_would_look(queued: tuple[BackgroundSimulator, str]) -> None:
+    assert wait("x", poll_interval=7).build().poke_interval == 7
+    assert wait("x", poll_interval=7, poke_interval=9).build().poke_interval == 9
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "3", True])
+def test_a_poll_interval_that_is_none_is_found_out_when_the_dag_is_parsed(seconds: Any) -> None:
+    with pytest.raises(ValueError, match=r"poll_interval|poke_interval"):
+        DashScopeTaskSensor(task_id="wait", dashscope_task_id="x", poll_interval=seconds)

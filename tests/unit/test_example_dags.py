@@ -1,0 +1,104 @@
+"""The example DAGs, as far as that can be seen without running them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_provider_wanx.dashscope.styles import WanxStyle
+from tests.stack import ROOT
+
+FILES = sorted((ROOT / "dags").glob("*.py"))
+every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def dag_of(file: Path) -> DAG:
+    (found,) = [value for value in vars(load(file)).values() if isinstance(value, DAG)]
+    return found
+
+
+def test_there_are_examples() -> None:
+    assert {file.stem for file in FILES} >= {
+        "wanx_style_repaint",
+        "wanx_repaint_folder",
+        "dashscope_any_model",
+    }
+
+
+@every_file
+def test_a_dag_is_named_after_its_file_is_started_by_hand_and_explains_itself(file: Path) -> None:
+    dag = dag_of(file)
+    assert dag.dag_id == file.stem
+    assert dag.schedule is None
+    assert dag.doc_md is not None
+    for topic in ("###", "*When to use:*", "*Needs:*", "*Costs:*"):
+        assert topic in dag.doc_md
+
+
+@every_file
+def test_a_dag_survives_airflows_serialization(file: Path) -> None:
+    dag = dag_of(file)
+    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert sorted(stored.task_ids) == sorted(dag.task_ids)
+
+
+@every_file
+def test_a_dag_has_no_secret_and_documents_that_include_parts_of_it_find_them(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r"sk-[\w-]{6}|api_key|password", text)
+    starts, ends = re.findall(r"\[START (\w+)\]", text), re.findall(r"\[END (\w+)\]", text)
+    assert starts == ends != []
+
+
+@every_file
+def test_every_param_of_the_form_has_a_title_and_a_default_that_it_accepts(file: Path) -> None:
+    params = dag_of(file).params
+    for name in params:
+        param = params.get_param(name)
+        assert param.schema.get("title"), name
+        assert param.resolve() == param.value
+
+
+@pytest.mark.parametrize("name", ["wanx_style_repaint", "wanx_repaint_folder"])
+def test_the_form_offers_every_style_but_the_one_that_needs_a_reference(name: str) -> None:
+    style: Any = dag_of(ROOT / "dags" / f"{name}.py").params.get_param("style")
+    offered = style.schema["enum"]
+    assert offered == [each.english for each in WanxStyle if each is not WanxStyle.REFERENCE_IMAGE]
+    assert len(offered) == 23
+
+
+def test_one_portrait_goes_from_submit_over_wait_to_copy() -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_style_repaint.py")
+    assert [task.task_id for task in dag.topological_sort()] == ["submit", "wait", "copy"]
+
+
+def test_a_folder_is_repainted_by_a_mapped_group_in_which_one_bad_picture_stops_no_other() -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_repaint_folder.py")
+    assert isinstance(dag.task_group.get_child_by_label("repaint"), MappedTaskGroup)
+    upstream = {task_id: dag.get_task(f"repaint.{task_id}").upstream_task_ids for task_id in ("wait", "copy")}
+    assert upstream == {"wait": {"repaint.submit"}, "copy": {"repaint.wait"}}
+
+
+def test_of_a_folder_only_pictures_are_repainted() -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_repaint_folder.py")
+    choose: Any = dag.get_task("pictures")
+    keys = ["p/a.JPG", "p/b.jpeg", "p/c.webp", "p/", "p/notes.txt", "p/d.png", "p/e.bmp", "p/f.gif"]
+    chosen = choose.python_callable(keys, params={"bucket": "faces"})
+    assert chosen == [f"s3://faces/p/{name}" for name in ("a.JPG", "b.jpeg", "c.webp", "d.png", "e.bmp")]

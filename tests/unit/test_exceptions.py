@@ -1,0 +1,72 @@
+"""Where this package's errors become Airflow's."""
+
+from __future__ import annotations
+
+import traceback
+
+import httpx
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_provider_wanx.dashscope.errors import (
+    ConfigurationError,
+    DownloadError,
+    InvalidInputError,
+    LostAnswerError,
+    TransportError,
+    WaitTimeoutError,
+    api_error,
+)
+from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidInputError("bad"),
+        ConfigurationError("bad"),
+        api_error(code="InvalidApiKey", service_message="bad", http_status=401),
+        api_error(code="Arrearage", service_message="bad", http_status=400),
+    ],
+)
+def test_a_permanent_error_skips_the_retries_and_says_so(error: Exception) -> None:
+    with pytest.raises(AirflowFailException, match=r"bad.* Retries are skipped\.$"), airflow_errors():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransportError("later"),
+        LostAnswerError("later"),
+        DownloadError("later"),
+        WaitTimeoutError("later"),
+        api_error(code="Throttling", service_message="later", http_status=429),
+        api_error(code="InternalError", service_message="later", http_status=500),
+    ],
+)
+def test_a_transient_error_leaves_it_to_the_retries(error: Exception) -> None:
+    with pytest.raises(AirflowException, match="later") as caught, airflow_errors():
+        raise error
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_the_task_log_gets_no_traceback_into_the_http_library() -> None:
+    lost = LostAnswerError("No answer.")
+    lost.__cause__ = httpx.ReadTimeout("slow")
+    with pytest.raises(AirflowException) as caught, airflow_errors():
+        raise lost
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "No answer." in shown
+    assert "httpx" not in shown
+    assert "LostAnswerError" not in shown
+
+
+def test_errors_of_others_pass_unchanged() -> None:
+    with pytest.raises(KeyError), airflow_errors():
+        raise KeyError("x")
+
+
+def test_both_kinds_derive_from_what_sensors_can_fail_softly_on() -> None:
+    for retryable in (True, False):
+        assert isinstance(airflow_error("x", retryable=retryable), AirflowException)

@@ -1,0 +1,161 @@
+"""What Airflow is told about the provider."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import airflow
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+from airflow_provider_wanx.get_provider_info import get_provider_info
+from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook
+
+AIRFLOW = Path(airflow.__file__).parent
+
+
+@pytest.fixture
+def connection_type() -> dict[str, Any]:
+    (found,) = get_provider_info()["connection-types"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def form_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand-ins for the form library that Airflow before 3 installs, made of Airflow 3's own."""
+    stand_ins: dict[str, dict[str, Any]] = {
+        "wtforms": {"StringField": HookMetaService.MockStringField},
+        "flask_babel": {"lazy_gettext": str},
+        "flask_appbuilder": {},
+        "flask_appbuilder.fieldwidgets": {"BS3TextFieldWidget": HookMetaService.MockAnyWidget},
+    }
+    for name, names in stand_ins.items():
+        module = ModuleType(name)
+        vars(module).update(names)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_it_fits_airflows_schema_of_what_a_provider_reports() -> None:
+    schema = json.loads((AIRFLOW / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_its_connection_form_fits_the_stricter_schema_of_providers_sources(
+    connection_type: dict[str, Any],
+) -> None:
+    schema = json.loads((AIRFLOW / "provider.yaml.schema.json").read_text())
+    part = schema["properties"]["connection-types"]
+    jsonschema.validate([connection_type], {**part, "definitions": schema.get("definitions", {})})
+
+
+def test_every_field_of_the_form_is_a_schema_of_its_own(connection_type: dict[str, Any]) -> None:
+    for field in connection_type["conn-fields"].values():
+        jsonschema.Draft7Validator.check_schema(field["schema"])
+        assert field["label"]
+        assert field["description"]
+        jsonschema.validate(None, field["schema"])
+
+
+def test_the_form_has_a_field_for_every_extra_that_is_read(connection_type: dict[str, Any]) -> None:
+    assert set(connection_type["conn-fields"]) == set(EXTRAS)
+
+
+@pytest.mark.usefixtures("form_library")
+def test_the_forms_for_old_and_new_airflow_have_the_same_fields(connection_type: dict[str, Any]) -> None:
+    widgets = DashScopeHook.get_connection_form_widgets()
+    old = {name: widget.param.dump()["schema"]["title"] for name, widget in widgets.items()}
+    new = {name: field["label"] for name, field in connection_type["conn-fields"].items()}
+    assert old.keys() == new.keys()
+    # The old form has no room for descriptions, so its labels may say more.
+    assert {name: label for name, label in new.items() if not old[name].startswith(label)} == {}
+
+
+def test_the_forms_for_old_and_new_airflow_show_the_standard_fields_alike(
+    connection_type: dict[str, Any],
+) -> None:
+    new = {key.replace("-", "_"): value for key, value in connection_type["ui-field-behaviour"].items()}
+    assert DashScopeHook.get_ui_field_behaviour() == new
+
+
+def test_the_hook_is_what_the_metadata_says(connection_type: dict[str, Any]) -> None:
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) is DashScopeHook
+    assert connection_type["connection-type"] == DashScopeHook.conn_type
+    assert connection_type["hook-name"] == DashScopeHook.hook_name
+
+
+def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
+    info = get_provider_info()
+    named = {
+        module
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in info[kind]
+        for module in entry["python-modules"]
+    } | {entry["python-module"] for entry in info["transfers"]}
+    package = Path(importlib.import_module("airflow_provider_wanx").__file__ or "").parent
+    shared = {"airflow_provider_wanx.operators.base"}
+    there = {
+        f"airflow_provider_wanx.{folder}.{file.stem}"
+        for folder in ("hooks", "operators", "sensors", "triggers", "transfers")
+        for file in (package / folder).glob("[!_]*.py")
+    }
+    assert named == there - shared
+    for module in named:
+        importlib.import_module(module)
+
+
+def test_integrations_are_named_the_same_everywhere() -> None:
+    info = get_provider_info()
+    names = {entry["integration-name"] for entry in info["integrations"]}
+    used = {
+        entry["integration-name"]
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in info[kind]
+    }
+    assert used == names
+
+
+def test_airflow_knows_provider_and_connection_type_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        providers = ProvidersManager().providers
+        hook = ProvidersManagerTaskRuntime().hooks["dashscope"]
+    assert "airflow-provider-wanx" in providers
+    assert hook is not None
+    assert hook.hook_class_name.endswith(".DashScopeHook")
+    assert hook.connection_id_attribute_name == "dashscope_conn_id"
+    assert "wanx" not in caplog.text
+
+
+def test_airflows_connection_form_shows_the_fields(connection_type: dict[str, Any]) -> None:
+    (shown,) = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "dashscope"]
+    assert shown.extra_fields is not None
+    assert set(shown.extra_fields) == set(connection_type["conn-fields"])
+    assert shown.standard_fields is not None
+    password = shown.standard_fields.password
+    assert password is not None
+    assert (password.title, password.hidden) == ("API key", False)
+    assert shown.standard_fields.login is not None
+    assert shown.standard_fields.login.hidden
+
+
+def test_it_is_read_without_importing_anything_of_airflow() -> None:
+    program = (
+        "import sys; from airflow_provider_wanx.get_provider_info import get_provider_info; "
+        "get_provider_info(); print([name for name in sys.modules if name.split('.')[0] in ('airflow', 'httpx')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
