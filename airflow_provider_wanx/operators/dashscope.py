@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.durable import SubmissionRecord
 from airflow_provider_wanx.exceptions import airflow_errors
@@ -140,10 +140,20 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         )
 
     def awaited_ids(self, context: Context) -> list[str]:
-        """Return the id that was published before the wait."""
+        """Return the id that was published before the wait; the record has it too, should somebody have deleted the XCom.
+
+        :raises InvalidInputError: neither has it.
+        """
         ti = context["ti"]
         task_id = ti.xcom_pull(task_ids=self.task_id, key=SUBMITTED_KEY, map_indexes=ti.map_index)
-        return [str(task_id)] if task_id else []
+        if not task_id:
+            record = SubmissionRecord(context.get("task_state_store")).read()
+            task_id = record.dashscope_task_id if record is not None else None
+        if not task_id:
+            raise InvalidInputError(
+                f"The id that this task submitted is gone: XCom {SUBMITTED_KEY} was deleted. Its log has the id."
+            )
+        return [str(task_id)]
 
     def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str:
         """Return the task's id."""

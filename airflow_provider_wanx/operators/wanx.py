@@ -65,6 +65,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
     ) -> None:
+        if "parameters" in kwargs:
+            raise TypeError(f"{REPAINT_MODEL} has no parameters object; leave parameters out.")
         super().__init__(service=REPAINT_SERVICE, model=REPAINT_MODEL, input={}, **kwargs)
         self.image = image
         self.style = style

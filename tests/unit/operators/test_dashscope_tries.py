@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.durable import STATE_KEY
-from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.durable import STATE_KEY, Phase, Record
+from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import DagRun, deferral
@@ -203,3 +204,35 @@ def test_a_record_that_cannot_be_read_stops_the_task(at_rest: BackgroundSimulato
     with pytest.raises(AirflowFailException, match="cannot be read by this version"):
         runner.run_try()
     assert totals(at_rest)["submissions"] == 0
+
+
+class _NoXCom:
+    map_index = -1
+
+    def xcom_pull(self, **_: Any) -> None:
+        return None
+
+
+def test_an_id_whose_xcom_was_deleted_is_taken_from_the_record() -> None:
+    record = Record(
+        phase=Phase.SUBMITTED,
+        fingerprint="f",
+        max_tries=1,
+        time=1_790_000_000.0,
+        within=90.0,
+        model="wanx-v1",
+        dashscope_task_id="task-1",
+    )
+    operator = DashScopeSubmitTaskOperator(
+        task_id="paint", service="a/b", model="wanx-v1", input={"prompt": "x"}
+    )
+    context: Any = {"ti": _NoXCom(), "task_state_store": {STATE_KEY: record.to_json()}}
+    assert operator.awaited_ids(context) == ["task-1"]
+
+
+def test_an_id_that_nobody_knows_any_more_is_a_clear_error() -> None:
+    operator = DashScopeSubmitTaskOperator(
+        task_id="paint", service="a/b", model="wanx-v1", input={"prompt": "x"}
+    )
+    with pytest.raises(InvalidInputError, match="XCom dashscope_task_id was deleted"):
+        operator.awaited_ids({"ti": _NoXCom()})  # type: ignore[typeddict-item]

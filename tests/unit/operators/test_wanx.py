@@ -329,3 +329,8 @@ def test_it_can_be_mapped_over_images_and_styles_and_survives_airflows_serializa
     unmapped = dag.get_task("by_image").unmap({"image": "s3://bucket/b.png"})
     assert isinstance(unmapped, WanxStyleRepaintOperator)
     assert (unmapped.image, unmapped.style, unmapped.aws_conn_id) == ("s3://bucket/b.png", 31, "aws_default")
+
+
+def test_a_parameters_object_which_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(TypeError, match="has no parameters object"):
+        WanxStyleRepaintOperator(task_id="repaint", image="a.png", style=3, parameters={"n": 2})
