@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-system lint format docs constraints clean
+.PHONY: help install demo test test-unit test-system test-faults lint format docs bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -42,7 +42,10 @@ test-unit: $(INSTALLED) ## Run the unit tests, with coverage of the service core
 	exit $$status
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
-	$(BIN)/python -m pytest tests/system
+	$(BIN)/python -m pytest --ignore=tests/system/faults tests/system
+
+test-faults: $(INSTALLED) ## Kill and break everything on a real Airflow, and write docs/reliability.md
+	$(BIN)/python -m pytest tests/system/faults
 
 lint: $(INSTALLED) ## Check style, layers and types
 	@status=0; \
@@ -60,7 +63,11 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --all-extras --group dev pyproject.toml -o constraints.txt
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench pyproject.toml -o constraints.txt
+
+bench: $(INSTALLED) ## Measure everything and write docs/performance.md
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
+	$(BIN)/python -m tests.benchmarks run
 
 clean: ## Remove everything that the targets made, except .venv
 	rm -rf .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build

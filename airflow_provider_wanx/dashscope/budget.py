@@ -47,6 +47,9 @@ FEWEST_AT_ONCE = 4
 """Requests that may be under way whatever their answers take. More only if answers usually take so long: what piles up in
 front of a service that has come to a halt arrives all at once when it goes on."""
 
+STEEPEST = 10
+"""Doublings of a pause at most; beyond, a long outage would end in an overflow."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
@@ -148,7 +151,9 @@ class Budget:
             self._shrunk_at = now
             self._credit = min(self._credit, 1.0)
             self._streak += 1
-            self._pause(now, max(min(0.25 * 2.0**self._streak, LONGEST_PAUSE), retry_after or 0.0))
+            self._pause(
+                now, max(min(0.25 * 2.0 ** min(self._streak, STEEPEST), LONGEST_PAUSE), retry_after or 0.0)
+            )
         elif retry_after:
             self._pause(now, retry_after)
 
@@ -157,7 +162,7 @@ class Budget:
         self._under_way -= 1
         self._streak += 1
         if self._streak > FORGIVEN or retry_after:
-            pause = min(0.1 * 2.0 ** (self._streak - FORGIVEN), OUTAGE_PAUSE)
+            pause = min(0.1 * 2.0 ** min(self._streak - FORGIVEN, STEEPEST), OUTAGE_PAUSE)
             self._pause(now, max(pause, retry_after or 0.0))
 
     def _pause(self, now: float, seconds: float) -> None:

@@ -41,11 +41,12 @@ class Experience:
         if wall - ended < INCREDIBLE:
             self._delays.append(max(0.0, wall - ended))
 
-    def start_in(self, submitted: float) -> float | None:
+    def start_in(self, submitted: float, *, wall: float) -> float | None:
         """Guess the seconds until a task starts, first in first out; None without a clue."""
         if len(self._ends) < ENOUGH:
             return None
         ends = [end for end, _ in self._ends]
         submissions = [submission for _, submission in self._ends]
         pace = (max(submissions) - min(submissions)) / max(max(ends) - min(ends), 1.0)
-        return (submitted - max(submissions)) / pace if pace > 0 else None
+        # Negative if it should have started: the queue has gone on since the last end that is known of.
+        return max(ends) + (submitted - max(submissions)) / pace - wall if pace > 0 else None

@@ -46,6 +46,7 @@ class Schedule:
         self._queues: dict[str, list[tuple[float, int, Watched]]] = {}
         self._experience = Experience()
         self._leftovers = 0
+        self._trusted = False
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -89,8 +90,11 @@ class Schedule:
         self._watched[task_id] = self.unlocated[task_id] = watched
         self._count(watched, 1)
         self.last_change_at = now
-        soon = self.direct or not self.list_works
-        self._plan(watched, now if soon else now + self._next_sweep())
+        if self.trusting:
+            self._trusted = True
+            self._plan(watched, now + self._next_sweep())
+        else:
+            self._plan(watched, now)
 
     def remove(self, task_id: str) -> None:
         """Stop watching a task."""
@@ -111,6 +115,9 @@ class Schedule:
 
     def next_task(self, now: float) -> str | None:
         """Choose the task to ask for now, if there is one; it counts as asked for until :meth:`asked`."""
+        if self._trusted and not self.trusting:
+            self._ask_for_each(now)
+        self._trusted = self.trusting
         watched = self._first(now)
         if watched is None:
             return None
@@ -127,8 +134,7 @@ class Schedule:
             return now
         if not self._heap:
             return float("inf")
-        due, _, watched = self._heap[0]
-        return due if self.trusting else min(due, max(watched.ready_at, now))
+        return self._heap[0][0]
 
     def asked(self, task_id: str, task: Task | None, *, pause: float, now: float, wall: float) -> None:
         """Note that a task was asked for and goes on being watched.
@@ -152,7 +158,7 @@ class Schedule:
         if self.trusting and watched.located:
             self._plan(watched, now + max(pause, self._next_sweep()))
         else:
-            watched.ready_at = now + self._likely_end_in(watched, pause, now)
+            watched.ready_at = now + self._likely_end_in(watched, pause, now=now, wall=wall)
             self._plan(watched, watched.ready_at)
 
     def put_back(self, task_id: str, *, now: float) -> None:
@@ -257,9 +263,13 @@ class Schedule:
             if watched.token != token:
                 heapq.heappop(self._heap)
                 continue
-            # Without a list to rely on, whoever comes next may come early: better than not asking at all.
-            return watched if due <= now or (not self.trusting and watched.ready_at <= now) else None
+            return watched if due <= now else None
         return None
+
+    def _ask_for_each(self, now: float) -> None:
+        """Ask for everyone in turn, now that nothing else tells of ends."""
+        for count, watched in enumerate(self._watched.values()):
+            self._hasten(watched, max(now + count / self.rate, watched.ready_at))
 
     def _next_sweep(self) -> float:
         return self.sweep * random.uniform(0.8, 1.2)
@@ -338,14 +348,16 @@ class Schedule:
         if ended > watched.added_at:
             self._experience.noticed(ended=ended, wall=wall)
 
-    def _likely_end_in(self, watched: Watched, pause: float, now: float) -> float:
+    def _likely_end_in(self, watched: Watched, pause: float, *, now: float, wall: float) -> float:
         """Seconds after which asking again may be worth it: when it runs, by the usual duration; before, by its place."""
+        # A guess may be wrong: everyone has a turn while the others have two.
+        longest = min(max(pause, 2 * len(self._watched) / self.rate), self.sweep)
         usual = self._experience.duration
         if watched.status is TaskStatus.RUNNING and usual is not None:
-            return max(pause / 2, min(watched.since + usual - now, self.sweep))
+            return max(pause / 2, min(watched.since + usual - now, longest))
         if watched.status is TaskStatus.PENDING and watched.submitted:
-            start_in = self._experience.start_in(watched.submitted)
+            start_in = self._experience.start_in(watched.submitted, wall=wall)
             if start_in is not None:
                 # Half-way there, the guess is made again.
-                return max(pause, min(start_in / 2, self.tuning.sweep))
+                return max(pause, min(start_in / 2, longest))
         return pause

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from airflow_provider_wanx.dashscope import endpoints
@@ -184,7 +185,7 @@ class TaskWatcher:
             if task_id is None:
                 return
             budget.take(now)
-            self._start(self._look(task_id, now))
+            self._start(self._look(task_id, now), budget)
 
     def _start_query(self, now: float) -> None:
         budget = self._budgets.list
@@ -193,16 +194,19 @@ class TaskWatcher:
         query = self._plan.next_query(now)
         if query is not None:
             budget.take(now)
-            self._start(self._read(query, now))
+            self._start(self._read(query, now), budget)
 
-    def _start(self, request: Coroutine[Any, Any, None]) -> None:
+    def _start(self, request: Coroutine[Any, Any, None], budget: Budget | None = None) -> None:
         task = asyncio.get_running_loop().create_task(request)
         self._requests.add(task)
-        task.add_done_callback(self._request_ended)
+        task.add_done_callback(partial(self._request_ended, budget))
 
-    def _request_ended(self, request: asyncio.Task[None]) -> None:
+    def _request_ended(self, budget: Budget | None, request: asyncio.Task[None]) -> None:
         self._requests.discard(request)
         self._wake.set()
+        # Not in the request itself: one that is cancelled before its first step never gets there.
+        if request.cancelled() and budget is not None:
+            budget.drop()
         if not request.cancelled() and (error := request.exception()) is not None and self._poller:
             # Not an error of the service but of this module: whoever waits must learn of it.
             logger.error("Waiting for DashScope tasks broke down", exc_info=error)
@@ -213,9 +217,6 @@ class TaskWatcher:
         budget, client = self._budgets.get, self._client
         try:
             task = await client.send_once(endpoints.get_task(task_id))
-        except asyncio.CancelledError:
-            budget.drop()
-            raise
         except ThrottledError as error:
             now = time.monotonic()
             budget.refused(sent_at=sent_at, now=now, retry_after=error.retry_after)
@@ -241,9 +242,6 @@ class TaskWatcher:
         budget, client = self._budgets.list, self._client
         try:
             page = await client.send_once(query.call())
-        except asyncio.CancelledError:
-            budget.drop()
-            raise
         except ThrottledError as error:
             budget.refused(sent_at=sent_at, now=time.monotonic(), retry_after=error.retry_after)
             self._plan.put_back()

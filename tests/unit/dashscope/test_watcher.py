@@ -370,6 +370,21 @@ async def test_a_watcher_that_follows_another_goes_on_with_its_budget(service: F
         assert watcher._budgets.get.rate < 1000 * 0.8
 
 
+async def test_waits_that_come_and_go_do_not_use_up_the_budget_of_those_that_follow(service: Factory) -> None:
+    simulator = service(duration=100_000.0)
+    ids = _submit(simulator, 1)
+    for steps in range(12):
+        waiting = asyncio.create_task(watch_tasks(_config(simulator), _waits(ids)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    async with shared_watcher(_config(simulator)) as watcher:
+        assert watcher._budgets.get.next_at(time.monotonic()) < float("inf")
+        assert watcher._budgets.get._under_way == 0
+
+
 async def test_a_replaced_key_is_read_and_used(service: Factory) -> None:
     simulator = service(duration=25.0)
     ids = _submit(simulator, 20)

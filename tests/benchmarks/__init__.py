@@ -1,0 +1,1 @@
+"""Measurements against the local DashScope: ``python -m tests.benchmarks --help``."""

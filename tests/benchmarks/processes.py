@@ -1,0 +1,97 @@
+"""Processes that are told when to begin and report when they are done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.stack.environment import clean_environment
+
+_ROOM = 64 * 1024 * 1024
+
+
+class Helper:
+    """
+    One such process.
+
+    :param process: it, with pipes at its input and output
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    def say(self, line: str) -> None:
+        """
+        Write a line to it.
+
+        :param line: without its end
+        """
+        if self.process.stdin is not None:
+            self.process.stdin.write(f"{line}\n".encode())
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a process."""
+    return clean_environment() | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "NO_PROXY": "*"}
+
+
+@asynccontextmanager
+async def start_all(
+    commands: Sequence[Sequence[str]], environments: Sequence[dict[str, str]]
+) -> AsyncIterator[list[Helper]]:
+    """
+    Start processes, wait until each is ready, and end those that are left.
+
+    :param commands: their command lines
+    :param environments: of each
+    """
+    running: list[Helper] = []
+    try:
+        for command, variables in zip(commands, environments, strict=True):
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=variables,
+                limit=_ROOM,
+            )
+            running.append(Helper(process))
+        for helper in running:
+            await line_of(helper)
+        yield running
+    finally:
+        for helper in running:
+            if helper.process.returncode is None:
+                helper.process.kill()
+            await helper.process.wait()
+
+
+async def reports_of(helpers: Sequence[Helper]) -> list[dict[str, Any]]:
+    """
+    Close the processes' inputs and read what they report.
+
+    :param helpers: whose
+    """
+    for helper in helpers:
+        if helper.process.stdin is not None:
+            await helper.process.stdin.drain()
+            helper.process.stdin.close()
+    return [json.loads(await line_of(helper)) for helper in helpers]
+
+
+async def line_of(helper: Helper) -> str:
+    """
+    Read the next line that is for us; imported packages may say something first.
+
+    :param helper: whose
+    """
+    while helper.process.stdout is not None:
+        line = (await helper.process.stdout.readline()).decode()
+        if not line:
+            break
+        if line.startswith(("ready", "{")):
+            return line
+    raise RuntimeError("A process ended before it was told to.")

@@ -1,0 +1,218 @@
+"""docs/performance.md and docs/performance.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import plots
+from tests.benchmarks.clients import PLAIN, PROVIDER
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance.json"
+
+Row = dict[str, Any]
+Rows = Sequence[Row]
+Column = tuple[str, Callable[[Row], str]]
+
+_INTRODUCTION = """\
+# Performance
+
+Written by `make bench`, which measures everything side by side on one machine against the
+[local DashScope](simulator.md): it keeps to the documented limits of 20 requests a second on each task endpoint and 2
+submissions a second, as strictly as they can be read. What matters are counts and ratios; times depend on the machine. The same
+figures are in `performance.json`.
+
+Compared are: this package's trigger; a *plain trigger* that looks at its own task every 3 s, as most providers have it; and the wait
+of the official SDK, in asyncio and in threads (one worker slot each).
+
+## How it waits
+
+All waits for one account in one triggerer share one poller. A few tasks are asked for one by one. For many, the poller reads the
+task list: first in first out, the first page of what has succeeded holds what ended last. A row that says so leads to one
+question about that task, and only its answer ends a wait. In addition, every task is asked for itself about once a minute (less
+often when there are very many), so that a list that is late, capped, incomplete or refused delays an answer and never
+loses one.
+
+On average the poller uses up to 60 % of the limit of the status endpoint and 25 % of that of the list; a refusal shrinks this by a
+third, then it recovers bit by bit. So triggerers that share an account find a common rate.
+"""
+
+
+def read() -> list[Row]:
+    """Read the figures of earlier runs."""
+    rows: list[Row] = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
+    return rows
+
+
+def write(rows: Rows) -> None:
+    """
+    Write figures, page and plots.
+
+    :param rows: all figures
+    """
+    FIGURES.write_text(json.dumps([_rounded(row) for row in rows], indent=1, ensure_ascii=False) + "\n")
+    plots.draw(rows)
+    sections = [_INTRODUCTION, *(text for make in _SECTIONS if (text := make(rows)))]
+    PAGE.write_text("\n".join(sections))
+
+
+def _rounded(row: Row) -> Row:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _of(rows: Rows, *benches: str) -> list[Row]:
+    return [row for row in rows if row["bench"] in benches]
+
+
+def _table(rows: Rows, columns: Sequence[Column]) -> str:
+    lines = [
+        "| " + " | ".join(title for title, _ in columns) + " |",
+        "|" + "|".join("---" if number == 0 else "---:" for number in range(len(columns))) + "|",
+    ]
+    lines += ["| " + " | ".join(show(row) for _, show in columns) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _number(key: str, *, digits: int = 0, factor: float = 1.0, unit: str = "") -> Callable[[Row], str]:
+    def show(row: Row) -> str:
+        value = row.get(key)
+        return "–" if value is None else f"{value * factor:,.{digits}f}{unit}"
+
+    return show
+
+
+def _client(row: Row) -> str:
+    return (
+        str(row["client"]).replace(PROVIDER, "this package")
+        if row["client"] == PROVIDER
+        else str(row["client"])
+    )
+
+
+def _wanted(row: Row) -> int:
+    """With so many waits, most jobs have not ended when the measurement is over."""
+    return int(row["ended"] if row["bench"] == "waits-10000" else row["n"])
+
+
+_WAIT_COLUMNS: list[Column] = [
+    ("", _client),
+    ("ended well", lambda row: f"{row['ended_well']:,} of {_wanted(row):,}"),
+    ("requests", _number("requests")),
+    ("refused", _number("refused")),
+    ("lag p50", _number("lag_p50", digits=1, unit=" s")),
+    ("p95", _number("lag_p95", digits=1, unit=" s")),
+    ("max", _number("lag_max", digits=1, unit=" s")),
+    ("CPU", _number("cpu_seconds", digits=1, unit=" s")),
+    ("one core", _number("cpu_share", digits=1, factor=100, unit=" %")),
+]
+
+
+def _two_hundred(rows: Rows) -> str:
+    found = _of(rows, "waits-200")
+    if not found:
+        return ""
+    return (
+        "## 200 jobs, 4 s each, ten at a time\n\n"
+        "The lag is the time from the end of a job, by the service's clock, to the event. An end that was not noticed when the "
+        "measurement was over (after three minutes) counts with the lag it had by then.\n\n"
+        + _table(found, _WAIT_COLUMNS)
+        + "\n![Ended well, requests and lag](images/performance-waits.svg)\n"
+        + _ratios(found)
+    )
+
+
+def _ratios(rows: Rows) -> str:
+    mine, plain = ([row for row in rows if row["client"] == client] for client in (PROVIDER, PLAIN))
+    if not mine or not plain:
+        return ""
+    requests = plain[0]["requests"] / mine[0]["requests"]
+    return f"\nThe plain trigger sends {requests:.0f} times as many requests.\n"
+
+
+def _many(rows: Rows) -> str:
+    names = {
+        "waits-1000": "1,000 jobs, 4 s, forty at a time",
+        "waits-10000": "10,000 waiting, 4 s, forty at a time",
+        "waits-two-triggerers": "two triggerers, 500 waits each, one account",
+        "waits-200-without-list": "200 jobs, ten at a time, task list refused",
+    }
+    found = _of(rows, *names)
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: f"{names[row['bench']]}: {_client(row)}"),
+        *_WAIT_COLUMNS[1:],
+        ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
+    ]
+    return (
+        "## More\n\nWith 10,000 waits and forty jobs at a time, most have not ended when the measurement is over: counted are those "
+        "that have. Memory includes what the client needs once, so that it is telling for many waits only.\n\n"
+        + _table(found, columns)
+    )
+
+
+def _growth(rows: Rows) -> str:
+    found = _of(rows, "growth")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", _client),
+        ("waits", _number("n")),
+        ("requests/s", _number("requests_per_second", digits=1)),
+        ("refused", _number("refused_share", factor=100, unit=" %")),
+        ("waits lost", _number("lost")),
+        ("one core", _number("cpu_share", digits=1, factor=100, unit=" %")),
+        ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
+    ]
+    return (
+        "## Growth\n\nWaiting alone: jobs that do not end, for some seconds, from the start of the waits on.\n\n"
+        "![Growth with the number of waits](images/performance-growth.svg)\n\n" + _table(found, columns)
+    )
+
+
+def _submissions(rows: Rows) -> str:
+    found = _of(rows, "submissions")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", _client),
+        ("processes", _number("processes")),
+        ("machines", _number("machines")),
+        ("accepted", lambda row: f"{row['accepted']} of {row['tasks']}"),
+        ("requests", _number("requests")),
+        ("refused for each accepted", _number("refused_per_accepted", digits=2)),
+        ("of the limit's rate", _number("share_of_limit", factor=100, unit=" %")),
+    ]
+    return (
+        "## Submitting\n\nProcesses on one machine reserve their moments in a shared file; machines know of each other only by being "
+        "refused. Several machines are made believe by giving processes different temporary folders. The SDK does not repeat what "
+        "was refused.\n\n" + _table(found, columns)
+    )
+
+
+def _imports(rows: Rows) -> str:
+    found = _of(rows, "imports")
+    if not found:
+        return ""
+    columns: list[Column] = [("", _client), ("ms", _number("milliseconds", digits=1))]
+    return "## Import and parse\n\nMedian of fresh processes, byte code compiled.\n\n" + _table(
+        found, columns
+    )
+
+
+def _airflow(rows: Rows) -> str:
+    found = _of(rows, "airflow")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: str(row["client"])),
+        ("n", _number("n")),
+        ("value", lambda row: f"{row['value']:,.1f} {row['unit']}"),
+    ]
+    return "## In a real Airflow\n\n" + _table(found, columns)
+
+
+_SECTIONS = (_two_hundred, _many, _growth, _submissions, _airflow, _imports)

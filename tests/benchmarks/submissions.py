@@ -1,0 +1,66 @@
+"""Submissions from many processes against the limit of two a second."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from contextlib import ExitStack
+from typing import Any
+
+from airflow_provider_wanx.simulator.server import SimulatorProcess
+from tests.benchmarks.processes import environment, reports_of, start_all
+
+LIMIT = 2.0
+
+
+def measure(client: str, *, processes: int, tasks: int, machines: int = 1) -> dict[str, Any]:
+    """
+    Measure one client.
+
+    :param client: ``provider`` or ``SDK``
+    :param processes: processes that submit at a time
+    :param tasks: tasks in all
+    :param machines: machines to make believe: processes of different ones share no files
+    """
+    with (
+        SimulatorProcess(arguments=("--queue-limit", "100000", "--duration", "1")) as simulator,
+        ExitStack() as stack,
+    ):
+        folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(machines)]
+        reports = asyncio.run(_run(client, simulator, processes, tasks, folders))
+        ledger = simulator.ledger()
+    times = [task["submit_time"] for task in ledger["tasks"]]
+    totals = ledger["totals"]
+    seconds = max(times) - min(times) if len(times) > 1 else 0.0
+    waits = sorted(wait for report in reports for wait in report["waits"])
+    return {
+        "tasks": tasks,
+        "accepted": totals["accepted"],
+        "lost": sum(report["lost"] for report in reports),
+        "requests": totals["submissions"],
+        "refused": totals["refused"],
+        "refused_per_accepted": totals["refused"] / max(1, totals["accepted"]),
+        "seconds": seconds,
+        "rate": (len(times) - 1) / seconds if seconds else None,
+        "share_of_limit": (len(times) - 1) / seconds / LIMIT if seconds else None,
+        "wait_max": waits[-1],
+    }
+
+
+async def _run(
+    client: str, simulator: SimulatorProcess, processes: int, tasks: int, folders: list[str]
+) -> list[dict[str, Any]]:
+    shares = [tasks // processes + (number < tasks % processes) for number in range(processes)]
+    commands = [
+        [
+            *(sys.executable, "-m", "tests.benchmarks.submitter", client),
+            *(simulator.url, simulator.api_key, str(share)),
+        ]
+        for share in shares
+    ]
+    environments = [environment() | {"TMPDIR": folders[number % len(folders)]} for number in range(processes)]
+    async with start_all(commands, environments) as running:
+        for process in running:
+            process.say("go")
+        return await reports_of(running)

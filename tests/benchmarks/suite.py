@@ -1,0 +1,89 @@
+"""All measurements, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.benchmarks import growth, imports, on_airflow, submissions, waits
+from tests.benchmarks.clients import CLIENTS, PLAIN, PROVIDER
+from tests.benchmarks.waits import Setting
+
+Figures = Iterator[dict[str, Any]]
+
+# A poller that loses its way is not waited for longer than that.
+_PATIENCE = 180.0
+_SHORT_PATIENCE = 100.0
+_AT_A_TIME = 2
+
+
+def _two_hundred() -> Figures:
+    setting = Setting(n=200, concurrency=10, seconds=_PATIENCE)
+    # All of them wait far more than they work: two at a time do not disturb each other.
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        results = pool.map(lambda client: waits.measure(client, setting), CLIENTS)
+        for client, figures in zip(CLIENTS, results, strict=True):
+            yield {"client": client, "n": setting.n, **figures}
+
+
+def _one_thousand() -> Figures:
+    for client in (PROVIDER, PLAIN):
+        setting = Setting(n=1000, concurrency=40, seconds=_SHORT_PATIENCE)
+        yield {"client": client, "n": setting.n, **waits.measure(client, setting)}
+
+
+def _ten_thousand() -> Figures:
+    setting = Setting(n=10_000, concurrency=40, seconds=90.0)
+    yield {"client": PROVIDER, "n": setting.n, **waits.measure(PROVIDER, setting)}
+
+
+def _two_triggerers() -> Figures:
+    setting = Setting(n=1000, concurrency=40, processes=2, seconds=_PATIENCE)
+    yield {"client": PROVIDER, "n": setting.n, "processes": 2, **waits.measure(PROVIDER, setting)}
+
+
+def _without_list() -> Figures:
+    setting = Setting(
+        n=200,
+        concurrency=10,
+        seconds=_PATIENCE,
+        faults=({"endpoint": "list_tasks", "kind": "status", "status": 403},),
+    )
+    yield {"client": PROVIDER, "n": setting.n, **waits.measure(PROVIDER, setting)}
+
+
+def _submissions() -> Figures:
+    for client, processes, tasks, machines in (
+        ("SDK", 32, 200, 1),
+        ("provider", 1, 20, 1),
+        ("provider", 8, 40, 1),
+        ("provider", 32, 200, 1),
+        ("provider", 32, 128, 4),
+    ):
+        figures = submissions.measure(client, processes=processes, tasks=tasks, machines=machines)
+        yield {"client": client, "n": tasks, "processes": processes, "machines": machines, **figures}
+
+
+BENCHES: dict[str, Callable[[], Figures]] = {
+    "waits-200": _two_hundred,
+    "waits-200-without-list": _without_list,
+    "waits-1000": _one_thousand,
+    "waits-10000": _ten_thousand,
+    "waits-two-triggerers": _two_triggerers,
+    "growth": growth.measure,
+    "submissions": _submissions,
+    "imports": imports.measure,
+    "airflow": on_airflow.measure,
+}
+
+# Those of one stage wait far more than they work, so they run side by side; the others have the machine to themselves.
+STAGES: tuple[tuple[str, ...], ...] = (
+    ("waits-200",),
+    ("waits-200-without-list", "submissions", "waits-1000"),
+    ("waits-two-triggerers",),
+    ("waits-10000",),
+    ("growth",),
+    ("imports",),
+    ("airflow",),
+)

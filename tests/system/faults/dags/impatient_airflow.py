@@ -1,0 +1,12 @@
+"""Airflow itself ends the deferral, as it does when no triggerer is there to keep the deadline."""
+
+from __future__ import annotations
+
+from shapes import alone
+
+from airflow_provider_wanx.operators import base
+
+# Far before the deadline, instead of ten minutes after it.
+base.BACKSTOP = 8.0 - 3600.0
+
+alone("impatient_airflow", wait_timeout=3600, retries=0)

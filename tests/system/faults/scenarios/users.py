@@ -1,0 +1,188 @@
+"""What people do to tasks: clear, mark, edit, copy twice; and their own code, which fails."""
+
+from __future__ import annotations
+
+import shutil
+
+import httpx
+
+from tests.system.faults.support.bench import HERE
+from tests.system.faults.support.case import Case
+from tests.system.faults.support.catalogue import fault
+from tests.system.faults.support.run import Run
+
+
+def _status(case: Case, number: int) -> str | None:
+    tasks = case.tasks()
+    return tasks[number]["status"] if len(tasks) > number else None
+
+
+def _wait_in_triggerer(case: Case, run: Run) -> None:
+    """Airflow cancels only what a triggerer has already begun with."""
+    run.reaches("repaint", "deferred")
+    case.until(lambda: case.looks() > 0, what="the triggerer to begin with the wait")
+
+
+def _put_picture(case: Case, number: int) -> str:
+    """Put a picture to where the DAG finds it, in place of the one before; return its URL."""
+    key = f"{case.fault.id}.jpg"
+    picture = httpx.get(case.portrait(number), trust_env=False).raise_for_status().content
+    case.stack.s3.put(bucket="inputs", key=key, body=picture)
+    return f"s3://inputs/{key}"
+
+
+@fault(
+    "Failure in the user's own code after the wait",
+    injected="post_execute of the waiting operator raises once; the task is retried",
+)
+def downstream_failure(case: Case) -> None:
+    case.order("after_wait", "error")
+    run = case.start("alone")
+    run.ends("success")
+    run.tried_again("repaint")
+
+
+@fault(
+    "Cleared after success",
+    injected="submit and everything after it is cleared once the run has ended",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def cleared_after_success(case: Case) -> None:
+    run = case.start("chain")
+    run.ends("success")
+    run.clear("submit")
+    run.ends("success")
+
+
+@fault(
+    "Wait cleared after success",
+    injected="the sensor and the copy after it are cleared once the run has ended",
+)
+def wait_cleared_after_success(case: Case) -> None:
+    run = case.start("chain")
+    run.ends("success")
+    run.clear("wait")
+    run.ends("success")
+
+
+@fault(
+    "Cleared while deferred, task still queued",
+    injected="the operator is cleared while it is deferred; the old task is canceled, so it is not billed",
+    submissions=2,
+    allowed=2,
+)
+def cleared_while_queued(case: Case) -> None:
+    case.block()
+    run = case.start("alone")
+    run.reaches("repaint", "deferred")
+    run.clear("repaint")
+    case.until(lambda: _status(case, 0) == "CANCELED", what="the first task to be canceled")
+    case.until(lambda: _status(case, 1) == "PENDING", what="the second task to be made")
+    case.release()
+    run.ends("success")
+
+
+@fault(
+    "Cleared while deferred, task running",
+    injected="the operator is cleared while it is deferred; a task that runs cannot be canceled",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def cleared_while_running(case: Case) -> None:
+    case.hold()
+    run = case.start("alone")
+    run.reaches("repaint", "deferred")
+    case.until(lambda: _status(case, 0) == "RUNNING", what="the task to run")
+    run.clear("repaint")
+    case.until(lambda: _status(case, 1) is not None, what="the second task to be made")
+    for _ in range(2):
+        case.release()
+    run.ends("success")
+
+
+@fault(
+    "Cleared after the input changed",
+    injected="the picture in S3 is replaced by another one once the run has ended, then submit is cleared",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def cleared_after_change(case: Case) -> None:
+    run = case.start("chain", image=_put_picture(case, 0))
+    run.ends("success")
+    _put_picture(case, 1)
+    run.clear("submit")
+    run.ends("success")
+
+
+@fault(
+    "Retried after the input changed",
+    injected="the picture in S3 is replaced while the operator is deferred, then the user's code fails once",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def retried_after_change(case: Case) -> None:
+    case.hold(times=1)
+    run = case.start("alone", image=_put_picture(case, 0))
+    run.reaches("repaint", "deferred")
+    _put_picture(case, 1)
+    case.order("after_wait", "error")
+    case.release()
+    run.ends("success")
+    run.tried_again("repaint")
+
+
+@fault(
+    "Marked failed while deferred",
+    injected="the operator is marked failed while its task is queued; the trigger cancels that",
+    billed=0,
+    objects=0,
+    # Nobody but the person who did it knows why.
+    failure=r"repaint: \(nothing\)",
+)
+def marked_failed(case: Case) -> None:
+    case.block()
+    run = case.start("alone")
+    _wait_in_triggerer(case, run)
+    run.mark("repaint", "failed")
+    case.until(lambda: _status(case, 0) == "CANCELED", what="the task to be canceled")
+    run.ends("failed")
+
+
+@fault(
+    "Marked success while deferred",
+    injected="the operator is marked success while its task is queued; the trigger cancels that, the copy says so",
+    billed=0,
+    objects=0,
+    failure=r"copy: AirflowFailException: .*CANCELED.*not billed",
+)
+def marked_success(case: Case) -> None:
+    case.block()
+    run = case.start("alone")
+    _wait_in_triggerer(case, run)
+    run.mark("repaint", "success")
+    case.until(lambda: _status(case, 0) == "CANCELED", what="the task to be canceled")
+    run.ends("failed")
+
+
+@fault(
+    "DAG edited while deferred",
+    injected="the file gets other arguments, another style and one more task while the operator is deferred",
+)
+def dag_edited(case: Case) -> None:
+    case.hold()
+    run = case.start("edited")
+    run.reaches("repaint", "deferred")
+    shutil.copyfile(HERE / "edited" / "after.py", case.bench.edited_dags / "edited.py")
+    case.until(lambda: case.bench.is_parsed("edited", task_id="added"), what="the new version to be parsed")
+    case.release()
+    run.ends("success")
+
+
+@fault("Two copies at once", injected="two tasks copy the same result to the same key at the same time")
+def two_copies(case: Case) -> None:
+    case.start("chain_two_copies").ends("success")
