@@ -60,8 +60,11 @@ def _run(names: list[str]) -> None:
 
 def _measure(name: str) -> list[dict[str, Any]]:
     began = time.monotonic()
-    found = [{"bench": name, **figures} for figures in BENCHES[name]()]
-    sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
+    found: list[dict[str, Any]] = []
+    for figures in BENCHES[name]():
+        found.append({"bench": name, **figures})
+        elapsed = time.monotonic() - began
+        sys.stderr.write(f"{elapsed:5.0f} s  {name}: {figures['client']}, {figures['n']:,}\n")
     return found
 
 

@@ -18,7 +18,7 @@ MOST_THREADS = 1_000
 
 
 def measure(
-    *, clients: Sequence[str] = CLIENTS, numbers: Sequence[int] = NUMBERS, seconds: float = 8.0
+    *, clients: Sequence[str] = CLIENTS, numbers: Sequence[int] = NUMBERS, seconds: float = 6.0
 ) -> Iterator[dict[str, Any]]:
     """
     Measure clients one after the other on the same jobs.

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -170,9 +171,13 @@ def _guard() -> subprocess.Popen[str]:
     )
 
 
+_GUARD_LOCK = threading.Lock()
+
+
 def _tell_guard(line: str) -> None:
-    pipe = _guard().stdin
-    if pipe is None:
-        raise StackError("The guard has no input")
-    pipe.write(f"{line}\n")
-    pipe.flush()
+    with _GUARD_LOCK:
+        pipe = _guard().stdin
+        if pipe is None:
+            raise StackError("The guard has no input")
+        pipe.write(f"{line}\n")
+        pipe.flush()

@@ -29,6 +29,19 @@ def killed_after_post(case: Case) -> None:
 
 
 @fault(
+    "Worker killed between POST and record, one of five mapped",
+    injected="SIGKILL to the process of one of five mapped copies that submit in the same seconds",
+    images=5,
+    billed=5,
+    objects=5,
+)
+def killed_after_post_mapped(case: Case) -> None:
+    case.order("after_post")
+    run = case.start("many", count=5, people=5)
+    run.ends("success")
+
+
+@fault(
     "Worker killed after the record",
     injected="SIGKILL to the task's process, right after the id was recorded",
 )

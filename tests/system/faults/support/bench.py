@@ -43,7 +43,6 @@ DAG_IDS = frozenset(
         "alone_execution_timeout",
         "alone_sync",
         "chain",
-        "chain_poke",
         "chain_resubmit",
         "chain_soft_fail",
         "chain_timeout",

@@ -18,7 +18,7 @@ from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
-from tests.stack import wait_until
+from tests.stack import StackError, wait_until
 from tests.system.faults.support.catalogue import Fault
 from tests.system.faults.support.proxy import FaultyProxy
 from tests.system.faults.support.run import PATIENCE, Run
@@ -194,7 +194,13 @@ class Case:
 
     def until(self, condition: Callable[[], bool], *, what: str) -> None:
         """Wait for something that the database does not tell."""
-        wait_until(lambda: condition() or None, timeout=PATIENCE, interval=0.3, what=what)
+
+        def there() -> bool:
+            if self.observer.stopped:
+                raise StackError(f"Stopped while waiting for {what}")
+            return condition()
+
+        wait_until(there, timeout=PATIENCE, interval=0.3, what=what)
 
     def tasks(self) -> list[dict[str, Any]]:
         """What the service's ledger says of the tasks that Airflow has submitted."""

@@ -54,6 +54,15 @@ class Snapshot:
         return sum(each.state == state for (name, _), each in rows.items() if name == task_id)
 
 
+_ORDER = ("images", "submit", "repaint", "wait", "copy", "copy_2")
+
+
+def _place(key: TaskKey) -> tuple[int, str, int]:
+    """Where a task stands in its DAG."""
+    task_id, map_index = key
+    return _ORDER.index(task_id) if task_id in _ORDER else len(_ORDER), task_id, map_index
+
+
 class Observer:
     """
     Reads the database a few times a second, in a thread of its own; also keeps every trigger row that was ever there.
@@ -81,6 +90,11 @@ class Observer:
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end, and everybody with it."""
+        return self._stopping.is_set()
 
     def until(self, condition: Callable[[Snapshot], _T | None], *, timeout: float, what: str) -> _T:
         """
@@ -116,15 +130,17 @@ class Observer:
     def tries(self, run: RunKey) -> dict[TaskKey, list[str]]:
         """The state in which each try of each task instance of a run ended, or is."""
         sql: LiteralString = """
-            SELECT task_id, map_index, state, try_number FROM task_instance_history WHERE dag_id = %s AND run_id = %s
+            SELECT task_id, map_index, state, try_number FROM task_instance_history
+            WHERE dag_id = %s AND run_id = %s
             UNION ALL
-            SELECT task_id, map_index, state, try_number FROM task_instance WHERE dag_id = %s AND run_id = %s
+            SELECT task_id, map_index, state, try_number FROM task_instance
+            WHERE dag_id = %s AND run_id = %s
             ORDER BY try_number
         """
         found: dict[TaskKey, list[str]] = {}
-        for task_id, map_index, state, _ in self.query(sql, *run, *run):
+        for task_id, map_index, state, *_ in self.query(sql, *run, *run):
             found.setdefault((task_id, map_index), []).append(state or "none")
-        return found
+        return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
     def _observe(self) -> None:
         while not self._stopping.is_set():

@@ -42,6 +42,13 @@ class Trouble:
     struck: int = 0
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients that are killed in the middle are what this is for."""
+
+
 class FaultyProxy:
     """
     Passes requests on, unless there is trouble.
@@ -58,8 +65,7 @@ class FaultyProxy:
         class Handler(_Handler):
             owner = proxy
 
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((LOOPBACK, 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="proxy", daemon=True)
         self.url = f"http://{LOOPBACK}:{self._server.server_port}"
 
