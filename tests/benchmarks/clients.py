@@ -50,7 +50,7 @@ def _provider(url: str, key: str, most: int) -> Waiter:
 
 class PlainTrigger:
     """
-    A trigger as most providers have it: every wait polls by itself, and the first error ends it, or with ``patient`` no error.
+    A trigger as most providers have it: every wait polls by itself.
 
     :param url: address of the service
     :param key: API key
@@ -61,10 +61,18 @@ class PlainTrigger:
         self._path = f"{url}/api/v1/tasks/{task_id}"
         self._key = key
 
-    async def run(self, http: httpx.AsyncClient) -> AsyncIterator[dict[str, Any]]:
-        """Poll until the task has ended; an answer that is no answer is waited out."""
+    async def run(
+        self, http: httpx.AsyncClient, connections: asyncio.Semaphore
+    ) -> AsyncIterator[dict[str, Any]]:
+        """
+        Poll until the task has ended; an answer that is no answer is waited out.
+
+        :param http: the client that all share
+        :param connections: what it has of them
+        """
         while True:
-            response = await http.get(self._path, headers={"Authorization": f"Bearer {self._key}"})
+            async with connections:
+                response = await http.get(self._path, headers={"Authorization": f"Bearer {self._key}"})
             if response.is_success:
                 status = response.json()["output"]["task_status"]
                 if status not in ("PENDING", "RUNNING"):
@@ -75,10 +83,12 @@ class PlainTrigger:
 
 def _plain(url: str, key: str, most: int) -> Waiter:
     # One client for all is more than most triggers do; without it, this would measure nothing but handshakes.
-    http = httpx.AsyncClient(timeout=60, trust_env=False, limits=httpx.Limits(max_connections=100))
+    http = httpx.AsyncClient(timeout=60, trust_env=False)
+    # Its own queue for connections takes a time that grows with the square of its length.
+    connections = asyncio.Semaphore(100)
 
     async def wait(task_id: str) -> bool:
-        async for event in PlainTrigger(url=url, key=key, task_id=task_id).run(http):
+        async for event in PlainTrigger(url=url, key=key, task_id=task_id).run(http, connections):
             return bool(event["status"] == "SUCCEEDED")
         return False
 

@@ -22,8 +22,9 @@ time.sleep(600)
 """
 
 _PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored signals are inherited, as those of nohup are
 from tests.stack import ManagedProcess
 from tests.stack.environment import clean_environment
 
@@ -54,6 +55,7 @@ def test_no_descendant_outlives_a_parent_that_is_killed(signum: signal.Signals, 
         session = int(parent.stdout.readline())
         wait_until(lambda: _has_both(session, log_file), timeout=10, what="both processes")
         parent.send_signal(signum)
+        parent.wait(timeout=20)
     wait_until(lambda: not session_members(session=session), timeout=15, what="their end")
 
 
