@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -197,7 +197,9 @@ class Bench:
             simulator.process.wait_ready(simulator.ready, timeout=60)
             if fault.stored:
                 self.store_connection(fault, key=place.key)
-            yield Case(fault=fault, place=place, bench=self, meeting=meeting)
+            case = Case(fault=fault, place=place, bench=self, meeting=meeting)
+            with closing(case.simulator):
+                yield case
         finally:
             simulator.process.stop()
 

@@ -90,10 +90,11 @@ class Outages:
     def _service_manager(self) -> Iterator[None]:
         """Start again what ends by itself, as systemd or Kubernetes does."""
         over = threading.Event()
+        wanted = [process for process in self._airflow.processes if process.running]
 
         def watch() -> None:
             while not over.wait(1.0):
-                for process in self._airflow.processes:
+                for process in wanted:
                     if not process.running:
                         process.start()
 
