@@ -152,7 +152,8 @@ class DashScopeClient:
         return answer
 
     def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
-        time.sleep(pacer.turn())
+        while wait := pacer.turn():
+            time.sleep(wait)
         with pacer.sending():
             return self.send_once(call)
 
@@ -259,7 +260,8 @@ class AsyncDashScopeClient:
         return await AsyncRetrying(**_retry_rules(call, self.config))(self.send_once, call)
 
     async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
-        await asyncio.sleep(pacer.turn())
+        while wait := pacer.turn():  # noqa: ASYNC110 - other processes tell nothing
+            await asyncio.sleep(wait)
         with pacer.sending():
             return await self.send_once(call)
 

@@ -1,8 +1,9 @@
 """Submissions at the account's rate, from however many processes.
 
 Each process that wants to submit reserves the next free moment in a small file that all of them on this machine share, and
-sends then: so they queue up instead of running into the limit together. Machines do not know of each other. There, whoever is
-refused makes the moments of its machine lie further apart, and brings them closer again with every accepted submission.
+sends then: so they queue up instead of running into the limit together. Machines, and containers, do not know of each other.
+There, whoever is refused makes the moments of its machine lie further apart, and brings them closer again with every accepted
+submission; as long as they are apart only the nearest are given away, so that nobody keeps a late one when it gets better.
 
 Ready-made limiters were looked at first: those that work across processes need a common parent or a database, let each process
 try again and again instead of giving it a place in a queue, and keep to one rate however often the service refuses.
@@ -46,17 +47,24 @@ MARGIN = 1.04
 LARGEST_BURST = 2
 """Submissions that are sent together; a faster account gets its pairs more often."""
 
-STRETCH = (1.1, 1.2, 1.4)
-"""What the first refusal in a row does to the distance between moments, the second, and every further one: one may be an
-accident of the way, more are the sign of other machines."""
+STEP, STEEP = 0.5, 8.0
+"""What a refusal adds to the distance between moments, in distances that the limit asks for: twice as much with each further
+one in a row until there is so much between them, then as much as the first time again. With few other machines, being refused
+again and again is bad luck; only a crowd of them makes it a rule."""
 
-LONGEST_STRETCH = 64.0
+LONGEST_STRETCH = 32.0
 
-RELAX = 0.06, 0.1
-"""What an accepted submission gives back of the rate: a part of the limit, and a part of what is left."""
+RELAX = 0.75, 0.2
+"""What an accepted submission leaves of the distance, and takes off it."""
 
 CROWDED = 1.05
 """Stretch above which other machines are at work: then moments are spread, or the same ones would meet again and again."""
+
+SPREAD = 0.5, 1.5
+"""By how much the distance varies then."""
+
+HORIZON = 2.0
+"""Seconds ahead for which moments are given away then; whoever gets none asks again within that time."""
 
 HALF_LIFE = 60.0
 """Seconds in which half of a stretch is forgotten when nobody submits."""
@@ -93,38 +101,46 @@ class PaceState:
     changed_at: float = 0.0
     paused_until: float = 0.0
 
-    def reserve(self, *, rate: float, now: float, patience: float) -> float:
-        """Take the next free moment; one further away than ``patience`` seconds is not taken.
+    @property
+    def crowded(self) -> bool:
+        """Whether other machines are at work."""
+        return self.stretch > CROWDED
+
+    def reserve(self, *, rate: float, now: float, patience: float) -> tuple[float, bool]:
+        """Take the next free moment, unless it is too far away.
 
         :param rate: submissions per second that the account allows.
-        :return: seconds until the moment.
+        :param patience: seconds that one is willing to wait.
+        :return: seconds until the moment, and whether it is taken.
         """
         self._forget(now)
         burst = min(math.ceil(rate), LARGEST_BURST)
-        slot = max(now, self.paused_until)
-        if self.stretch > CROWDED and self.slots:
-            slot = max(slot, self.slots[-1] + MARGIN * self.stretch / rate * random.uniform(0.75, 1.25))
+        slot = earliest = max(now, self.paused_until)
+        if self.crowded and self.slots:
+            slot = max(slot, self.slots[-1] + MARGIN * self.stretch / rate * random.uniform(*SPREAD))
         elif len(self.slots) >= burst:
             slot = max(slot, self.slots[-burst] + MARGIN * burst / rate)
-        if slot - now <= patience:
+        taken = slot - now <= patience and not (self.crowded and slot - earliest > HORIZON)
+        if taken:
             self.slots = sorted([*self.slots, slot])[-burst:]
-        return slot - now
+        return slot - now, taken
 
     def refused(self, *, now: float, retry_after: float | None) -> None:
         """Take the news that a submission came too early."""
         self.paused_until = max(self.paused_until, now + (retry_after or 0.0))
         # One refusal a second: those that were on their way together say the same thing.
         if now - self.changed_at >= 1.0:
-            factor = STRETCH[min(self.refusals, len(STRETCH) - 1)]
-            self.stretch = min(self.stretch * factor, LONGEST_STRETCH)
+            if self.stretch < STEEP:
+                self.stretch = min(self.stretch + STEP * 2**self.refusals, STEEP)
+            else:
+                self.stretch = min(self.stretch + STEP, LONGEST_STRETCH)
             self.changed_at = now
             self.refusals += 1
 
     def accepted(self) -> None:
         """Take the news that a submission did not."""
         self.refusals = 0
-        share = 1 / self.stretch
-        self.stretch = 1 / min(1.0, share + RELAX[0] + RELAX[1] * share)
+        self.stretch = max(1.0, self.stretch * RELAX[0] - RELAX[1])
 
     def _forget(self, now: float) -> None:
         if any(slot - now > STALE for slot in (*self.slots, self.paused_until, self.changed_at)):
@@ -155,19 +171,23 @@ class Pacer:
         self._held_back = 0.0
         self._refusal: ThrottledError | None = None
         self._given_up = False
+        self._has_moment = False
 
     def turn(self) -> float:
-        """Reserve the next free moment.
+        """Reserve the next free moment, wait for it, or take it.
 
-        :return: seconds to wait until it.
+        :return: 0 when the submission is to be sent now; else seconds after which to ask again.
         :raises SubmissionQueueError: it is too far away.
         :raises ThrottledError: it is too far away for one more try.
         """
-        left = self._patience - (time.monotonic() - self._began)
-        wait = self._store.update(
-            lambda state: state.reserve(rate=self._rate, now=time.time(), patience=max(left, 0.0))
+        if self._has_moment:
+            self._has_moment = False
+            return 0.0
+        left = max(self._patience - (time.monotonic() - self._began), 0.0)
+        wait, taken = self._store.update(
+            lambda state: state.reserve(rate=self._rate, now=time.time(), patience=left)
         )
-        if wait > max(left, 0.0):
+        if wait > left:
             if not self._patience:
                 return 0.0
             self._given_up = True
@@ -178,6 +198,9 @@ class Pacer:
                 f"another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed; an "
                 "Airflow pool keeps fewer tasks submitting at a time."
             )
+        if not taken:
+            wait = HORIZON * random.uniform(*SPREAD)
+        self._has_moment = taken and wait > 0
         self._held_back += wait
         return wait
 

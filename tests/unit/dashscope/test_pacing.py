@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashSco
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
-from airflow_provider_wanx.dashscope.pacing import STALE, Pacer, PaceState, SubmissionQueueError
+from airflow_provider_wanx.dashscope.pacing import HORIZON, STALE, Pacer, PaceState, SubmissionQueueError
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 
 Factory = Callable[..., BackgroundSimulator]
@@ -58,7 +60,7 @@ def test_reserved_moments_never_exceed_the_rate_in_any_window(rate: float, arriv
     state, now, moments = PaceState(), NOW, []
     for pause in arrivals:
         now += pause
-        moments.append(now + state.reserve(rate=rate, now=now, patience=1e9))
+        moments.append(now + state.reserve(rate=rate, now=now, patience=1e9)[0])
 
     burst = 1 if rate <= 1 else 2
     for earlier, later in zip(moments, moments[burst:], strict=False):
@@ -81,7 +83,7 @@ def test_whatever_happens_a_free_account_is_fast_again_in_the_end(events: list[s
                 now += 100
     now += 3600
     for _ in range(60):
-        now += state.reserve(rate=2.0, now=now, patience=1e9)
+        now += state.reserve(rate=2.0, now=now, patience=1e9)[0]
         state.accepted()
     assert state.stretch == 1.0
 
@@ -114,7 +116,7 @@ def test_refusals_move_the_next_moments_apart_and_accepted_submissions_bring_the
     assert stretched > 4
 
     state.reserve(rate=2.0, now=NOW + 30, patience=1e9)
-    assert state.reserve(rate=2.0, now=NOW + 30, patience=1e9) > 1.0
+    assert state.reserve(rate=2.0, now=NOW + 30, patience=1e9)[0] > 1.0
 
     for _ in range(3):
         state.accepted()
@@ -127,7 +129,7 @@ def test_refusals_that_were_on_their_way_together_count_once() -> None:
         together.refused(now=NOW + number * 0.01, retry_after=None)
         apart.refused(now=NOW + number * 2, retry_after=None)
 
-    assert together.stretch == pacing.STRETCH[0]
+    assert together.stretch == 1 + pacing.STEP
     assert apart.stretch > together.stretch * 1.5
 
 
@@ -143,7 +145,7 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
 def test_moments_of_a_clock_that_was_set_back_are_forgotten() -> None:
     state = PaceState(slots=[NOW + 2 * STALE, NOW + 2 * STALE + 1])
 
-    assert state.reserve(rate=2.0, now=NOW, patience=10) == 0.0
+    assert state.reserve(rate=2.0, now=NOW, patience=10) == (0.0, True)
 
 
 def test_a_turn_that_is_too_far_away_is_an_error_that_says_what_to_do_and_takes_no_place() -> None:
@@ -321,9 +323,64 @@ def test_throttling_without_end_ends_in_the_services_error(dashscope_simulator_f
 
 
 def test_moments_are_spread_where_other_machines_are_at_work() -> None:
-    states = [PaceState(stretch=4.0, slots=[NOW], changed_at=NOW) for _ in range(2)]
-    moments = [[NOW + state.reserve(rate=2.0, now=NOW, patience=1e9) for _ in range(8)] for state in states]
+    gaps = []
+    for _ in range(20):
+        state = PaceState(stretch=2.0, slots=[NOW], changed_at=NOW)
+        wait, taken = state.reserve(rate=2.0, now=NOW, patience=1e9)
+        assert taken
+        gaps.append(wait)
 
-    gaps = [later - earlier for mine in moments for earlier, later in itertools.pairwise(mine)]
-    assert max(gaps) > min(gaps) * 1.05
-    assert moments[0] != moments[1]
+    assert max(gaps) > 1.2 * min(gaps)
+
+
+def test_where_other_machines_are_at_work_only_near_moments_are_given_away() -> None:
+    state = PaceState(stretch=8.0, slots=[NOW], changed_at=NOW)
+
+    wait, taken = state.reserve(rate=2.0, now=NOW, patience=1e9)
+    assert wait > HORIZON
+    assert not taken
+
+    for _ in range(20):
+        state.accepted()
+    assert state.reserve(rate=2.0, now=NOW + 1, patience=1e9) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("machines", "tasks", "most_refused"),
+    [(1, 8, 0.0), (2, 64, 1.0), (4, 32, 1.2), (8, 16, 2.5), (32, 4, 5.0), (100, 1, 12.0)],
+)
+def test_machines_that_do_not_know_of_each_other_find_a_common_rate(
+    machines: int, tasks: int, most_refused: float
+) -> None:
+    service, limit = deque[float](maxlen=2), 2.0
+    refused, accepted = 0, list[float]()
+    # What happens next: its time, on which machine, and whether it is a submission or a process that asks for its turn.
+    coming: list[tuple[float, int, bool]] = []
+    states = [PaceState() for _ in range(machines)]
+    for number in range(machines):
+        coming += [(NOW + random.uniform(0, 0.05), number, False) for _ in range(min(tasks, 8))]
+    left = [tasks - min(tasks, 8)] * machines
+    heapify(coming)
+    while coming:
+        now, number, sent = heappop(coming)
+        state = states[number]
+        if not sent:
+            wait, taken = state.reserve(rate=limit, now=now, patience=1e9)
+            on_the_way = random.uniform(0.003, 0.02)
+            pause = wait + on_the_way if taken else HORIZON * random.uniform(*pacing.SPREAD)
+            heappush(coming, (now + pause, number, taken))
+        elif len(service) == 2 and now - service[0] < 1.0:
+            refused += 1
+            state.refused(now=now, retry_after=None)
+            heappush(coming, (now, number, False))
+        else:
+            service.append(now)
+            accepted.append(now)
+            state.accepted()
+            if left[number]:
+                left[number] -= 1
+                heappush(coming, (now, number, False))
+
+    assert len(accepted) == machines * tasks
+    assert (len(accepted) - 1) / (accepted[-1] - accepted[0]) >= 0.6 * limit
+    assert refused <= most_refused * len(accepted)
