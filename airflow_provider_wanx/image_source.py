@@ -93,17 +93,29 @@ class ImageSource:
     def _s3_object(self, text: str) -> Picture:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, check_image
+        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, check_image
 
         conn_id, bucket, key = split_s3_url(text)
         s3 = S3Hook(aws_conn_id=conn_id or self._aws_conn_id)
-        with s3_errors(f"read {text}"):
-            answer: dict[str, Any] = s3.get_conn().get_object(
-                Bucket=bucket, Key=key, Range=f"bytes=0-{HEADER_BYTES - 1}"
-            )
-            head: bytes = answer["Body"].read()
+
+        def read(last_byte: int) -> tuple[bytes, dict[str, Any]]:
+            with s3_errors(f"read {text}"):
+                answer: dict[str, Any] = s3.get_conn().get_object(
+                    Bucket=bucket, Key=key, Range=f"bytes=0-{last_byte}"
+                )
+                return answer["Body"].read(), answer
+
+        head, answer = read(HEADER_BYTES - 1)
         total = str(answer.get("ContentRange", "")).rpartition("/")[2]
-        check_image(head, what=text, size=int(total) if total.isdecimal() else len(head))
+        size = int(total) if total.isdecimal() else len(head)
+        try:
+            check_image(head, what=text, size=size)
+        except InvalidInputError:
+            if not len(head) < size <= MAX_BYTES:
+                raise
+            # Some cameras and editors write more than that before the size.
+            content, answer = read(size - 1)
+            check_image(content, what=text)
 
         def publish() -> str:
             url = s3.generate_presigned_url(
@@ -118,15 +130,14 @@ class ImageSource:
     def _stored_file(self, text: str, field: str) -> Picture:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, check_image
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
 
         try:
             path = ObjectStoragePath(text)
             size = int(path.stat().st_size)
             with path.open("rb") as file:
-                head: bytes = file.read(HEADER_BYTES)
-                check_image(head, what=text, size=size)
-                content = head + file.read()
+                content: bytes = file.read() if size <= MAX_BYTES else b""
+                check_image(content, what=text, size=size)
         except InvalidInputError:
             raise
         except (OSError, ValueError, ImportError) as error:

@@ -32,7 +32,7 @@ _PHOTO_WITH_EXTRAS = "MPO"
 """What Pillow calls a JPEG file that has a preview or a depth map behind the picture, as many phones write it."""
 
 HEADER_BYTES = 256 * 1024
-"""So much of a file's beginning is enough to read its format and size."""
+"""So much of a file's beginning is nearly always enough to read its format and size."""
 
 
 @dataclass(frozen=True)

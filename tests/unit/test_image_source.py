@@ -15,7 +15,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.image_source import PRESIGNED_FOR, ImageSource, Picture
 from airflow_provider_wanx.s3 import S3Error
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from tests.unit.support.pictures import data_url, heavy_picture, picture
+from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
 from tests.unit.support.s3 import Bucket, connection_json
 
 MODEL = "wanx-style-repaint-v1"
@@ -137,6 +137,16 @@ def test_a_large_s3_object_passes_up_to_the_limit(open_image: Open, bucket: Buck
     assert open_image(bucket.put("a.jpg", heavy_picture(10_000_000))).publish()
 
 
+def test_an_s3_object_passes_whatever_its_metadata_measure(open_image: Open, bucket: Bucket) -> None:
+    assert open_image(bucket.put("a.jpg", picture_behind_metadata(1_000_000))).publish()
+
+
+def test_a_file_passes_whatever_its_metadata_measure(open_image: Open, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(picture_behind_metadata(1_000_000))
+    assert open_image(str(path)).identity
+
+
 @pytest.fixture(params=["file", "data"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes], str]:
     """Put a picture's bytes somewhere where they can be checked; return how a user would write it."""
@@ -179,9 +189,10 @@ def test_a_bad_picture_is_refused_with_limit_and_value(
         (lambda: picture(100, 100), "has 100×100 pixels"),
         (lambda: heavy_picture(11_000_000), "has 11.0 MB"),
         (lambda: b"Dear Sir or Madam,", "is text"),
+        (lambda: bytes(range(256)) * 2000, "is no picture that can be read"),
     ],
 )
-def test_a_bad_picture_in_s3_is_refused_though_only_its_head_is_read(
+def test_a_bad_picture_in_s3_is_refused_before_anything_is_submitted(
     open_image: Open, bucket: Bucket, content: Callable[[], bytes], problem: str
 ) -> None:
     url = bucket.put("picture", content())

@@ -23,6 +23,13 @@ def heavy_picture(size: int) -> bytes:
     return content + bytes(size - len(content))
 
 
+def picture_behind_metadata(size: int) -> bytes:
+    """Make a good JPEG picture that has so many bytes of metadata, or a few more, before what tells its width and height."""
+    content, longest = picture(kind="JPEG"), 65_000
+    segment = b"\xff\xe1" + (longest + 2).to_bytes(2, "big") + bytes(longest)
+    return content[:2] + segment * (size // longest + 1) + content[2:]
+
+
 def data_url(content: bytes, kind: str = "image/png") -> str:
     """Put a picture into a URL."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
