@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
@@ -12,7 +14,7 @@ from airflow_provider_wanx.simulator.settings import Settings, is_loopback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, or, if that is wanted, until the input ends.
 
     :param arguments: the command line; None takes the process's own.
     :return: the exit code.
@@ -34,8 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     where = address(sock)
     server = SimulatorServer(settings=settings, verbose=options.verbose, ready=lambda: _announce(where))
+    if options.until_input_ends:
+        threading.Thread(target=_stop_with_input, args=(server,), daemon=True).start()
     server.run(sockets=[sock])
     return 0 if server.started else 1
+
+
+def _stop_with_input(server: SimulatorServer) -> None:
+    # Not through sys.stdin, whose lock a thread that is still reading would hold when the process ends.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.stop()
 
 
 def _announce(where: str) -> None:
@@ -119,5 +130,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--inspect-on-submit", action="store_true", help="refuse bad inputs at submission, not in the task")
     add("--seed", type=int, default=usual.seed, help="makes faults with a rate reproducible")
+    add("--until-input-ends", action="store_true", help="stop when the standard input is closed")
     add("--verbose", action="store_true", help="log every request")
     return parser

@@ -181,6 +181,8 @@ class BackgroundSimulator(SimulatorHandle):
 class SimulatorProcess(SimulatorHandle):
     """A simulator in a process of its own, for tests whose clients must not share a core's interpreter with it.
 
+    It ends with this process, however that ends.
+
     :param arguments: the command line's, as ``python -m airflow_provider_wanx.simulator`` takes them; the port is a free one
         unless it is among them.
     :param timeout: how long to wait until it is ready, in seconds.
@@ -188,14 +190,17 @@ class SimulatorProcess(SimulatorHandle):
     """
 
     def __init__(self, *, arguments: Sequence[str] = (), timeout: float = 20.0) -> None:
-        command = [sys.executable, "-m", "airflow_provider_wanx.simulator", "--port", "0", *arguments]
+        usual = ["--port", "0", "--until-input-ends"]
+        command = [sys.executable, "-m", "airflow_provider_wanx.simulator", *usual, *arguments]
         # Not a shell, and nothing but this interpreter and this package.
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)  # noqa: S603
+        self.process = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
         try:
             url = _await_ready(self.process, timeout)
         except BaseException:
             self.process.kill()
-            self.process.wait()
+            self._wait()
             raise
         super().__init__(url=url, api_key=_given_key(arguments) or DEFAULT_KEY)
 
@@ -208,9 +213,13 @@ class SimulatorProcess(SimulatorHandle):
                 self.process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self._wait()
+
+    def _wait(self) -> None:
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def __enter__(self) -> Self:
         """Return the running simulator."""

@@ -135,7 +135,7 @@ def test_start_takes_a_fraction_of_a_second() -> None:
     started = time.monotonic()
     simulator.stop()
     assert started - began < 0.2
-    with pytest.raises(httpx.ConnectError):
+    with pytest.raises(httpx.TransportError):
         httpx.get(simulator.url)
 
 
@@ -165,6 +165,18 @@ def test_process_tells_its_address_and_ends_cleanly(end: signal.Signals) -> None
         assert response.json()["total"] == 0
         os.kill(simulator.process.pid, end)
         assert simulator.process.wait(timeout=10) == 0
+
+
+def test_process_ends_with_the_one_that_started_it() -> None:
+    code = (
+        "import os, signal; from airflow_provider_wanx.simulator.server import SimulatorProcess;"
+        "simulator = SimulatorProcess(); print(simulator.url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == -signal.SIGKILL
+    # Its error output, which it has from the process that is dead, was read to the end: it has ended too.
+    with pytest.raises(httpx.TransportError):
+        httpx.get(done.stdout.strip(), timeout=5, trust_env=False)
 
 
 def test_simulator_leaves_the_logging_of_its_process_alone(tmp_path: Path) -> None:
