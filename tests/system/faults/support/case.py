@@ -202,6 +202,26 @@ class Case:
 
         wait_until(there, timeout=PATIENCE, interval=0.3, what=what)
 
+    def worker_has_left(self, run: Run, task_id: str) -> None:
+        """
+        Wait until Airflow's executor has reported the end of the worker that deferred a task.
+
+        A report that comes when the task has been resumed already makes Airflow 3.3 fail the resumed try. Rows that must not
+        be tried again wait for it; a user's task has retries.
+
+        :param run: the run
+        :param task_id: the deferred task
+        """
+        report = re.compile(
+            r"Received executor event with state success for task instance TaskInstanceKey\("
+            rf"dag_id='{run.dag_id}', task_id='{task_id}', run_id='{re.escape(run.run_id)}'"
+        )
+        log_file = self.stack.airflow.scheduler.log_file
+        self.until(
+            lambda: report.search(log_file.read_text(errors="replace")) is not None,
+            what=f"the executor to report the worker of {run.dag_id}.{task_id}",
+        )
+
     def tasks(self) -> list[dict[str, Any]]:
         """What the service's ledger says of the tasks that Airflow has submitted."""
         found = self.simulator.ledger()["tasks"]
