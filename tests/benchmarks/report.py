@@ -210,9 +210,22 @@ def _airflow(rows: Rows) -> str:
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
         ("n", _number("n")),
-        ("value", lambda row: f"{row['value']:,.1f} {row['unit']}"),
+        ("value", _value),
     ]
-    return "## In a real Airflow\n\n" + _table(found, columns)
+    return (
+        "## In a real Airflow\n\nA thousand sensors, as many as a triggerer takes by default, are deferred by workers on the same "
+        "machine. Airflow warns of a blocked loop when something in the triggerer has held it up for more than 100 ms. A full "
+        "garbage collection of Airflow's own objects can take that long, whatever the triggers do; and one comes "
+        "when a triggerer has taken in very many triggers.\n\n"
+        "Worker seconds are the time for which tasks are in the state *running*. The example DAG repaints one portrait and copies it "
+        "to S3.\n\n" + _table(found, columns)
+    )
+
+
+def _value(row: Row) -> str:
+    if not row["unit"]:
+        return f"{row['value']:,.0f}"
+    return f"{row['value']:,.1f} {row['unit']}"
 
 
 _SECTIONS = (_two_hundred, _many, _growth, _submissions, _airflow, _imports)

@@ -11,7 +11,7 @@ import pytest
 from tests.stack import ROOT
 from tests.stack.environment import clean_environment
 
-_RUNS = 5
+_RUNS = 3
 
 _TIME_IMPORTS = """
 import json, time

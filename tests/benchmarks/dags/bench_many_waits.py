@@ -1,20 +1,25 @@
-"""As many sensors as there are ids in a file; none of them ever needs a worker."""
+"""A hundred sensors that defer, as they do by default with ``deferrable=True``; ten runs of it fill a triggerer."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 
-with DAG(dag_id="bench_many_waits", schedule=None, catchup=False, max_active_tasks=2000) as dag:
-    for number, task_id in enumerate(Path(os.environ["BENCH_IDS"]).read_text().split()):
+SENSORS = 100
+
+with DAG(
+    dag_id="bench_many_waits",
+    schedule=None,
+    catchup=False,
+    max_active_tasks=SENSORS,
+    max_active_runs=20,
+    params={"ids": Param([], type="array")},
+) as dag:
+    for number in range(SENSORS):
         DashScopeTaskSensor(
             task_id=f"wait_{number}",
-            dashscope_task_id=task_id,
+            dashscope_task_id=f"{{{{ params.ids[{number}] }}}}",
             dashscope_conn_id="dashscope_many",
-            start_from_trigger=True,
-            end_from_trigger=True,
+            deferrable=True,
         )

@@ -232,7 +232,7 @@ async def test_a_refused_look_waits_as_long_as_the_service_asks(service: Factory
 async def test_answers_that_are_none_are_asked_for_again(service: Factory, kind: str) -> None:
     simulator = service()
     ids = _submit(simulator, 30)
-    simulator.add_fault(endpoint="get_task", kind=kind, times=8)
+    simulator.add_fault(endpoint="get_task", kind=kind, times=3)
 
     assert _all_succeeded(await _watch(simulator, ids), ids)
 
