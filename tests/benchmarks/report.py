@@ -107,6 +107,7 @@ _WAIT_COLUMNS: list[Column] = [
     ("max", _number("lag_max", digits=1, unit=" s")),
     ("CPU", _number("cpu_seconds", digits=1, unit=" s")),
     ("one core", _number("cpu_share", digits=1, factor=100, unit=" %")),
+    ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
 ]
 
 
@@ -117,7 +118,8 @@ def _two_hundred(rows: Rows) -> str:
     return (
         "## 200 jobs, 4 s each, ten at a time\n\n"
         "The lag is the time from the end of a job, by the service's clock, to the event. An end that was not noticed when the "
-        "measurement was over (after three minutes) counts with the lag it had by then.\n\n"
+        "measurement was over (after three minutes) counts with the lag it had by then. Memory is the largest during the wait, with what "
+        "the client needs once, so that a wait's share is telling for many waits only.\n\n"
         + _table(found, _WAIT_COLUMNS)
         + "\n![Ended well, requests and lag](images/performance-waits.svg)\n"
         + _ratios(found)
@@ -145,12 +147,10 @@ def _many(rows: Rows) -> str:
     columns: list[Column] = [
         ("", lambda row: f"{names[row['bench']]}: {_client(row)}"),
         *_WAIT_COLUMNS[1:],
-        ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
     ]
     return (
         "## More\n\nWith 10,000 waits and forty jobs at a time, most have not ended when the measurement is over: counted are those "
-        "that have. Memory includes what the client needs once, so that it is telling for many waits only.\n\n"
-        + _table(found, columns)
+        "that have.\n\n" + _table(found, columns)
     )
 
 
