@@ -184,13 +184,18 @@ def _submissions(rows: Rows) -> str:
         ("accepted", lambda row: f"{row['accepted']} of {row['tasks']}"),
         ("requests", _number("requests")),
         ("refused for each accepted", _number("refused_per_accepted", digits=2)),
-        ("of the limit's rate", _number("share_of_limit", factor=100, unit=" %")),
+        ("of the limit's rate", _share_of_limit),
     ]
     return (
         "## Submitting\n\nProcesses on one machine reserve their moments in a shared file; machines know of each other only by being "
         "refused. Several machines are made believe by giving processes different temporary folders. The SDK does not repeat what "
         "was refused.\n\n" + _table(found, columns)
     )
+
+
+def _share_of_limit(row: Row) -> str:
+    # A burst that the service lets pass is no rate.
+    return _number("share_of_limit", factor=100, unit=" %")(row) if row["accepted"] >= 10 else "–"
 
 
 def _imports(rows: Rows) -> str:
