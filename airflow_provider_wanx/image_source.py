@@ -113,7 +113,7 @@ class ImageSource:
         except InvalidInputError:
             if not len(head) < size <= MAX_BYTES:
                 raise
-            # Some cameras and editors write more than that before the size.
+            # Some cameras and editors write more than that before the size. What is bad otherwise is refused again.
             content, answer = read(size - 1)
             check_image(content, what=text)
 
@@ -136,6 +136,7 @@ class ImageSource:
             path = ObjectStoragePath(text)
             size = int(path.stat().st_size)
             with path.open("rb") as file:
+                # What is too big is refused unread.
                 content: bytes = file.read() if size <= MAX_BYTES else b""
                 check_image(content, what=text, size=size)
         except InvalidInputError:

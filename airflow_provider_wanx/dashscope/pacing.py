@@ -61,10 +61,10 @@ CROWDED = 1.05
 """Stretch above which other machines are at work: then moments are spread, or the same ones would meet again and again."""
 
 SPREAD = 0.5, 1.5
-"""By how much the distance varies then."""
+"""By how much the distance varies then, and the time until one asks again."""
 
 HORIZON = 2.0
-"""Seconds ahead for which moments are given away then; whoever gets none asks again within that time."""
+"""Seconds ahead for which moments are given away then; whoever gets none asks again after about that time."""
 
 HALF_LIFE = 60.0
 """Seconds in which half of a stretch is forgotten when nobody submits."""

@@ -39,13 +39,20 @@ CASES = {
 def measure() -> Iterator[dict[str, Any]]:
     """Measure every case in processes of its own; the median of some runs."""
     for name, (before, timed) in CASES.items():
-        yield {"client": name, "n": REPEATS, "milliseconds": _milliseconds(before, timed)}
+        yield {"client": name, "n": REPEATS, "milliseconds": milliseconds(before, timed)}
     for path in sorted(_DAGS.glob("*.py")):
         timed = f"import runpy; runpy.run_path({str(path)!r})"
-        yield {"client": f"parse {path.name}", "n": REPEATS, "milliseconds": _milliseconds(_PARSE, timed)}
+        yield {"client": f"parse {path.name}", "n": REPEATS, "milliseconds": milliseconds(_PARSE, timed)}
 
 
-def _milliseconds(before: str, timed: str) -> float:
+def milliseconds(before: str, timed: str) -> float:
+    """
+    Time some code in processes of its own.
+
+    :param before: what is run first, untimed
+    :param timed: what is timed
+    :return: the median of some runs
+    """
     script = f"{before}\nimport time\nbegan = time.perf_counter()\n{timed}\nelapsed = time.perf_counter() - began\n"
     script += "import json\nprint(json.dumps({'elapsed': elapsed}))"
     return median(_elapsed(script) for _ in range(REPEATS)) * 1000

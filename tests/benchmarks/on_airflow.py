@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ from typing import Any
 
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from airflow_provider_wanx.simulator.server import SimulatorProcess
-from tests.benchmarks.processes import environment
+from tests.benchmarks import imports
 from tests.benchmarks.service import requests_of, service, submit
 from tests.stack import ROOT, LocalStack, StackConfig
 from tests.stack.dashscope import API_KEY
@@ -138,15 +136,9 @@ def _example(stack: LocalStack) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _collection() -> Iterator[tuple[str, dict[str, Any]]]:
     """Python's collector stops everything; the loop counts as blocked after 100 ms."""
-    script = (
-        "import gc, time, airflow.jobs.triggerer_job_runner\n"
-        "gc.collect()\nbegan = time.perf_counter()\ngc.collect()\nprint(time.perf_counter() - began)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True
-    )
-    seconds = float(done.stdout.split()[-1])
-    yield "a full garbage collection in a triggerer without any trigger", _row(seconds * 1000, "ms", 0)
+    before = "import gc, airflow.jobs.triggerer_job_runner\ngc.collect()"
+    passing = imports.milliseconds(before, "gc.collect()")
+    yield "a full garbage collection in a triggerer without any trigger", _row(passing, "ms", 0)
 
 
 def _follow(

@@ -135,7 +135,7 @@ def test_start_takes_a_fraction_of_a_second() -> None:
     started = time.monotonic()
     simulator.stop()
     assert started - began < 0.2
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx.ConnectError):
         httpx.get(simulator.url)
 
 
@@ -175,7 +175,7 @@ def test_process_ends_with_the_one_that_started_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.returncode == -signal.SIGKILL
     # Its error output, which it has from the process that is dead, was read to the end: it has ended too.
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx.ConnectError):
         httpx.get(done.stdout.strip(), timeout=5, trust_env=False)
 
 
