@@ -81,7 +81,6 @@ def get_provider_info() -> dict[str, Any]:
                     "requests_per_second": _number_field(
                         "Requests per second", "The account's limit for each task endpoint. Published: 20."
                     ),
-                    "running_tasks": _number_field("Running tasks", "Tasks at work at a time. Published: 1."),
                     "timeout": _number_field(
                         "Timeout (s)", "Seconds without a byte after which a request fails: 60."
                     ),

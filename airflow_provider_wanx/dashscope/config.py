@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, safe_words, without_query
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com"
 """The service's shared host in Beijing, the only region that serves the repaint model (model page)."""
@@ -31,9 +32,6 @@ SUBMISSIONS_PER_SECOND = 2.0
 REQUESTS_PER_SECOND = 20.0
 """Per main account and for each of the three task endpoints: get, list, cancel (task-management page)."""
 
-RUNNING_TASKS = 1
-"""Tasks of the repaint model that run at a time; further ones wait in a queue (model page, rate-limit page)."""
-
 QUEUE_TIMEOUT = 3 * 3600.0
 """Seconds after its submission at which the service gives up a task that has produced nothing (error-code page)."""
 
@@ -51,12 +49,10 @@ class Limits:
 
     :param submissions_per_second: submissions of one model.
     :param requests_per_second: requests to each task endpoint.
-    :param running_tasks: tasks of one model at work at a time.
     """
 
     submissions_per_second: float = SUBMISSIONS_PER_SECOND
     requests_per_second: float = REQUESTS_PER_SECOND
-    running_tasks: int = RUNNING_TASKS
 
     def __post_init__(self) -> None:
         for limit in fields(self):

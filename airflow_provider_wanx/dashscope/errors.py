@@ -22,15 +22,12 @@ service did *not* act on the request: only then may a submission be repeated wit
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
-from airflow_provider_wanx.dashscope.error_table import ErrorKind, classify
-
-if TYPE_CHECKING:
-    from airflow_provider_wanx.dashscope.models import Task
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.redaction import safe_words
 
 
 class DashScopeError(Exception):
@@ -41,30 +38,6 @@ class DashScopeError(Exception):
 
     retryable: bool = False
     certainly_refused: bool = True
-
-
-_MAX_WORDS = 500
-
-_SECRETS = (
-    (re.compile(r"\?\S+"), "?…"),
-    (re.compile(r"(?<=://)[^/\s@]+@"), ""),
-    (re.compile(r"\bsk-[\w-]{6,}"), "sk-…"),
-    (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{8,}"), r"\1 …"),
-    (re.compile(r"(?i)(signature\w*|accesskeyid|security-?token)(\W{1,4})[\w+/=%-]{6,}"), r"\1\2…"),
-)
-
-
-def safe_words(text: str) -> str:
-    """Make someone else's words fit for logs and messages: one line, not endless, without URL queries and keys.
-
-    :param text: from the service, a gateway or a library; may quote what was sent to it.
-    """
-    line = " ".join(text[: 8 * _MAX_WORDS].split())
-    if not line.isprintable():
-        line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
-    for pattern, replacement in _SECRETS:
-        line = pattern.sub(replacement, line)
-    return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
 
 
 class InvalidInputError(DashScopeError, ValueError):
@@ -184,7 +157,9 @@ def api_error(
 
 
 class TaskNotSucceededError(DashScopeError):
-    """One or more tasks have ended, and not well.
+    """One or more tasks have ended, and not well. Their state is final: waiting again cannot help.
+
+    ``resubmission_may_help`` says whether submitting the same input again can; one hopeless task makes it False.
 
     :param tasks: the snapshots of the tasks that did not succeed.
     :param succeeded: how many of the same wait did.
@@ -196,9 +171,8 @@ class TaskNotSucceededError(DashScopeError):
             classify(code=task.code or "", http_status=None, message=task.message or "")
             for task in self.tasks
         ]
-        # One hopeless task makes the whole wait hopeless: trying again would only repeat its failure.
-        self.retryable = all(
-            task.status.name == "FAILED" and verdict.retryable
+        self.resubmission_may_help = all(
+            task.status is TaskStatus.FAILED and verdict.retryable
             for task, verdict in zip(self.tasks, verdicts, strict=True)
         )
         shown = [
@@ -211,15 +185,15 @@ class TaskNotSucceededError(DashScopeError):
 
 
 def _advice(task: Task, advice: str) -> str:
-    match task.status.name:
-        case "UNKNOWN":
+    match task.status:
+        case TaskStatus.UNKNOWN:
             return (
                 "The service does not know this id: it is wrong, belongs to another account, or the task and its "
                 "results were deleted 24 hours after they were made. Submit the input again to get new results."
             )
-        case "CANCELED":
+        case TaskStatus.CANCELED:
             return "It was canceled before it ran and is not billed."
-        case "FAILED":
+        case TaskStatus.FAILED:
             return f"{advice} A failed task is not billed."
         case _:
             return ""
@@ -235,15 +209,3 @@ class DownloadError(DashScopeError):
     """A result could not be read whole."""
 
     retryable = True
-
-
-def without_query(url: str) -> str:
-    """Cut a URL's query and user info, which may carry a signature or a secret, for logs and messages."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return safe_words(url)
-    if parts.scheme == "data":
-        return f"data:{parts.path.partition(',')[0][:100]},…"
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="", fragment="").geturl()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_wanx.dashscope import endpoints
-from airflow_provider_wanx.dashscope.answers import Answer, json_object
-from airflow_provider_wanx.dashscope.endpoints import Call
+from airflow_provider_wanx.dashscope.api import endpoints
+from airflow_provider_wanx.dashscope.api.answers import Answer, json_object
+from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, InvalidResponseError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.schedule import Schedule

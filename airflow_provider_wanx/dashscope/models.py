@@ -23,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from airflow_provider_wanx.dashscope.errors import safe_words, without_query
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 CHINA_TIME = timezone(timedelta(hours=8))
 """The zone of every time that the service writes as text (measured; its pages do not say)."""
@@ -58,10 +58,10 @@ def _text_time(value: object) -> object:
 
 
 def _epoch_time(value: object) -> object:
-    """Read milliseconds since 1970, as list rows have them."""
+    """Read milliseconds since 1970, as list rows have them; a number that would be before 1973 counts as seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            return datetime.fromtimestamp(value / 1000, tz=UTC)
+            return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
         except (OverflowError, ValueError, OSError):
             return None
     return _text_time(value)
@@ -228,14 +228,14 @@ class TaskPage(_Model):
     """One page of the task list.
 
     :param tasks: its rows.
-    :param total: number of rows over all pages.
-    :param total_page: number of pages.
+    :param total: number of rows over all pages, None if the service does not tell.
+    :param total_page: number of pages, likewise.
     :param answered_at: the service's clock when it answered, to the second.
     """
 
     tasks: tuple[TaskRow, ...] = Field(default=(), validation_alias=AliasChoices("data", "tasks"))
-    total: int = 0
-    total_page: int = 0
+    total: Count = None
+    total_page: Count = None
     page_no: int = 1
     page_size: int = 10
     request_id: Text = None
@@ -243,8 +243,8 @@ class TaskPage(_Model):
 
     @property
     def has_more(self) -> bool:
-        """Whether a further page exists."""
-        return bool(self.tasks) and self.page_no < self.total_page
+        """Whether a further page may exist. Without a number of pages, only an empty page is known to be the last."""
+        return bool(self.tasks) and (self.total_page is None or self.page_no < self.total_page)
 
 
 class UploadPolicy(_Model):

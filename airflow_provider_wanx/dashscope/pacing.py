@@ -27,8 +27,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.endpoints import Call
 from airflow_provider_wanx.dashscope.errors import DashScopeError, ThrottledError
 
 try:

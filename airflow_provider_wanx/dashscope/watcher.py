@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from airflow_provider_wanx.dashscope import endpoints
+from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.budget import GET_SHARES, LIST_SHARES, Budget
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig

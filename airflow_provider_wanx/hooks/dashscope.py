@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -15,103 +13,17 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_wanx.dashscope.config import (
     DEFAULT_BASE_URL,
     REQUESTS_PER_SECOND,
-    RUNNING_TASKS,
     SUBMISSIONS_PER_SECOND,
-    ClientConfig,
-    Limits,
-    region_base_url,
 )
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.hooks.connection import client_config
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from typing import Unpack
 
+    from airflow_provider_wanx.dashscope.api.endpoints import NewTask
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
-
-_NUMBER_EXTRAS = {
-    "submissions_per_second": float,
-    "requests_per_second": float,
-    "running_tasks": int,
-    "timeout": float,
-    "retry_for": float,
-}
-_TEXT_EXTRAS = ("workspace", "region")
-EXTRAS = (*_TEXT_EXTRAS, *_NUMBER_EXTRAS)
-"""The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
-
-
-def client_config(connection: Connection) -> ClientConfig:
-    """Read an Airflow connection.
-
-    :param connection: of type ``dashscope``: password is the API key, host the base URL, extras as in :data:`EXTRAS`.
-    :raises ConfigurationError: something in it is wrong; the message names connection and field.
-    """
-    try:
-        return _client_config(connection)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
-
-
-def _client_config(connection: Connection) -> ClientConfig:
-    extras = _extras(connection.extra)
-    if unknown := sorted(set(extras) - set(EXTRAS)):
-        raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
-    numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
-    timing = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
-    workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
-    if workspace and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", workspace):
-        raise ConfigurationError(f"workspace {workspace!r} is not a workspace id.")
-    base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
-    return ClientConfig(
-        api_key=(connection.password or "").strip(),
-        base_url=base_url,
-        workspace=workspace,
-        limits=Limits(**numbers),
-        **timing,
-    )
-
-
-def _extras(text: str | None) -> dict[str, Any]:
-    """Read the extra field, without what a form leaves empty.
-
-    Airflow's own reader takes what is no JSON for nothing, and blocks in a trigger to mask secrets, of which there are none.
-    """
-    try:
-        extras = json.loads(text or "{}")
-    except ValueError:
-        extras = None
-    if not isinstance(extras, dict):
-        raise ConfigurationError("extra is not a JSON object.")
-    return {key: value for key, value in extras.items() if value not in (None, "")}
-
-
-def _number(name: str, value: object) -> Any:
-    whole = _NUMBER_EXTRAS[name] is int
-    try:
-        number = float(str(value))
-        if not whole:
-            return number
-        if number.is_integer():
-            return int(number)
-    except ValueError:
-        pass
-    raise ConfigurationError(f"extra {name} must be a {'whole ' if whole else ''}number, not {value!r}.")
-
-
-def _base_url(connection: Connection) -> str | None:
-    """The host field, which may be a whole URL or a bare host; in connections written as URIs the port stands apart."""
-    host = (connection.host or "").strip()
-    if not host:
-        return None
-    if "://" not in host:
-        scheme = connection.schema if connection.schema in ("http", "https") else "https"
-        host = f"{scheme}://{host}"
-    scheme, _, rest = host.partition("://")
-    place, slash, path = rest.partition("/")
-    if connection.port and not re.search(r":\d+$", place):
-        place = f"{place}:{connection.port}"
-    return f"{scheme}://{place}{slash}{path}"
 
 
 class DashScopeHook(BaseHook):
@@ -143,9 +55,7 @@ class DashScopeHook(BaseHook):
         :raises ConfigurationError: the connection cannot be used as it is.
         """
         if self._client is None:
-            from airflow_provider_wanx.dashscope.client import (
-                DashScopeClient,  # heavy; DAG parsing needs none
-            )
+            from airflow_provider_wanx.dashscope.client import DashScopeClient  # heavy: not for DAG parsing
 
             self._client = DashScopeClient(client_config(self.get_connection(self.dashscope_conn_id)))
         return self._client
@@ -156,7 +66,7 @@ class DashScopeHook(BaseHook):
         :raises ConfigurationError: the connection cannot be used as it is.
         """
         if self._async_client is None:
-            from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient  # heavy, see get_conn
+            from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient  # see get_conn
 
             connection = await get_async_connection(self.dashscope_conn_id, hook=self)
             self._async_client = AsyncDashScopeClient(client_config(connection))
@@ -186,43 +96,20 @@ class DashScopeHook(BaseHook):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    def submit_task(
-        self,
-        *,
-        service: str,
-        model: str,
-        input: Mapping[str, Any],
-        parameters: Mapping[str, Any] | None = None,
-        before_sending: Callable[[], object] | None = None,
-    ) -> Submission:
+    def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """Submit a task; every accepted one may cost money.
 
-        It is held back until its turn has come, and sent again only if the service has certainly not accepted it.
+        It is held back until its turn has come. It is sent again only if the service has certainly not accepted it.
 
-        :param service: path below ``/api/v1/services``, for example ``aigc/image-generation/generation``.
-        :param model: for example ``wanx-style-repaint-v1``.
-        :param input: the model's input object.
-        :param parameters: the model's parameters object, where it has one.
-        :param before_sending: called each time right before the submission is sent.
+        :param new_task: ``service``: path below ``/api/v1/services``, for example ``aigc/image-generation/generation``;
+            ``model``: for example ``wanx-style-repaint-v1``; ``input``: the model's input object; ``parameters``: the model's
+            parameters object, if it has one.
         """
-        return self.get_conn().submit_task(
-            service=service, model=model, input=input, parameters=parameters, before_sending=before_sending
-        )
+        return self.get_conn().submit_task(**new_task)
 
-    async def asubmit_task(
-        self,
-        *,
-        service: str,
-        model: str,
-        input: Mapping[str, Any],
-        parameters: Mapping[str, Any] | None = None,
-        before_sending: Callable[[], object] | None = None,
-    ) -> Submission:
+    async def asubmit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :meth:`submit_task`."""
-        client = await self.aget_conn()
-        return await client.submit_task(
-            service=service, model=model, input=input, parameters=parameters, before_sending=before_sending
-        )
+        return await (await self.aget_conn()).submit_task(**new_task)
 
     def get_task(self, dashscope_task_id: str) -> Task:
         """Fetch one task: state, results, reason of a failure. An id that the service does not know is UNKNOWN."""
@@ -235,7 +122,7 @@ class DashScopeHook(BaseHook):
     def list_tasks(self, **filters: Any) -> TaskPage:
         """List the account's tasks of the last 24 hours, without results.
 
-        :param filters: see :func:`~airflow_provider_wanx.dashscope.endpoints.list_tasks`.
+        :param filters: see :func:`~airflow_provider_wanx.dashscope.api.endpoints.list_tasks`.
         """
         return self.get_conn().list_tasks(**filters)
 
@@ -277,7 +164,7 @@ class DashScopeHook(BaseHook):
     def get_quotas(self, **filters: Any) -> QuotaPage:
         """Read the account's limits.
 
-        :param filters: see :func:`~airflow_provider_wanx.dashscope.endpoints.get_quotas`.
+        :param filters: see :func:`~airflow_provider_wanx.dashscope.api.endpoints.get_quotas`.
         """
         return self.get_conn().get_quotas(**filters)
 
@@ -296,7 +183,8 @@ class DashScopeHook(BaseHook):
             return False, str(error)
         finally:
             self.close()
-        return True, f"DashScope accepts the key; {page.total} task(s) in the last 24 hours."
+        tasks = "" if page.total is None else f"; {page.total} task(s) in the last 24 hours"
+        return True, f"DashScope accepts the key{tasks}."
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -319,7 +207,6 @@ class DashScopeHook(BaseHook):
             "region": "Region",
             "submissions_per_second": f"Submissions per second (default {SUBMISSIONS_PER_SECOND:g})",
             "requests_per_second": f"Requests per second and endpoint (default {REQUESTS_PER_SECOND:g})",
-            "running_tasks": f"Running tasks (default {RUNNING_TASKS})",
             "timeout": "Timeout (s)",
             "retry_for": "Repeat for (s)",
         }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.durable import SubmissionRecord
-from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
+from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.operators.base import DashScopeWaitingOperator
-from airflow_provider_wanx.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.submission.record import SubmissionRecord
+from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -138,6 +138,20 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             claimed=claimed,
             log=self.log,
         )
+
+    def check_wait(
+        self,
+        event: Mapping[str, Any] | None,
+        hook: DashScopeHook,
+        ids: Sequence[str],
+        *,
+        by_execution_timeout: bool,
+    ) -> None:
+        """Pass if the task has succeeded; where it has not, a retry submits it again if that can help."""
+        try:
+            super().check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
+        except TaskNotSucceededError as error:
+            raise airflow_error(str(error), retryable=error.resubmission_may_help) from None
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the id that was published before the wait; the record has it too, should somebody have deleted the XCom.

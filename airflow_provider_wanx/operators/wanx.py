@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_number
-from airflow_provider_wanx.image_source import ImageSource
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.submitter import TaskRequest
+from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.submission.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -16,26 +15,17 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, UNKNOWN_GRACE, check_outcome
+from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
+from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
+from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
 from airflow_provider_wanx.exceptions import airflow_errors
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
-from airflow_provider_wanx.triggerer_only import check_end, check_start, start_args
-from airflow_provider_wanx.waiting import (
-    BACKSTOP,
-    TaskWaitTimeout,
-    check_event,
-    check_seconds,
-    deadline,
-    deferral_timed_out,
-    make_trigger,
-    raise_timeout,
-    task_ids,
-)
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class DashScopeTaskSensor(BaseSensorOperator):
+class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     """Wait until one DashScope task, or every one of a list, has succeeded.
 
     It defers by default, so that it holds no worker while the service works. Retrying it never submits anything. It
@@ -62,6 +52,7 @@ class DashScopeTaskSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("dashscope_task_id", "dashscope_conn_id")
     ui_color = "#d9ecf5"
+    timeout_error = AirflowSensorTimeout
 
     def __init__(
         self,
@@ -107,55 +98,28 @@ class DashScopeTaskSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
-        self.defer(
-            trigger=make_trigger(self, ids, limit),
-            method_name="execute_complete",
-            kwargs={"by_execution_timeout": limit.by_execution_timeout},
-            timeout=timedelta(seconds=limit.seconds_left() + BACKSTOP),
-        )
+        self.defer_until(ids, limit)
         return None
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
-    ) -> str | list[str]:
-        """Go on after the deferral.
+    def awaited_ids(self, context: Context) -> list[str]:
+        """Return the ids that were given."""
+        return task_ids(self.dashscope_task_id)
 
-        :param event: see :func:`~airflow_provider_wanx.triggers.dashscope.outcome_event`.
-        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
-        :raises AirflowSensorTimeout: ``timeout`` has passed.
-        :raises AirflowException: a task has not succeeded.
-        """
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            try:
-                check_event(event, hook)
-            except TaskWaitTimeout as error:
-                self._cancel(hook)
-                if by_execution_timeout:
-                    raise_timeout(error, by_execution_timeout)
-                raise AirflowSensorTimeout(str(error)) from None
-        return self._result()
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Cancel what is still queued if Airflow itself has ended the deferral, which calls no method of ours."""
-        if self.cancel_on_kill and deferral_timed_out(next_method, next_kwargs):
-            with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-                self._cancel(hook)
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _cancel(self, hook: DashScopeHook) -> None:
-        if self.cancel_on_kill:
-            cancel_tasks(hook, task_ids(self.dashscope_task_id), self.log)
+    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str | list[str]:
+        """Return what was given: an id for an id, a list for a list."""
+        return ids[0] if isinstance(self.dashscope_task_id, str) else list(ids)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            tasks = self._look(hook, task_ids(self.dashscope_task_id))
+            ids = self.awaited_ids(context)
+            tasks = self._look(hook, ids)
             ended = [task for task in tasks if task.status.is_terminal]
             self.log.info("%s of %s DashScope tasks have ended.", len(ended), len(tasks))
             if len(ended) < len(tasks):
                 return PokeReturnValue(is_done=False)
             check_outcome(tasks)
-        return PokeReturnValue(is_done=True, xcom_value=self._result())
+            return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
 
     def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
         tasks = [hook.get_task(task_id) for task_id in ids]
@@ -167,7 +131,3 @@ class DashScopeTaskSensor(BaseSensorOperator):
                 hook.get_task(task.task_id) if task.status is TaskStatus.UNKNOWN else task for task in tasks
             ]
         return tasks
-
-    def _result(self) -> str | list[str]:
-        ids = task_ids(self.dashscope_task_id)
-        return ids[0] if isinstance(self.dashscope_task_id, str) else ids

@@ -12,18 +12,18 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_wanx.dashscope.errors import DashScopeError, DownloadError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
+from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-from airflow_provider_wanx.object_key import KeyTemplate
-from airflow_provider_wanx.operators.base import DashScopeWaitingOperator
-from airflow_provider_wanx.s3 import S3Error
-from airflow_provider_wanx.s3_destination import TASK_ID, Replace, S3Destination
-from airflow_provider_wanx.waiting import task_ids
+from airflow_provider_wanx.storage.destination import TASK_ID, Replace, S3Destination
+from airflow_provider_wanx.storage.keys import KeyTemplate
+from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wanx.dashscope.download import ReceivedFile
+    from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 
 Manifest = list[dict[str, Any]]
 

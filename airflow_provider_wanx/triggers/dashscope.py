@@ -7,31 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
+from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
-from airflow_provider_wanx.shared_config import shared_config
+from airflow_provider_wanx.triggers.events import outcome_event
 from airflow_provider_wanx.version_compat import DEFERRED, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.waits import Outcome
-
-
-def outcome_event(outcome: Outcome) -> dict[str, Any]:
-    """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
-
-    :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
-        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help.
-    """
-    errors = outcome.given_up
-    return {
-        "statuses": {task_id: str(task.status) for task_id, task in outcome.ended.items()},
-        "errors": {task_id: str(error) for task_id, error in errors.items()},
-        "timed_out": any(isinstance(error, WaitTimeoutError) for error in errors.values()),
-        "retryable": all(error.retryable for error in errors.values()),
-    }
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -111,7 +97,7 @@ class DashScopeTaskTrigger(BaseTrigger):
         return self.dashscope_task_ids or ([self.dashscope_task_id] if self.dashscope_task_id else [])
 
     async def _watch(self) -> Outcome:
-        from airflow_provider_wanx.dashscope.endpoints import check_task_id
+        from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
         from airflow_provider_wanx.dashscope.sharing import watch_tasks  # see run
 
         if not self._ids:

@@ -15,7 +15,7 @@ from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.util.docutils import SphinxDirective
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
-from airflow_provider_wanx.dashscope.error_table import ALIASES, ERROR_TABLE, FALLBACKS, ErrorRow
+from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorRow
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 if TYPE_CHECKING:

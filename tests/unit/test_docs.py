@@ -14,17 +14,18 @@ from typing import Any, get_args
 import pytest
 from airflow.models import Connection
 
-from airflow_provider_wanx.dashscope.error_table import ERROR_TABLE
+from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.styles import WanxStyle
-from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook, client_config
-from airflow_provider_wanx.object_key import FIELDS
+from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator import control, faults
 from airflow_provider_wanx.simulator.app import Site
 from airflow_provider_wanx.simulator.settings import Settings
+from airflow_provider_wanx.storage.keys import FIELDS
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 

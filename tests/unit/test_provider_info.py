@@ -19,7 +19,8 @@ from airflow.providers_manager import ProvidersManager
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_provider_wanx.get_provider_info import get_provider_info
-from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook
+from airflow_provider_wanx.hooks.connection import EXTRAS
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 AIRFLOW = Path(airflow.__file__).parent
 
@@ -104,7 +105,7 @@ def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
         for module in entry["python-modules"]
     } | {entry["python-module"] for entry in info["transfers"]}
     package = Path(importlib.import_module("airflow_provider_wanx").__file__ or "").parent
-    shared = {"airflow_provider_wanx.operators.base"}
+    shared = {"airflow_provider_wanx.hooks.connection", "airflow_provider_wanx.triggers.events"}
     there = {
         f"airflow_provider_wanx.{folder}.{file.stem}"
         for folder in ("hooks", "operators", "sensors", "triggers", "transfers")

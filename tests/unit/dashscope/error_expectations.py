@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_wanx.dashscope.error_table import ErrorKind
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 
 YES, NO = True, False
 

@@ -19,7 +19,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
     assert config.base_url == "https://dashscope.aliyuncs.com/api/v1"
     assert config.workspace is None
-    assert config.limits == Limits(submissions_per_second=2, requests_per_second=20, running_tasks=1)
+    assert config.limits == Limits(submissions_per_second=2, requests_per_second=20)
 
 
 def test_the_key_is_not_in_what_is_shown_of_a_configuration() -> None:
@@ -106,7 +106,7 @@ def test_a_timeout_of_nothing_is_refused_but_retrying_can_be_switched_off() -> N
     assert ClientConfig(api_key="sk-1", retry_for=0).retry_for == 0
 
 
-@pytest.mark.parametrize("name", ["submissions_per_second", "requests_per_second", "running_tasks"])
+@pytest.mark.parametrize("name", ["submissions_per_second", "requests_per_second"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "2", True])
 def test_a_limit_that_is_none_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=name):

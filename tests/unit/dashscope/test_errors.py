@@ -15,10 +15,9 @@ from airflow_provider_wanx.dashscope.errors import (
     ThrottledError,
     TransportError,
     api_error,
-    safe_words,
-    without_query,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 
 def _task(

@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope import pacing
+from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import HORIZON, STALE, Pacer, PaceState, SubmissionQueueError
 from airflow_provider_wanx.simulator.server import BackgroundSimulator

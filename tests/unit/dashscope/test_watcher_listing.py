@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.dashscope.answers import Answer
+from airflow_provider_wanx.dashscope.api.answers import Answer
 from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
     InvalidResponseError,

@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
-from airflow_provider_wanx.hooks.dashscope import EXTRAS, DashScopeHook, client_config
+from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 KEY = "sk-0123456789abcdef"
 
@@ -92,9 +93,9 @@ def test_a_connection_may_be_written_as_a_uri(
 
 
 def test_extras_of_a_uri_are_texts_and_are_read_as_numbers(read_uri: Callable[[str], ClientConfig]) -> None:
-    config = read_uri(f"dashscope://:{KEY}@/?timeout=5&running_tasks=3&requests_per_second=7.5")
+    config = read_uri(f"dashscope://:{KEY}@/?timeout=5&requests_per_second=7.5")
     assert config.timeout == 5.0
-    assert config.limits == Limits(running_tasks=3, requests_per_second=7.5)
+    assert config.limits == Limits(requests_per_second=7.5)
 
 
 def test_every_extra_is_read(read: Read) -> None:
@@ -103,7 +104,6 @@ def test_every_extra_is_read(read: Read) -> None:
         "region": "ap-southeast-1",
         "submissions_per_second": 5,
         "requests_per_second": "40",
-        "running_tasks": "3",
         "timeout": 12.5,
         "retry_for": 0,
     }
@@ -112,7 +112,7 @@ def test_every_extra_is_read(read: Read) -> None:
         api_key=KEY,
         base_url="https://dashscope-intl.aliyuncs.com",
         workspace="ws-1",
-        limits=Limits(submissions_per_second=5, requests_per_second=40, running_tasks=3),
+        limits=Limits(submissions_per_second=5, requests_per_second=40),
         timeout=12.5,
         retry_for=0,
     )
@@ -147,8 +147,6 @@ def test_a_region_without_a_shared_host_is_reached_through_the_workspaces_own(re
         ({"extra": {"timeout": "nan"}}, "timeout must be a"),
         ({"extra": {"timeout": "inf"}}, "timeout must be a"),
         ({"extra": {"retry_for": -1}}, "retry_for must be a"),
-        ({"extra": {"running_tasks": 1.5}}, "extra running_tasks must be a whole number, not 1.5"),
-        ({"extra": {"running_tasks": 0}}, "running_tasks must be a number above 0"),
         ({"extra": {"submissions_per_second": True}}, "submissions_per_second must be a number, not True"),
         ({"extra": {"requests_per_second": -3}}, "requests_per_second must be a number above 0"),
         ({"extra": {"requests_per_second": "nan"}}, "requests_per_second must be a number above 0"),
@@ -168,10 +166,6 @@ def test_a_mistake_is_told_with_connection_and_field(
         read(**fields)
     assert str(caught.value).startswith("Connection 'chosen': ")
     assert problem in str(caught.value)
-
-
-def test_a_running_tasks_limit_that_arrives_as_a_whole_float_is_fine(read: Read) -> None:
-    assert read(extra={"running_tasks": 2.0}).limits.running_tasks == 2
 
 
 @pytest.mark.parametrize("extra", ["no json", "[1]", "3"])

@@ -15,10 +15,10 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
 )
 
+from airflow_provider_wanx.deferral.wait import BACKSTOP
 from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from airflow_provider_wanx.waiting import BACKSTOP
 from tests.unit.operators.painting import PAINT, paint
 from tests.unit.support.airflow import deferral
 from tests.unit.support.service import totals

@@ -13,10 +13,10 @@ from airflow.sdk.exceptions import (
     TaskDeferralTimeout,
 )
 
+from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
 from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from airflow_provider_wanx.waiting import TaskWaitTimeout
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import deferral, only_event, revived
 from tests.unit.support.service import states
@@ -100,7 +100,7 @@ class TestKilling:
             raise Killed
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("airflow_provider_wanx.operators.base.wait_here", look)
+            patch.setattr("airflow_provider_wanx.deferral.wait.wait_here", look)
             with pytest.raises(Killed):
                 runner.run_try()
         return states(simulator)[-1]

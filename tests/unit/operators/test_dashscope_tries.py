@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.durable import STATE_KEY, Phase, Record
 from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import DagRun, deferral
 from tests.unit.support.service import states, totals

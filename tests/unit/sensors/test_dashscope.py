@@ -14,10 +14,10 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
 )
 
+from airflow_provider_wanx.deferral.wait import BACKSTOP
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from airflow_provider_wanx.waiting import BACKSTOP
 from tests.unit.sensors.sensing import POKING, RESCHEDULED, every_mode, run, wait
 from tests.unit.support.airflow import DagRun, deferral
 

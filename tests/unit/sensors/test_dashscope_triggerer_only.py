@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_wanx import triggerer_only
+from airflow_provider_wanx.deferral import from_trigger
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -102,6 +102,6 @@ def test_what_airflow_would_get_wrong_is_refused(arguments: dict[str, Any], prob
 
 @pytest.mark.parametrize("option", ["start_from_trigger", "end_from_trigger"])
 def test_an_older_airflow_is_told_to_be_too_old(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triggerer_only, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.setattr(from_trigger, "AIRFLOW_V_3_3_PLUS", False)
     with pytest.raises(AirflowException, match=f"{option}=True needs Airflow 3.3 or later"):
         wait("a", **{option: True})

@@ -7,12 +7,14 @@ lost; what is submitted, kept and returned can be looked at afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
@@ -22,9 +24,9 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
-from airflow_provider_wanx.durable import STATE_KEY, Phase, Record, SubmissionRecord
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
+from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from tests.unit.support.airflow import StateStore
 
 MODEL = "wanx-style-repaint-v1"
@@ -122,18 +124,11 @@ class _Hook(DashScopeHook):
         self._world = world
 
     def get_conn(self) -> Any:
-        return SimpleNamespace(config=ClientConfig(api_key="sk-x", timeout=60, retry_for=60))
+        config = ClientConfig(api_key="sk-x", timeout=60, retry_for=60)
+        return SimpleNamespace(config=config, send=self._send)
 
-    def submit_task(
-        self,
-        *,
-        service: str,
-        model: str,
-        input: Mapping[str, Any],
-        parameters: Mapping[str, Any] | None = None,
-        before_sending: Callable[[], object] | None = None,
-    ) -> Submission:
-        return self._world.post(before_sending or (lambda: None))
+    def _send(self, call: Call[Submission], *, before_sending: Callable[[], object]) -> Submission:
+        return self._world.post(before_sending)
 
     def list_tasks(self, **filters: Any) -> TaskPage:
         return self._world.list(**filters)
@@ -152,12 +147,18 @@ class SubmissionWorld:
     :param lag: seconds after which a new task appears in the list.
     :param offset: by how much the service's clock is ahead.
     :param zone_error: by how much the list misreads the times of its filter.
+    :param order: of the list's rows: ``newest``, ``oldest``, or ``shuffled`` anew at every request.
+    :param page_cap: rows that a page has at most, whatever was asked for.
+    :param totals: whether the list says how many rows and pages it has.
     :param on_unconfirmed: as of the operator.
     """
 
     lag: float = 0.0
     offset: float = 0.0
     zone_error: float = 0.0
+    order: str = "newest"
+    page_cap: int = PAGE_SIZE
+    totals: bool = True
     on_unconfirmed: OnUnconfirmed = "fail"
     now: float = 1_800_000_000.0
     max_tries: int = 2
@@ -172,6 +173,7 @@ class SubmissionWorld:
     def __post_init__(self) -> None:
         self.store = _Store(self)
         self._worker = Worker(Plan())
+        self._dice = random.Random(1)
         self._last_key: tuple[int, int] | None = None
 
     def run(self, plan: Plan) -> str | BaseException:
@@ -282,11 +284,15 @@ class SubmissionWorld:
             for task in reversed(self.ledger)
             if task.created + self.lag <= self.now and first <= task.created + self.offset <= last
         ]
-        size = min(page_size, PAGE_SIZE)
+        if self.order == "oldest":
+            shown.reverse()
+        elif self.order == "shuffled":
+            self._dice.shuffle(shown)
+        size = min(page_size, self.page_cap)
         return TaskPage(
             tasks=tuple(shown[(page_no - 1) * size : page_no * size]),
-            total=len(shown),
-            total_page=math.ceil(len(shown) / size),
+            total=len(shown) if self.totals else None,
+            total_page=math.ceil(len(shown) / size) if self.totals else None,
             page_no=page_no,
             page_size=size,
             answered_at=datetime.fromtimestamp(math.floor(self.now + self.offset), tz=UTC),

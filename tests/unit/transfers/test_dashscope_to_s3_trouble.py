@@ -11,9 +11,9 @@ from unittest import mock
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.waiting import TaskWaitTimeout
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, states, submit_lighthouses, submit_repaints, totals
 from tests.unit.support.tiny_cloud import File, TinyCloud, plain_body

@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_wanx.durable import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
 
 ORDERS = Path(os.environ["WANX_FAULT_ORDERS"])
 

@@ -73,7 +73,7 @@ add(
         billed=WAITS,
         objects=WAITS,
         service=("--duration", "2", "--concurrency", str(AT_A_TIME), "--submit-rate", "0"),
-        connection={"submissions_per_second": 10, "running_tasks": AT_A_TIME},
+        connection={"submissions_per_second": 10},
     )
 )
 add(
@@ -87,7 +87,7 @@ add(
         billed=WAITS_FOR_TWO,
         objects=WAITS_FOR_TWO,
         service=("--duration", "2", "--concurrency", str(AT_A_TIME), "--submit-rate", "0"),
-        connection={"submissions_per_second": 10, "running_tasks": AT_A_TIME},
+        connection={"submissions_per_second": 10},
     )
 )
 

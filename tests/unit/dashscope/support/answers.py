@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_wanx.dashscope.answers import Answer
+from airflow_provider_wanx.dashscope.api.answers import Answer
 
 TASK_ID = "8a7ab4ff-4a39-4daf-a9a1-6a7f2a3c1b7e"
 

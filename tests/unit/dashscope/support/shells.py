@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
+from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.download import ReceivedFile
-from airflow_provider_wanx.dashscope.endpoints import Call
 from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
 
 T = TypeVar("T")

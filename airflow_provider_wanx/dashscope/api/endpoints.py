@@ -1,0 +1,369 @@
+"""Every endpoint of the service once: how to build its request and how to read its answer. No input or output here."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
+
+from airflow_provider_wanx.dashscope.api.answers import (
+    Answer,
+    http_date,
+    json_object,
+    read_model,
+    read_output,
+    store_error,
+)
+from airflow_provider_wanx.dashscope.api.results import find_results
+from airflow_provider_wanx.dashscope.config import sends_safely
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, InvalidResponseError, api_error
+from airflow_provider_wanx.dashscope.models import (
+    CHINA_TIME,
+    QuotaPage,
+    Submission,
+    Task,
+    TaskPage,
+    TaskStatus,
+    UploadPolicy,
+)
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+
+LIST_SPAN = timedelta(hours=24)
+"""The longest time that one list request may cover (task-management page)."""
+
+
+T = TypeVar("T")
+
+
+class Endpoint(StrEnum):
+    """The endpoints, each with a rate limit of its own."""
+
+    SUBMIT = "submit"
+    GET_TASK = "get_task"
+    LIST_TASKS = "list_tasks"
+    CANCEL = "cancel"
+    UPLOAD_POLICY = "upload_policy"
+    UPLOAD = "upload"
+    QUOTAS = "quotas"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Generic[T]):
+    """A request to an endpoint and the way to read its answer.
+
+    :param url: path under the API base, or a whole URL for hosts of their own.
+    :param doing: what the call does, for messages.
+    :param other_url: where to ask if the service does not know ``url``.
+    :param repeatable: whether repeating it can do no harm even if the service acted on it.
+    :param signed: whether the API key goes with it.
+    """
+
+    endpoint: Endpoint
+    method: str
+    url: str
+    doing: str
+    read: Callable[[Answer], T]
+    other_url: str | None = None
+    repeatable: bool = True
+    signed: bool = True
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
+    file: tuple[str, bytes] | None = field(default=None, repr=False)
+
+
+class NewTask(TypedDict):
+    """What makes up a submission.
+
+    :param service: path below ``/services``, for example ``aigc/image-generation/generation``.
+    :param model: for example ``wanx-style-repaint-v1``.
+    :param input: the model's input object.
+    :param parameters: the model's parameters object, if it has one.
+    """
+
+    service: str
+    model: str
+    input: Mapping[str, Any]
+    parameters: NotRequired[Mapping[str, Any] | None]
+
+
+def submit_task(**new_task: Unpack[NewTask]) -> Call[Submission]:
+    """Submit a task.
+
+    :param new_task: the fields of :class:`NewTask`.
+    :raises InvalidInputError: something that every model needs is missing.
+    """
+    service, model, input = new_task["service"], new_task["model"], new_task["input"]
+    parameters = new_task.get("parameters")
+    path = service.strip().strip("/").removeprefix("services/")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", path) or ".." in path:
+        raise InvalidInputError(f"service {service!r} is not a path like aigc/image-generation/generation.")
+    if not model.strip():
+        raise InvalidInputError("model is empty; give a name such as wanx-style-repaint-v1.")
+    if not input:
+        raise InvalidInputError(f"input is empty; model {model} needs one.")
+    body: dict[str, Any] = {"model": model, "input": input}
+    if parameters:
+        body["parameters"] = parameters
+    try:
+        encoded = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        encoded.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"input or parameters of model {model} cannot be written as JSON: {safe_words(str(error))}."
+        ) from None
+    headers = {"X-DashScope-Async": "enable"}
+    if '"oss://' in encoded:
+        headers["X-DashScope-OssResourceResolve"] = "enable"
+    return Call(
+        endpoint=Endpoint.SUBMIT,
+        method="POST",
+        url=f"/services/{path}",
+        doing=f"submit a task of model {model}",
+        headers=headers,
+        json=body,
+        repeatable=False,
+        read=lambda answer: read_output(answer, Submission),
+    )
+
+
+def get_task(task_id: str) -> Call[Task]:
+    """Fetch one task: state, results, reason of a failure."""
+    wanted = check_task_id(task_id)
+
+    def read(answer: Answer) -> Task:
+        task = _task(answer)
+        if task.task_id != wanted:
+            raise InvalidResponseError(
+                f"Asked for DashScope task {wanted}, the service answered about {safe_words(task.task_id)}.",
+                http_status=answer.status,
+            )
+        return task
+
+    return Call(
+        endpoint=Endpoint.GET_TASK,
+        method="GET",
+        url=f"/tasks/{quote(wanted, safe='')}",
+        doing=f"read DashScope task {wanted}",
+        read=read,
+    )
+
+
+def list_tasks(
+    *,
+    task_id: str | None = None,
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    model_name: str | None = None,
+    status: TaskStatus | str | None = None,
+    api_key_id: str | None = None,
+    region: str | None = None,
+    page_no: int = 1,
+    page_size: int = 10,
+) -> Call[TaskPage]:
+    """List the account's tasks, newest first; rows have states but no results.
+
+    :param task_id: only this task.
+    :param start_time: submitted at or after; aware. Default: 24 hours before ``end_time``.
+    :param end_time: submitted before; aware. Default: 24 hours after ``start_time``, or now.
+    :param model_name: only this model.
+    :param status: only this state.
+    :param api_key_id: only tasks of this key (in the official SDK, not in the service's pages).
+    :param region: only this region (likewise).
+    :param page_no: page, from 1.
+    :param page_size: rows a page; the service's largest value is not documented.
+    :raises InvalidInputError: a value is out of range, or the time span is over 24 hours.
+    """
+    if page_no < 1 or page_size < 1:
+        raise InvalidInputError(f"page_no and page_size begin at 1, not {page_no} and {page_size}.")
+    for name, moment in (("start_time", start_time), ("end_time", end_time)):
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidInputError(f"{name} needs a time zone.")
+    if (
+        start_time is not None
+        and end_time is not None
+        and not timedelta(0) <= end_time - start_time <= LIST_SPAN
+    ):
+        raise InvalidInputError("The span from start_time to end_time must be 0 to 24 hours.")
+    if status and status not in TaskStatus.__members__:
+        raise InvalidInputError(f"status {status!r} is none of {', '.join(TaskStatus)}.")
+    values = {
+        "task_id": task_id,
+        "start_time": start_time and _list_time(start_time),
+        "end_time": end_time and _list_time(end_time),
+        "model_name": model_name,
+        "status": status and str(status),
+        "api_key_id": api_key_id,
+        "region": region,
+        "page_no": str(page_no),
+        "page_size": str(page_size),
+    }
+    return Call(
+        endpoint=Endpoint.LIST_TASKS,
+        method="GET",
+        url="/tasks",
+        doing="list the account's tasks",
+        params={name: value for name, value in values.items() if value},
+        read=_task_page,
+    )
+
+
+def _task_page(answer: Answer) -> TaskPage:
+    document = json_object(answer)
+    rows = document.get("data")
+    if rows is None and document.get("total") != 0:
+        # To take this for an empty list would mean that a task that was paid for does not exist.
+        raise InvalidResponseError(
+            f"Could not {answer.doing}: the answer has no list.", http_status=answer.status
+        )
+    page = {**document, "data": [] if rows is None else rows, "answered_at": http_date(answer)}
+    return read_model(page, TaskPage, answer)
+
+
+def cancel_task(task_id: str) -> Call[bool]:
+    """Cancel a task; only PENDING ones can be.
+
+    :return: a call that reads True where the task was canceled, False where its state did not allow it.
+    """
+    wanted = check_task_id(task_id)
+
+    def read(answer: Answer) -> bool:
+        # Recorded for a task that had ended (UnsupportedOperation); what an unknown id gets is not documented.
+        if answer.status == 400:
+            return False
+        json_object(answer)
+        return True
+
+    return Call(
+        endpoint=Endpoint.CANCEL,
+        method="POST",
+        url=f"/tasks/{quote(wanted, safe='')}/cancel",
+        doing=f"cancel DashScope task {wanted}",
+        read=read,
+    )
+
+
+def get_upload_policy(model: str) -> Call[UploadPolicy]:
+    """Ask for permission to put files into the temporary store, for use with one model."""
+
+    def read(answer: Answer) -> UploadPolicy:
+        policy = read_model(json_object(answer).get("data"), UploadPolicy, answer)
+        if not sends_safely(policy.upload_host):
+            host = safe_words(without_query(policy.upload_host))
+            raise InvalidResponseError(
+                f"Could not {answer.doing}: the host {host!r} is not https.", http_status=answer.status
+            )
+        return policy
+
+    return Call(
+        endpoint=Endpoint.UPLOAD_POLICY,
+        method="GET",
+        url="/uploads",
+        doing=f"ask for an upload policy for model {model}",
+        params={"action": "getPolicy", "model": model},
+        read=read,
+    )
+
+
+def upload(policy: UploadPolicy, *, filename: str, content: bytes) -> Call[str]:
+    """Put one file into the temporary store.
+
+    :return: a call that reads the file's ``oss://`` URL, valid for 48 hours and for the policy's model only.
+    :raises InvalidInputError: the file is larger than the policy allows.
+    """
+    limit = policy.max_file_size_mb
+    if limit is not None and len(content) > limit * 1024 * 1024:
+        raise InvalidInputError(
+            f"{filename} has {len(content)} bytes; the temporary store takes {limit} MB at most."
+        )
+    safe_name = re.sub(r"[^A-Za-z0-9._-]+", "-", filename).strip(".-")[-100:] or "file"
+    # The store refuses to overwrite, so a name is never used twice: a repeated upload must not meet its own leftovers.
+    key = f"{policy.upload_dir}/{secrets.token_hex(8)}-{safe_name}"
+
+    def read(answer: Answer) -> str:
+        if answer.status != 200:
+            raise api_error(**store_error(answer))
+        return f"oss://{key}"
+
+    return Call(
+        endpoint=Endpoint.UPLOAD,
+        method="POST",
+        url=policy.upload_host,
+        doing=f"upload {safe_name} to the temporary store",
+        signed=False,
+        repeatable=False,
+        form={
+            "OSSAccessKeyId": policy.oss_access_key_id,
+            "Signature": policy.signature,
+            "policy": policy.policy,
+            "key": key,
+            "x-oss-object-acl": policy.x_oss_object_acl,
+            "x-oss-forbid-overwrite": policy.x_oss_forbid_overwrite,
+            "success_action_status": "200",
+        },
+        file=(safe_name, content),
+        read=read,
+    )
+
+
+def get_quotas(
+    *, model: str | None = None, name: str | None = None, page_no: int = 1, page_size: int = 20
+) -> Call[QuotaPage]:
+    """Read the account's limits.
+
+    :param model: exact name of one model.
+    :param name: part of the name of models.
+    """
+    values = {"model": model, "name": name, "page_no": str(page_no), "page_size": str(page_size)}
+    return Call(
+        endpoint=Endpoint.QUOTAS,
+        method="GET",
+        url="/quotas",
+        # Two pages of the service, a month apart, give this endpoint different names.
+        other_url="/models/limits",
+        doing="read the account's limits",
+        params={key: value for key, value in values.items() if value},
+        read=lambda answer: read_output(answer, QuotaPage),
+    )
+
+
+def check_task_id(task_id: str) -> str:
+    """Refuse what cannot be a task id, such as an empty template.
+
+    :raises InvalidInputError: it is not one word of letters, digits, ``-``, ``_`` and ``.``.
+    """
+    if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", task_id):
+        raise InvalidInputError(
+            f"dashscope_task_id {safe_words(repr(task_id))} is not a task id. Did the submitting task return one?"
+        )
+    return task_id
+
+
+def _list_time(moment: datetime) -> str:
+    return moment.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")
+
+
+def _task(answer: Answer) -> Task:
+    document = json_object(answer)
+    output = document.get("output")
+    if not isinstance(output, dict):
+        raise InvalidResponseError(
+            f"Could not {answer.doing}: the answer has no output object.", http_status=answer.status
+        )
+    files, failures = find_results(output)
+    fields = {
+        **output,
+        "output": output,
+        "usage": document.get("usage"),
+        "request_id": document.get("request_id"),
+        "results": files,
+        "failures": failures,
+    }
+    return read_model(fields, Task, answer)

@@ -1,0 +1,271 @@
+"""The two clients: one that blocks and one that awaits, both thin shells over :mod:`endpoints`.
+
+They differ only in how they send. Code that both use decides what to send, how to read an answer, and what to repeat for
+how long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+from tenacity import AsyncRetrying, Retrying
+
+from airflow_provider_wanx.dashscope.api import endpoints
+from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
+from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
+from airflow_provider_wanx.dashscope.client.download import CHUNK_BYTES, ReceivedFile
+from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
+from airflow_provider_wanx.dashscope.client.transport import (
+    build_download,
+    build_request,
+    http_options,
+    read_answer,
+    reason,
+    transport_errors,
+)
+from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.errors import ApiError, DownloadError
+from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+from airflow_provider_wanx.dashscope.pacing import Pacer
+
+T = TypeVar("T")
+
+
+class DashScopeClient:
+    """The blocking client. Use it as a context manager, or call :meth:`close`.
+
+    :param config: where and how to reach the service.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self._http = httpx.Client(**http_options(config))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
+        """Send one call and read its answer, repeating it for up to ``retry_for`` seconds where that is safe.
+
+        A submission is held back until its turn has come; see :mod:`pacing`.
+
+        :param before_sending: for submissions: called each time right before one is sent.
+        :raises DashScopeError: what :mod:`errors` lists.
+        """
+        if call.endpoint is Endpoint.SUBMIT:
+            pacer = Pacer(call, self.config, before_sending)
+            rules = submit_rules(call, self.config, pacer)
+            submitted: T = Retrying(**rules)(self._send_in_turn, call, pacer)
+            return submitted
+        try:
+            answer: T = Retrying(**retry_rules(call, self.config))(self.send_once, call)
+        except ApiError as error:
+            return self.send(elsewhere(call, error))
+        return answer
+
+    def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
+        while wait := pacer.turn():
+            time.sleep(wait)
+        with pacer.sending():
+            return self.send_once(call)
+
+    def send_once(self, call: Call[T]) -> T:
+        """Send one call a single time; for callers that repeat by rules of their own."""
+        request = build_request(self._http, call, self.config)
+        with transport_errors(call.doing, request.url.host):
+            response = self._http.send(request)
+        return call.read(read_answer(call, response))
+
+    def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
+        """See :func:`endpoints.submit_task`."""
+        return self.send(endpoints.submit_task(**new_task))
+
+    def get_task(self, task_id: str) -> Task:
+        """See :func:`endpoints.get_task`."""
+        return self.send(endpoints.get_task(task_id))
+
+    def list_tasks(self, **filters: Any) -> TaskPage:
+        """See :func:`endpoints.list_tasks` for the filters."""
+        return self.send(endpoints.list_tasks(**filters))
+
+    def cancel_task(self, task_id: str) -> bool:
+        """See :func:`endpoints.cancel_task`."""
+        return self.send(endpoints.cancel_task(task_id))
+
+    def get_quotas(self, **filters: Any) -> QuotaPage:
+        """See :func:`endpoints.get_quotas` for the filters."""
+        return self.send(endpoints.get_quotas(**filters))
+
+    def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
+        """Put a file into the service's temporary store, for 48 hours and for use with one model.
+
+        :return: its ``oss://`` URL.
+        """
+        return Retrying(**upload_rules(self.config))(self._upload_once, filename, content, model)
+
+    def _upload_once(self, filename: str, content: bytes, model: str) -> str:
+        policy = self.send(endpoints.get_upload_policy(model))
+        return self.send(endpoints.upload(policy, filename=filename, content=content))
+
+    @contextmanager
+    def download(
+        self, url: str, *, what: str = "the result"
+    ) -> Iterator[tuple[ReceivedFile, Iterator[bytes]]]:
+        """Read a result's bytes as they come, in constant memory.
+
+        :param url: URL of the result; the API key is not sent to it.
+        :param what: which file, for messages.
+        :return: what is known of the file, and its chunks; having read them all, the file is checked.
+        :raises DownloadError: it did not arrive whole.
+        :raises ResultExpiredError: the URL is past its time.
+        """
+        request = build_download(self._http, url, what)
+        with transport_errors(f"download {what}", request.url.host):
+            response = self._http.send(request, stream=True)
+            if not response.is_success:
+                response.read()
+        with contextlib.closing(response):
+            received = _received(response, what)
+            yield received, _checked(response.iter_bytes(CHUNK_BYTES), received)
+
+
+class AsyncDashScopeClient:
+    """The asynchronous client, for use inside one event loop.
+
+    :param config: where and how to reach the service.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self._http = httpx.AsyncClient(**http_options(config))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
+        """See :meth:`DashScopeClient.send`."""
+        if call.endpoint is Endpoint.SUBMIT:
+            pacer = Pacer(call, self.config, before_sending)
+            return await AsyncRetrying(**submit_rules(call, self.config, pacer))(
+                self._send_in_turn, call, pacer
+            )
+        try:
+            return await AsyncRetrying(**retry_rules(call, self.config))(self.send_once, call)
+        except ApiError as error:
+            return await self.send(elsewhere(call, error))
+
+    async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
+        while wait := pacer.turn():  # noqa: ASYNC110 - other processes tell nothing
+            await asyncio.sleep(wait)
+        with pacer.sending():
+            return await self.send_once(call)
+
+    async def send_once(self, call: Call[T]) -> T:
+        """See :meth:`DashScopeClient.send_once`."""
+        request = build_request(self._http, call, self.config)
+        with transport_errors(call.doing, request.url.host):
+            response = await self._http.send(request)
+        return call.read(read_answer(call, response))
+
+    async def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
+        """See :func:`endpoints.submit_task`."""
+        return await self.send(endpoints.submit_task(**new_task))
+
+    async def get_task(self, task_id: str) -> Task:
+        """See :func:`endpoints.get_task`."""
+        return await self.send(endpoints.get_task(task_id))
+
+    async def list_tasks(self, **filters: Any) -> TaskPage:
+        """See :func:`endpoints.list_tasks` for the filters."""
+        return await self.send(endpoints.list_tasks(**filters))
+
+    async def cancel_task(self, task_id: str) -> bool:
+        """See :func:`endpoints.cancel_task`."""
+        return await self.send(endpoints.cancel_task(task_id))
+
+    async def get_quotas(self, **filters: Any) -> QuotaPage:
+        """See :func:`endpoints.get_quotas` for the filters."""
+        return await self.send(endpoints.get_quotas(**filters))
+
+    async def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
+        """See :meth:`DashScopeClient.upload_file`."""
+        return await AsyncRetrying(**upload_rules(self.config))(self._upload_once, filename, content, model)
+
+    async def _upload_once(self, filename: str, content: bytes, model: str) -> str:
+        policy = await self.send(endpoints.get_upload_policy(model))
+        return await self.send(endpoints.upload(policy, filename=filename, content=content))
+
+    @asynccontextmanager
+    async def download(
+        self, url: str, *, what: str = "the result"
+    ) -> AsyncIterator[tuple[ReceivedFile, AsyncIterator[bytes]]]:
+        """See :meth:`DashScopeClient.download`."""
+        request = build_download(self._http, url, what)
+        with transport_errors(f"download {what}", request.url.host):
+            response = await self._http.send(request, stream=True)
+            if not response.is_success:
+                await response.aread()
+        async with contextlib.aclosing(response):
+            received = _received(response, what)
+            yield received, _achecked(response.aiter_bytes(CHUNK_BYTES), received)
+
+
+def _received(response: httpx.Response, what: str) -> ReceivedFile:
+    if not response.is_success:
+        raise_for_result(Answer(response.status_code, response.headers, response.content, f"download {what}"))
+    return ReceivedFile(
+        what=what, headers=response.headers, extension=PurePosixPath(response.url.path).suffix.lower()
+    )
+
+
+def _checked(chunks: Iterator[bytes], received: ReceivedFile) -> Iterator[bytes]:
+    with _broken_download(received):
+        for chunk in chunks:
+            received.add(chunk)
+            yield chunk
+    received.finish()
+
+
+async def _achecked(chunks: AsyncIterator[bytes], received: ReceivedFile) -> AsyncIterator[bytes]:
+    with _broken_download(received):
+        async for chunk in chunks:
+            received.add(chunk)
+            yield chunk
+    received.finish()
+
+
+@contextmanager
+def _broken_download(received: ReceivedFile) -> Iterator[None]:
+    try:
+        yield
+    except httpx.RequestError as error:
+        expected = f" of {received.expected_size}" if received.expected_size is not None else ""
+        raise DownloadError(
+            f"{received.what} broke off after {received.size}{expected} bytes ({reason(error)})."
+        ) from error

@@ -1,0 +1,130 @@
+"""What both clients share of httpx: how a request is built, and what its errors mean."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+
+from airflow_provider_wanx.dashscope.api.answers import Answer
+from airflow_provider_wanx.dashscope.api.endpoints import Call
+from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.errors import (
+    ConfigurationError,
+    DownloadError,
+    InvalidResponseError,
+    LostAnswerError,
+    TransportError,
+)
+from airflow_provider_wanx.dashscope.redaction import safe_words
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    UnicodeError,  # a host name that the resolver cannot even look for
+)
+
+
+_SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Drop httpx's own line about each request of ours: it shows signed URLs, and there is one for every look at a task."""
+    return not _SENDING.get()
+
+
+logging.getLogger("httpx").addFilter(_not_ours)
+
+
+@contextmanager
+def transport_errors(doing: str, host: str) -> Iterator[None]:
+    """Turn httpx's errors into this package's, with what they mean for a request that may have been sent."""
+    token = _SENDING.set(True)
+    try:
+        yield
+    except _NOT_SENT as error:
+        raise TransportError(f"Could not {doing}: {host} cannot be reached ({reason(error)}).") from error
+    except httpx.DecodingError as error:
+        raise InvalidResponseError(f"Could not {doing}: the answer of {host} cannot be decoded.") from error
+    except httpx.TransportError as error:
+        raise LostAnswerError(
+            f"Could not {doing}: no complete answer from {host} ({reason(error)})."
+        ) from error
+    finally:
+        _SENDING.reset(token)
+
+
+def reason(error: Exception) -> str:
+    """An error of a library in few words, free of secrets."""
+    return " ".join(part for part in (type(error).__name__, safe_words(str(error))) if part)
+
+
+def build_request(
+    http: httpx.Client | httpx.AsyncClient, call: Call[Any], config: ClientConfig
+) -> httpx.Request:
+    """Turn a call into a request; key and workspace go to the service itself only.
+
+    :raises ConfigurationError: the base URL cannot be used.
+    :raises InvalidResponseError: the URL that the service named cannot be used.
+    """
+    headers = {"Accept": "application/json", **call.headers}
+    if call.signed:
+        headers["Authorization"] = f"Bearer {config.api_key}"
+        if config.workspace:
+            headers["X-DashScope-WorkSpace"] = config.workspace
+    try:
+        return http.build_request(
+            call.method,
+            call.url if "://" in call.url else config.base_url + call.url,
+            params=dict(call.params) or None,
+            headers=headers,
+            json=call.json,
+            data=dict(call.form) if call.form else None,
+            files={"file": call.file} if call.file else None,
+        )
+    except httpx.InvalidURL as error:
+        # The account's own host is the user's affair; any other was named by the service.
+        cls = ConfigurationError if call.signed else InvalidResponseError
+        raise cls(f"Could not {call.doing}: its URL cannot be used ({reason(error)}).") from None
+
+
+def build_download(http: httpx.Client | httpx.AsyncClient, url: str, what: str) -> httpx.Request:
+    """Make the request for a result, without the key.
+
+    :raises DownloadError: the URL cannot be used.
+    """
+    try:
+        # Unpacked on the way, a file could not be compared with the length and the checksum that are announced for it.
+        return http.build_request("GET", url, headers={"Accept-Encoding": "identity"})
+    except httpx.InvalidURL as error:
+        raise DownloadError(f"Could not download {what}: its URL cannot be used ({reason(error)}).") from None
+
+
+def http_options(config: ClientConfig) -> dict[str, Any]:
+    """The arguments of either httpx client. Redirects are not followed: they could lead the key elsewhere."""
+    return {
+        "verify": _tls_context(),
+        "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
+        "headers": {"User-Agent": "airflow-provider-wanx"},
+        "follow_redirects": False,
+    }
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    # Reading all certificate authorities takes longer than most requests; once a process is enough.
+    return httpx.create_ssl_context()
+
+
+def read_answer(call: Call[Any], response: httpx.Response) -> Answer:
+    """Take from a response what reading it needs."""
+    return Answer(response.status_code, response.headers, response.content, call.doing)

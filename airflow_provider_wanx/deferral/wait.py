@@ -1,0 +1,149 @@
+"""How an operator or a sensor waits for DashScope tasks: deferred or on its worker, with the same outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.hooks.connection import client_config
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
+from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from airflow_provider_wanx.triggers.events import check_event, outcome_event
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+    from airflow_provider_wanx.dashscope.config import ClientConfig
+    from airflow_provider_wanx.deferral.deadline import Deadline
+
+    _Task = BaseOperator
+else:
+    # A mixin: a base class of Airflow's here would hide the sensor's own constructor.
+    _Task = object
+
+BACKSTOP = 600.0
+"""Seconds past the deadline at which Airflow itself ends a deferral, should the triggerer not have done so."""
+
+
+class TaskWaitTimeout(AirflowException):
+    """The deadline of a wait passed before every task had ended."""
+
+
+class DashScopeWait(_Task):
+    """What every operator and sensor shares that waits for DashScope tasks."""
+
+    dashscope_conn_id: str
+    poll_interval: float
+    cancel_on_kill: bool
+    end_from_trigger: bool = False
+    timeout_error: type[AirflowException] = TaskWaitTimeout
+
+    def awaited_ids(self, context: Context) -> list[str]:
+        """Return the ids of the tasks to wait for."""
+        raise TypeError(f"{type(self).__name__} does not say what it waits for.")
+
+    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> Any:
+        """Do what follows once the tasks have succeeded.
+
+        :param ids: the tasks' ids.
+        :return: the Airflow task's result.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what follows the wait.")
+
+    def defer_until(self, ids: Sequence[str], limit: Deadline) -> None:
+        """Leave the worker, and go on in :meth:`execute_complete` when the tasks have ended or the deadline has come."""
+        self.defer(
+            trigger=DashScopeTaskTrigger(
+                dashscope_task_ids=list(ids),
+                dashscope_conn_id=self.dashscope_conn_id,
+                poll_interval=self.poll_interval,
+                end_time=limit.end_time,
+                cancel_on_kill=self.cancel_on_kill,
+                end_from_trigger=self.end_from_trigger,
+            ),
+            method_name="execute_complete",
+            kwargs={"by_execution_timeout": limit.by_execution_timeout},
+            timeout=timedelta(seconds=limit.seconds_left() + BACKSTOP),
+        )
+
+    def wait_here(self, hook: DashScopeHook, ids: Sequence[str], limit: Deadline) -> None:
+        """Wait on this worker, with the code that the trigger runs."""
+        event = wait_here(hook, ids, poll_interval=self.poll_interval, end_time=limit.end_time)
+        self.check_wait(event, hook, ids, by_execution_timeout=limit.by_execution_timeout)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
+    ) -> Any:
+        """Go on after a deferred wait.
+
+        :param event: see :func:`~airflow_provider_wanx.triggers.events.outcome_event`.
+        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
+        :raises AirflowException: a task has not succeeded, or the time is over.
+        """
+        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+            ids = self.awaited_ids(context)
+            self.check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
+            return self.finish(context, hook, ids)
+
+    def check_wait(
+        self,
+        event: Mapping[str, Any] | None,
+        hook: DashScopeHook,
+        ids: Sequence[str],
+        *,
+        by_execution_timeout: bool,
+    ) -> None:
+        """Pass if every task has succeeded; if the time is over, cancel what may be canceled."""
+        try:
+            check_event(event, hook)
+        except WaitTimeoutError as error:
+            if self.cancel_on_kill:
+                cancel_tasks(hook, ids, self.log)
+            reached = AirflowTaskTimeout if by_execution_timeout else self.timeout_error
+            raise reached(str(error)) from None
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Cancel what is still queued if Airflow itself has ended the deferral, in which case it calls no method of ours."""
+        timed_out = next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
+        if self.cancel_on_kill and timed_out:
+            with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+                cancel_tasks(hook, self.awaited_ids(context), self.log)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+
+def task_ids(value: object) -> list[str]:
+    """Read what a user gives as ``dashscope_task_id``: one id, or any list of ids.
+
+    :raises InvalidInputError: there is none, or something in it is not an id.
+    """
+    from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
+
+    ids = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    if not ids:
+        raise InvalidInputError(f"dashscope_task_id {value!r} is neither an id nor a list of ids.")
+    return list(dict.fromkeys(check_task_id(one) for one in ids))
+
+
+def wait_here(
+    hook: DashScopeHook, ids: Sequence[str], *, poll_interval: float, end_time: float | None
+) -> dict[str, Any]:
+    """Wait on this worker, with the same code that the trigger runs.
+
+    :return: the event that the trigger would have sent.
+    """
+    from airflow_provider_wanx.dashscope.sharing import watch_tasks
+
+    async def config_now() -> ClientConfig:
+        connection = await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id)
+        return client_config(connection)
+
+    waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
+    outcome = asyncio.run(watch_tasks(hook.get_conn().config, waits, renew=config_now))
+    return outcome_event(outcome)

@@ -1,0 +1,127 @@
+"""From an Airflow connection to the settings of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.connection import get_async_connection
+
+from airflow_provider_wanx.dashscope.config import (
+    DEFAULT_BASE_URL,
+    ClientConfig,
+    Limits,
+    region_base_url,
+)
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+_NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
+_TEXT_EXTRAS = ("workspace", "region")
+EXTRAS = (*_TEXT_EXTRAS, *_NUMBER_EXTRAS)
+"""The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
+
+
+def client_config(connection: Connection) -> ClientConfig:
+    """Read an Airflow connection.
+
+    :param connection: of type ``dashscope``: password is the API key, host the base URL, extras as in :data:`EXTRAS`.
+    :raises ConfigurationError: something in it is wrong; the message names connection and field.
+    """
+    try:
+        return _client_config(connection)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
+
+
+def _client_config(connection: Connection) -> ClientConfig:
+    extras = _extras(connection.extra)
+    if unknown := sorted(set(extras) - set(EXTRAS)):
+        raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
+    numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
+    timing = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
+    workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
+    base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
+    return ClientConfig(
+        api_key=(connection.password or "").strip(),
+        base_url=base_url,
+        workspace=workspace,
+        limits=Limits(**numbers),
+        **timing,
+    )
+
+
+def _extras(text: str | None) -> dict[str, Any]:
+    """Read the extra field, without what a form leaves empty.
+
+    Airflow's own reader takes what is no JSON for nothing, and blocks in a trigger to mask secrets, of which there are none.
+    """
+    try:
+        extras = json.loads(text or "{}")
+    except ValueError:
+        extras = None
+    if not isinstance(extras, dict):
+        raise ConfigurationError("extra is not a JSON object.")
+    return {key: value for key, value in extras.items() if value not in (None, "")}
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ConfigurationError(f"extra {name} must be a number, not {value!r}.") from None
+
+
+def _base_url(connection: Connection) -> str | None:
+    """The host field, which may be a whole URL or a bare host; in connections written as URIs the port stands apart."""
+    host = (connection.host or "").strip()
+    if not host:
+        return None
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in ("http", "https") else "https"
+        host = f"{scheme}://{host}"
+    scheme, _, rest = host.partition("://")
+    place, slash, path = rest.partition("/")
+    if connection.port and not re.search(r":\d+$", place):
+        place = f"{place}:{connection.port}"
+    return f"{scheme}://{place}{slash}{path}"
+
+
+FRESH = 10.0
+"""Seconds for which a connection is taken to be as it was read. A replaced key is noticed in any case: it is refused."""
+
+
+@dataclass
+class _Reading:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    read_at: float = float("-inf")
+    config: ClientConfig | None = None
+
+
+_READINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Reading]] = WeakKeyDictionary()
+
+
+async def shared_config(conn_id: str, *, anew: bool = False) -> ClientConfig:
+    """Read a connection, or take what another trigger in this event loop has just read.
+
+    A triggerer that starts with thousands of triggers would otherwise do nothing else for seconds.
+
+    :param conn_id: id of a connection of type ``dashscope``.
+    :param anew: read it in any case.
+    :raises ConfigurationError: something in it is wrong.
+    """
+    loop = asyncio.get_running_loop()
+    reading = _READINGS.setdefault(loop, {}).setdefault(conn_id, _Reading())
+    async with reading.lock:
+        # One trigger at a turn of the loop: all that start together must not hold it up together.
+        await asyncio.sleep(0)
+        if anew or reading.config is None or loop.time() - reading.read_at > FRESH:
+            reading.config = client_config(await get_async_connection(conn_id))
+            reading.read_at = loop.time()
+        return reading.config

@@ -1,0 +1,154 @@
+"""From what a user calls an image to a URL that the service can read, checked on the way."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
+
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+
+_SCHEME = re.compile(r"(https?|oss|s3)(?=://)|data(?=:)", re.IGNORECASE)
+
+PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT)
+"""Seconds for which a presigned S3 URL is valid: the service may queue a task that long before it fetches the input."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that has passed the checks that were possible.
+
+    :param identity: what makes it this picture and no other, the same on every try: its content's digest, its place and
+        version, or its URL.
+    :param publish: makes it reachable for the service and returns its URL, which may be signed.
+    """
+
+    identity: str
+    publish: Callable[[], str]
+
+
+class ImageSource:
+    """Opens pictures wherever data teams keep them.
+
+    :param hook: uploads what the service could not reach otherwise.
+    :param model: the model that will read the pictures; uploads are bound to it.
+    :param aws_conn_id: AWS connection for ``s3://`` URLs.
+    """
+
+    def __init__(self, *, hook: DashScopeHook, model: str, aws_conn_id: str | None) -> None:
+        self._hook = hook
+        self._model = model
+        self._aws_conn_id = aws_conn_id
+
+    def open(self, image: str, *, field: str) -> Picture:
+        """Find a picture and check what can be checked without sending anything.
+
+        :param image: URL or path.
+        :param field: the operator's argument, for messages.
+        :raises InvalidInputError: it is missing, unreadable, or breaks the model's limits.
+        :raises S3Error: S3 does not give it.
+        """
+        text = str(image or "").strip()
+        if not text or text == "None":
+            raise InvalidInputError(f"{field} is empty.")
+        found = _SCHEME.match(text)
+        scheme = found.group().lower() if found else ""
+        text = scheme + text[len(scheme) :]
+        if scheme in ("https", "http", "oss"):
+            # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
+            url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
+            return Picture(url, lambda: url)
+        if scheme == "data":
+            return self._data_url(text, field)
+        if scheme == "s3":
+            return self._s3_object(text)
+        return self._stored_file(text, field)
+
+    def _data_url(self, text: str, field: str) -> Picture:
+        from airflow_provider_wanx.dashscope.images import check_image
+
+        header, comma, payload = text.partition(",")
+        try:
+            content = (
+                base64.b64decode("".join(payload.split()), validate=True)
+                if header.endswith(";base64")
+                else unquote_to_bytes(payload)
+            )
+        except (binascii.Error, ValueError):
+            content = b""
+        if not comma or not content:
+            raise InvalidInputError(f"{field} is not a readable data: URL.")
+        check_image(content, what=f"{field} (a data: URL)")
+        return Picture(_digest(content), lambda: text)
+
+    def _s3_object(self, text: str) -> Picture:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, check_image
+
+        conn_id, bucket, key = split_s3_url(text)
+        s3 = S3Hook(aws_conn_id=conn_id or self._aws_conn_id)
+
+        def read(last_byte: int) -> tuple[bytes, dict[str, Any]]:
+            with s3_errors(f"read {text}"):
+                answer: dict[str, Any] = s3.get_conn().get_object(
+                    Bucket=bucket, Key=key, Range=f"bytes=0-{last_byte}"
+                )
+                return answer["Body"].read(), answer
+
+        head, answer = read(HEADER_BYTES - 1)
+        total = str(answer.get("ContentRange", "")).rpartition("/")[2]
+        size = int(total) if total.isdecimal() else len(head)
+        try:
+            check_image(head, what=text, size=size)
+        except InvalidInputError:
+            if not len(head) < size <= MAX_BYTES:
+                raise
+            # Some cameras and editors write more than that before the size. What is bad otherwise is refused again.
+            content, answer = read(size - 1)
+            check_image(content, what=text)
+
+        def publish() -> str:
+            url = s3.generate_presigned_url(
+                "get_object", {"Bucket": bucket, "Key": key}, expires_in=PRESIGNED_FOR
+            )
+            if not url:
+                raise InvalidInputError(f"{text} cannot be presigned; check the AWS connection.")
+            return url
+
+        return Picture(f"{text} {answer.get('ETag', '')}", publish)
+
+    def _stored_file(self, text: str, field: str) -> Picture:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
+
+        try:
+            path = ObjectStoragePath(text)
+            size = int(path.stat().st_size)
+            with path.open("rb") as file:
+                # What is too big is refused unread.
+                content: bytes = file.read() if size <= MAX_BYTES else b""
+                check_image(content, what=text, size=size)
+        except InvalidInputError:
+            raise
+        except (OSError, ValueError, ImportError) as error:
+            reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
+            raise InvalidInputError(f"{field} {text!r} cannot be read: {reason}.") from None
+        return Picture(
+            _digest(content), lambda: self._hook.upload_file(content, model=self._model, filename=path.name)
+        )
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,225 @@
+"""Submit once, whatever happens to the Airflow task that submits.
+
+Two rules hold, and nothing here may relax them:
+
+1. Before a POST leaves, a record says that it is about to (phase ``intent``); once its answer is known, the record says
+   so (phase ``submitted``, with the id). A process that dies in between leaves an intent, and an intent is never answered
+   with another POST before the service's own task list has been asked.
+2. A record that cannot be read is not a record that is absent: it stops the task.
+
+The record lives in Airflow's task state store (Airflow 3.3 and later), one for each task instance and mapped index. It
+survives retries and clears alike; a clear is told from a retry by ``max_tries``, which only a clear changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+
+STATE_KEY = "dashscope_submission"
+"""Key of the record in the task state store."""
+
+SCHEMA_VERSION = 1
+
+
+class UnreadableRecordError(DashScopeError):
+    """The record of an earlier try cannot be read."""
+
+
+class Phase(StrEnum):
+    """How far a submission got."""
+
+    INTENT = "intent"
+    SUBMITTED = "submitted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is kept of a submission.
+
+    :param phase: how far it got.
+    :param fingerprint: digest of everything that was to be sent and of the account.
+    :param max_tries: the task instance's ``max_tries`` at the time.
+    :param time: when the intent was written, in seconds since 1970.
+    :param within: seconds after ``time`` within which the POST was sent, at the latest.
+    :param model: the model, by which the task list is searched.
+    :param dashscope_task_id: the service's id, once it is known.
+    :param not_ours: ids that were there before, such as that of a task which this submission replaces.
+    """
+
+    phase: Phase
+    fingerprint: str
+    max_tries: int
+    time: float
+    within: float
+    model: str
+    dashscope_task_id: str | None = None
+    not_ours: tuple[str, ...] = ()
+    version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stored form."""
+        return {**asdict(self), "phase": str(self.phase), "not_ours": list(self.not_ours)}
+
+    @classmethod
+    def from_json(cls, value: object) -> Record:
+        """Read the stored form.
+
+        :raises UnreadableRecordError: it is not one, or of a version that this code does not know.
+        """
+        try:
+            if not isinstance(value, Mapping) or value["version"] != SCHEMA_VERSION:
+                raise ValueError
+            record = cls(
+                phase=Phase(value["phase"]),
+                fingerprint=_text(value["fingerprint"]),
+                max_tries=int(value["max_tries"]),
+                time=float(value["time"]),
+                within=float(value["within"]),
+                model=_text(value["model"]),
+                dashscope_task_id=value.get("dashscope_task_id"),
+                not_ours=tuple(_text(each) for each in value.get("not_ours", ())),
+            )
+            if record.phase is Phase.SUBMITTED:
+                _text(record.dashscope_task_id)
+            elif record.dashscope_task_id is not None:
+                raise ValueError
+            sent_between(record)  # or its times are none
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            raise UnreadableRecordError(
+                f"The record of an earlier submission (task state {STATE_KEY!r}) cannot be read by this version, so it is "
+                "not known whether a task was paid for. Delete that task state to submit anew, or install the version of "
+                "airflow-provider-wanx that wrote it."
+            ) from None
+        return record
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def fingerprint(*, account: str, content: Mapping[str, Any]) -> str:
+    """Digest of a submission, the same for the same input on every try.
+
+    :param account: base URL and workspace. Not the key: a new key for the same account is no new account.
+    :param content: everything that is sent, with uploads and presigned URLs replaced by what they stand for.
+    """
+    text = json.dumps([account, content], sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Nothing was submitted: submit."""
+
+
+@dataclass(frozen=True)
+class Reattach:
+    """The task exists: go on with it."""
+
+    dashscope_task_id: str
+
+
+@dataclass(frozen=True)
+class CancelThenFresh:
+    """The task exists, but another is wanted: cancel it if it can be, then submit."""
+
+    dashscope_task_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reconcile:
+    """A POST may or may not have been accepted: ask the task list.
+
+    :param adopt: whether the task, if it is found, is the wanted one; else it is canceled and a new one submitted.
+    """
+
+    record: Record
+    adopt: bool
+
+
+Decision = Fresh | Reattach | CancelThenFresh | Reconcile
+
+CLEARED = "the Airflow task was cleared"
+CHANGED = "its input has changed"
+
+
+def decide(record: Record | None, *, fingerprint: str | None, max_tries: int) -> Decision:
+    """Decide what a try has to do before it may submit.
+
+    :param record: what an earlier try left, if any.
+    :param fingerprint: of what this try wants to submit; None if that cannot be found out any more, which is no reason to
+        give up what was paid for.
+    :param max_tries: of this try.
+    """
+    if record is None:
+        return Fresh()
+    cleared = record.max_tries != max_tries
+    changed = fingerprint is not None and record.fingerprint != fingerprint
+    if record.dashscope_task_id is None:
+        return Reconcile(record, adopt=not (cleared or changed))
+    if cleared or changed:
+        return CancelThenFresh(record.dashscope_task_id, CLEARED if cleared else CHANGED)
+    return Reattach(record.dashscope_task_id)
+
+
+def sent_between(record: Record) -> tuple[datetime, datetime]:
+    """Between which times, by this machine's clock, the POST of an intent was sent."""
+    start = datetime.fromtimestamp(record.time, tz=UTC)
+    return start, start + timedelta(seconds=record.within)
+
+
+class StateStore(Protocol):
+    """The part of Airflow's task state store that is needed."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the stored value."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a value."""
+
+    def delete(self, key: str) -> None:
+        """Delete a value."""
+
+
+class SubmissionRecord:
+    """The record of one task instance.
+
+    :param store: the task state store; None on Airflow before 3.3, where nothing survives a try.
+    """
+
+    def __init__(self, store: StateStore | None) -> None:
+        self._store = store
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a store at all."""
+        return self._store is not None
+
+    def read(self) -> Record | None:
+        """Return what an earlier try left, None if there was none.
+
+        :raises UnreadableRecordError: there is something, and it cannot be read.
+        """
+        value = self._store.get(STATE_KEY) if self._store is not None else None
+        return None if value is None else Record.from_json(value)
+
+    def write(self, record: Record) -> None:
+        """Keep a record. An error of the store is passed on: without a record nothing may be submitted."""
+        if self._store is not None:
+            self._store.set(STATE_KEY, record.to_json())
+
+    def forget(self) -> None:
+        """Drop the record, after a submission that the service has certainly refused."""
+        if self._store is not None:
+            self._store.delete(STATE_KEY)

@@ -1,0 +1,189 @@
+"""Search the service's task list for a submission whose answer was lost.
+
+No document gives the order of the list, its largest page, whether its totals are always there, or how soon a task appears in
+it. So a search reads on until a page brings nothing new. It believes that it has seen the whole list only if it has as many
+rows as the list says it has, or, without a total, if no row came twice before the empty page at the end. It looks several
+times, and keeps what any look has shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.submission.record import Record, sent_between
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.models import TaskRow
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+
+LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
+"""Seconds to wait before each look at the list."""
+
+ENOUGH_LOOKS = 3
+"""Looks after which a task that was found is believed to be the only one. The later looks are for a task that is missing."""
+
+LISTED_FOR = RESULT_LIFETIME - 3600.0
+"""Seconds after a submission for which its absence from the list means that the service did not accept it."""
+
+PAGE_SIZE = 100
+MAX_PAGES = 500
+
+ZONE_DOUBT = timedelta(hours=9)
+"""No document says whether the list reads its time filter as China time or as UTC. Asking for this much more covers both."""
+
+CLOCK_MARGIN = timedelta(seconds=5)
+"""How far the clocks of two workers may be apart. The service's own clock is read from its answers."""
+
+QUIET_MARGIN = timedelta(seconds=60)
+"""A task in the list counts as ours only if nobody else submitted to the same model this long before and after: the list does
+not tell what a task was made from."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The list has exactly one task that can be ours."""
+
+    dashscope_task_id: str
+
+
+@dataclass(frozen=True)
+class NotAccepted:
+    """The list has no task that could be ours: the service did not accept the submission."""
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """Several tasks could be ours, or one is and others were submitted too near to it."""
+
+    candidates: tuple[str, ...]
+
+
+Finding = Found | NotAccepted | Unclear
+
+
+class Clock(Protocol):
+    """The part of the module :mod:`time` that is needed."""
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let some seconds pass."""
+
+
+def find_submission(
+    record: Record, rows: Iterable[TaskRow], *, claimed: frozenset[str], clock_offset: timedelta
+) -> Finding:
+    """Decide which row of the list is the task of an unconfirmed submission.
+
+    :param record: the intent.
+    :param rows: the list's rows of the same model.
+    :param claimed: ids that are known to belong to somebody else.
+    :param clock_offset: the service's clock minus this machine's.
+    """
+    start, end = (moment + clock_offset for moment in _window(record))
+    candidates: list[str] = []
+    neighbours: list[str] = []
+    undated = False
+    for row in rows:
+        if row.task_id in claimed or (row.model_name is not None and row.model_name != record.model):
+            continue
+        if row.create_time is None:
+            undated = True
+            neighbours.append(row.task_id)
+        elif start <= row.create_time <= end:
+            candidates.append(row.task_id)
+        elif start - QUIET_MARGIN <= row.create_time <= end + QUIET_MARGIN:
+            neighbours.append(row.task_id)
+    if not candidates:
+        return Unclear(tuple(neighbours)) if undated else NotAccepted()
+    if len(candidates) == 1 and not neighbours:
+        return Found(candidates[0])
+    return Unclear((*candidates, *neighbours))
+
+
+def _window(record: Record) -> tuple[datetime, datetime]:
+    start, end = sent_between(record)
+    return start - CLOCK_MARGIN, end + CLOCK_MARGIN
+
+
+class TaskSearch:
+    """Searches the task list.
+
+    :param hook: the connection that the submission went out with.
+    :param claimed: returns the ids that other task instances are known to have submitted.
+    :param log: the task's log.
+    :param clock: tells the time and waits.
+    """
+
+    def __init__(
+        self, *, hook: DashScopeHook, claimed: Callable[[], frozenset[str]], log: Log, clock: Clock
+    ) -> None:
+        self._hook = hook
+        self._claimed = claimed
+        self._log = log
+        self._clock = clock
+
+    def find(self, record: Record, *, not_ours: Iterable[str]) -> Finding:
+        """Look for the task of an unconfirmed submission.
+
+        :param record: the intent.
+        :param not_ours: ids of tasks that this submission replaces.
+        """
+        if self._clock.time() - record.time > LISTED_FOR:
+            return Unclear(())
+        # From then on, every task of the submission is in the list and its owner is known: one look is enough.
+        settled_at = record.time + record.within + sum(LOOKS)
+        finding: Finding = NotAccepted()
+        rows: dict[str, TaskRow] = {}
+        for number, pause in enumerate(LOOKS):
+            if number >= ENOUGH_LOOKS and finding not in (NotAccepted(), Unclear(())):
+                break
+            self._clock.sleep(pause)
+            try:
+                offset = self._read(record, rows)
+            except DashScopeError as error:
+                self._log.warning("The task list cannot be read: %s", error)
+                finding = Unclear(())
+                continue
+            claimed = self._claimed().union(not_ours)
+            finding = find_submission(record, rows.values(), claimed=claimed, clock_offset=offset)
+            if self._clock.time() > settled_at:
+                break
+        return finding
+
+    def _read(self, record: Record, rows: dict[str, TaskRow]) -> timedelta:
+        """Add the list's rows to those of earlier looks; return the service's clock minus this machine's.
+
+        :raises DashScopeError: the list cannot be read, or does not show as many tasks as it says it has.
+        """
+        start, end = _window(record)
+        page_no, seen, moved = 1, set[str](), False
+        for _ in range(MAX_PAGES):
+            page = self._hook.list_tasks(
+                model_name=record.model,
+                start_time=start - ZONE_DOUBT,
+                end_time=min(end, self._now()) + timedelta(hours=1),
+                page_no=page_no,
+                page_size=PAGE_SIZE,
+            )
+            ids = {row.task_id for row in page.tasks}
+            rows.update((row.task_id, row) for row in page.tasks)
+            moved = moved or not seen.isdisjoint(ids)
+            if not ids <= seen:
+                seen |= ids
+                page_no += 1
+            elif len(rows) >= page.total if page.total is not None else not (ids or moved):
+                return page.answered_at - self._now() if page.answered_at else timedelta(0)
+            else:
+                # Rows move between pages while these are read: some may have been missed.
+                page_no, seen, moved = 1, set(), False
+        raise DashScopeError(f"it does not come to an end within {MAX_PAGES} pages.")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), tz=UTC)

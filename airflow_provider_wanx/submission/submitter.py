@@ -1,0 +1,219 @@
+"""Carry out what the record of a submission asks for: submit, go on, cancel, or search the task list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_wanx.dashscope.api.endpoints import submit_task
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.models import Submission
+from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
+from airflow_provider_wanx.submission.record import (
+    CancelThenFresh,
+    Phase,
+    Reattach,
+    Reconcile,
+    Record,
+    SubmissionRecord,
+    decide,
+    fingerprint,
+)
+from airflow_provider_wanx.submission.search import Clock, Found, NotAccepted, TaskSearch, Unclear
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+
+OnUnconfirmed = Literal["fail", "resubmit"]
+
+MAX_POSTS = 3
+"""Submissions of one try at most, each but the last known or allowed to count as not accepted."""
+
+LATE_ACCEPTANCE = 30.0
+"""Seconds after a request was given up within which the service may still act on it: what lies between may have queued it."""
+
+
+class UnconfirmedSubmissionError(DashScopeError):
+    """A submission's answer was lost, and the service's task list does not settle whether it was accepted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRequest:
+    """What is to be submitted, before anything that costs or leaves traces has been done for it.
+
+    :param service: path below ``/api/v1/services``.
+    :param model: the model's name.
+    :param identity: what makes it this submission and no other, the same on every try.
+    :param build_input: makes the input object; may upload files and sign URLs.
+    :param parameters: the parameters object, if the model has one.
+    """
+
+    service: str
+    model: str
+    identity: Mapping[str, Any]
+    build_input: Callable[[], Mapping[str, Any]]
+    parameters: Mapping[str, Any] | None = None
+
+
+class Submitter:
+    """Gets one request submitted once, across the tries of one task instance.
+
+    :param hook: the connection to submit with.
+    :param record: the task instance's record.
+    :param max_tries: of the task instance.
+    :param on_unconfirmed: what to do when a POST's answer is lost and the task list does not settle it: ``"fail"``, or
+        ``"resubmit"`` at the price of possibly paying twice.
+    :param claimed: returns the ids that other task instances are known to have submitted.
+    :param log: the task's log.
+    :param clock: tells the time and waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: DashScopeHook,
+        record: SubmissionRecord,
+        max_tries: int,
+        on_unconfirmed: OnUnconfirmed,
+        claimed: Callable[[], frozenset[str]],
+        log: Log,
+        clock: Clock = time,
+    ) -> None:
+        self._hook = hook
+        self._record = record
+        self._max_tries = max_tries
+        self._on_unconfirmed = on_unconfirmed
+        self._search = TaskSearch(hook=hook, claimed=claimed, log=log, clock=clock)
+        self._log = log
+        self._clock = clock
+        self._not_ours: set[str] = set()
+
+    def earlier_task(self, request: TaskRequest | None) -> str | None:
+        """Find the task that an earlier try has submitted, and clear away what is not wanted any more.
+
+        :param request: what this try wants; None if its input cannot be read any more.
+        :return: id of the task to go on with, None if one has to be submitted.
+        """
+        record = self._record.read()
+        self._not_ours.update(record.not_ours if record is not None else ())
+        wanted = self._fingerprint(request) if request is not None else None
+        match decide(record, fingerprint=wanted, max_tries=self._max_tries):
+            case Reattach(task_id):
+                self._log.info(
+                    "Going on with DashScope task %s, which an earlier try has submitted.", task_id
+                )
+                return task_id
+            case CancelThenFresh(task_id, reason):
+                self._log.info("DashScope task %s is not wanted any more: %s.", task_id, reason)
+                cancel_tasks(self._hook, [task_id], self._log)
+                self._not_ours.add(task_id)
+            case Reconcile(unconfirmed, adopt):
+                return self._reconcile(unconfirmed, adopt=adopt)
+        return None
+
+    def submit(self, request: TaskRequest) -> str:
+        """Submit, keeping the record ahead of every step.
+
+        :return: the service's id.
+        :raises DashScopeError: the service has refused it; nothing is running.
+        :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
+        """
+        content = request.build_input()
+        error: DashScopeError = UnconfirmedSubmissionError("No submission was tried.")
+        for _ in range(MAX_POSTS):
+            intent, answer = self._post(request, content)
+            if isinstance(answer, Submission):
+                self._log.info(
+                    "Submitted DashScope task %s of model %s (request id %s).",
+                    answer.task_id,
+                    request.model,
+                    answer.request_id,
+                )
+                self._keep(intent, answer.task_id)
+                return answer.task_id
+            error = answer
+            if error.certainly_refused:
+                break
+            self._log.warning("It is not known whether the service accepted the submission: %s", error)
+            unconfirmed = replace(intent, within=self._clock.time() - intent.time + LATE_ACCEPTANCE)
+            if (task_id := self._reconcile(unconfirmed, adopt=True)) is not None:
+                return task_id
+        self._record.forget()
+        raise error
+
+    def _post(
+        self, request: TaskRequest, content: Mapping[str, Any]
+    ) -> tuple[Record, Submission | DashScopeError]:
+        """Send a submission, with its intent written right before: it may have been held back for minutes."""
+        intent = self._intent(request)
+
+        def write_intent() -> None:
+            nonlocal intent
+            intent = replace(intent, time=self._clock.time())
+            self._record.write(intent)
+
+        answer: Submission | DashScopeError
+        try:
+            call = submit_task(
+                service=request.service, model=request.model, input=content, parameters=request.parameters
+            )
+            answer = self._hook.get_conn().send(call, before_sending=write_intent)
+        except DashScopeError as error:
+            answer = error
+        return intent, answer
+
+    def _keep(self, intent: Record, task_id: str) -> None:
+        self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
+
+    def _intent(self, request: TaskRequest) -> Record:
+        config = self._hook.get_conn().config
+        return Record(
+            phase=Phase.INTENT,
+            fingerprint=self._fingerprint(request),
+            max_tries=self._max_tries,
+            time=self._clock.time(),
+            within=config.timeout + LATE_ACCEPTANCE,
+            model=request.model,
+            not_ours=tuple(sorted(self._not_ours)),
+        )
+
+    def _fingerprint(self, request: TaskRequest) -> str:
+        config = self._hook.get_conn().config
+        return fingerprint(
+            account=f"{config.base_url} {config.workspace or ''}",
+            content={
+                "service": request.service,
+                "model": request.model,
+                "input": dict(request.identity),
+                "parameters": request.parameters,
+            },
+        )
+
+    def _reconcile(self, record: Record, *, adopt: bool) -> str | None:
+        """Settle an unconfirmed submission; None means that a new one may be made."""
+        match self._search.find(record, not_ours=self._not_ours):
+            case Found(task_id) if adopt:
+                self._log.info(
+                    "The service had accepted it as DashScope task %s; going on with that.", task_id
+                )
+                self._keep(record, task_id)
+                return task_id
+            case Found(task_id):
+                self._log.info("An earlier try's DashScope task %s is not wanted any more.", task_id)
+                cancel_tasks(self._hook, [task_id], self._log)
+                self._not_ours.add(task_id)
+            case NotAccepted():
+                self._log.info("The service's task list has no trace of it: it was not accepted.")
+            case Unclear(candidates) if adopt and self._on_unconfirmed == "fail":
+                raise UnconfirmedSubmissionError(
+                    "The answer to a submission was lost, and the task list does not show whether it was accepted: "
+                    f"{len(candidates) or 'unknown'} task(s) of model {record.model} could be it "
+                    f"({', '.join(candidates[:5]) or 'the list cannot be read whole'}). To submit again, at the risk of "
+                    "paying for one image twice, clear this Airflow task, or set on_unconfirmed_submit='resubmit'."
+                )
+            case Unclear(candidates):
+                self._log.warning("Submitting again, although an earlier submission may have been accepted.")
+                self._not_ours.update(candidates)
+        return None

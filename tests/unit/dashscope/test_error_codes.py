@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from airflow_provider_wanx.dashscope.error_codes import (
+    ALIASES,
+    ERROR_TABLE,
+    FALLBACKS,
+    ErrorKind,
+    classify,
+)
+from tests.unit.dashscope import error_expectations as expected
+from tests.unit.dashscope.error_expectations import NO, YES, Expected
+
+_ORDINARY = "The pages have many texts for this one."
+
+
+def _name(row: Expected) -> str:
+    return f"{row.code}-{row.http[0]}"
+
+
+def _statuses(row: Expected) -> tuple[int | None, ...]:
+    # Inside a task an error has no HTTP status; a row for one status only cannot apply there.
+    return row.http if row.only_http else (*row.http, None)
+
+
+def test_the_table_has_exactly_the_documented_rows() -> None:
+    rows = Counter((row.code, row.http, row.retryable, row.only_http) for row in ERROR_TABLE)
+
+    assert rows == Counter((row.code, row.http, row.retryable, row.only_http) for row in expected.ROWS)
+
+
+def test_the_aliases_are_exactly_the_documented_ones() -> None:
+    assert expected.ALIASES == ALIASES
+
+
+def test_the_rules_for_unknown_codes_are_exactly_the_expected_ones() -> None:
+    assert [row.code for row in FALLBACKS] == list(expected.FALLBACKS)
+
+
+@pytest.mark.parametrize("row", expected.ROWS, ids=_name)
+def test_a_documented_code_is_judged_as_its_page_says(row: Expected) -> None:
+    for status in _statuses(row):
+        verdict = classify(code=row.code.replace("*", "Whatever"), http_status=status, message=_ORDINARY)
+
+        assert (verdict.kind, verdict.retryable) == (row.kind, row.retryable), status
+        assert verdict.certainly_refused is (row.code not in expected.MAY_HAVE_ACTED)
+        assert verdict.advice.endswith(".")
+
+
+@pytest.mark.parametrize("row", [row for row in expected.ROWS if row.unless], ids=_name)
+def test_the_text_decides_where_a_code_stands_for_several_things(row: Expected) -> None:
+    for status in _statuses(row):
+        verdict = classify(code=row.code, http_status=status, message=f"Sorry: {row.unless} Bye.")
+
+        assert verdict.retryable is not row.retryable
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in expected.ROWS if not row.only_http and "*" not in row.code], ids=_name
+)
+def test_the_code_goes_before_the_http_status(row: Expected) -> None:
+    for status in (200, 402, 502):
+        assert classify(code=row.code, http_status=status, message=_ORDINARY).kind is row.kind
+
+
+@pytest.mark.parametrize(
+    ("family", "member"),
+    [(family, member) for family, members in expected.FAMILIES.items() for member in members],
+)
+def test_every_documented_member_of_a_family_is_permanent(family: str, member: str) -> None:
+    verdict = classify(code=family.replace("*", member), http_status=None, message=_ORDINARY)
+
+    assert verdict.row.code == family
+    assert not verdict.retryable
+
+
+@pytest.mark.parametrize(("alias", "code"), expected.ALIASES.items())
+def test_an_alias_is_judged_like_the_code_it_stands_for(alias: str, code: str) -> None:
+    meant = next(row for row in expected.ROWS if row.code == code and not row.only_http)
+
+    verdict = classify(code=alias, http_status=meant.http[0], message=_ORDINARY)
+
+    assert (verdict.row.code, verdict.kind, verdict.retryable) == (code, meant.kind, meant.retryable)
+
+
+@pytest.mark.parametrize("rule", expected.FALLBACKS)
+def test_an_unknown_code_is_judged_by_rule(rule: str) -> None:
+    code, status, kind, retryable = expected.FALLBACKS[rule]
+
+    verdict = classify(code=code, http_status=status, message=_ORDINARY)
+
+    assert (verdict.row.code, verdict.kind, verdict.retryable) == (rule, kind, retryable)
+    assert verdict.certainly_refused is (rule not in expected.MAY_HAVE_ACTED)
+
+
+@pytest.mark.parametrize("code", ["INVALIDAPIKEY", "InvalidApikey", "Invalid_API_Key"])
+def test_the_case_of_a_code_does_not_matter(code: str) -> None:
+    assert classify(code=code, http_status=401, message="").row.code == "InvalidApiKey"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "retryable"),
+    [
+        ("InvalidParameter", "Time out while the picture was downloaded: download aborted.", YES),
+        ("InvalidParameter", "url error, please check url!", NO),
+        ("DataInspectionFailed", "Input data may contain inappropriate content.", NO),
+        ("DataInspectionFailed", "Input or output data may contain inappropriate content.", NO),
+        ("AccessDenied", "Current user api does not support synchronous calls.", NO),
+        ("insufficient_quota", "You exceeded your free tier quota.", NO),
+        ("Throttling.AllocationQuota", "Allocated quota exceeded, please increase your quota limit.", YES),
+        ("InternalError.Algo", "Missing Content-Length of multimodal url", NO),
+        ("InternalError.Algo", "An error occured in model serving, error message is: [InvalidParameter]", NO),
+        ("InternalError.Algo", "inference error", YES),
+    ],
+)
+def test_known_texts_are_understood(code: str, message: str, retryable: bool) -> None:
+    assert classify(code=code, http_status=None, message=message).retryable is retryable
+
+
+def test_every_billing_error_is_permanent_even_where_it_is_dressed_as_throttling() -> None:
+    billing = [row for row in expected.ROWS if row.kind is ErrorKind.BILLING and row.http == (429,)]
+
+    assert len(billing) == 4
+    assert not any(
+        classify(code=row.code, http_status=429, message="Throttled, retry later").retryable
+        for row in billing
+    )

@@ -1,0 +1,152 @@
+"""Keys of results."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
+from airflow_provider_wanx.storage.keys import FIELDS, KeyTemplate
+
+RUN = "manual__2026-11-23T10:00:00+00:00"
+
+
+def task(task_id: str = "id-1", *, results: int = 1, **output: object) -> Task:
+    files = tuple(
+        ResultFile(url=f"https://example.com/{number}.jpg", path=f"results[{number}].url", index=number)
+        for number in range(results)
+    )
+    return Task(task_id=task_id, status=TaskStatus.SUCCEEDED, results=files, output=output)
+
+
+def key(template: str, of: Task | None = None, index: int = 0) -> str:
+    return KeyTemplate(template).render(of or task(style_index=31), index, extension=".jpg", run_id=RUN)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a/{dashscope_task_id}_{index}{extension}", "a/id-1_0.jpg"),
+        ("{run_id}/{style}/{style_name}.x", "manual__2026-11-23T10-00-00-00-00/31/clay-world.x"),
+        ("/leading/slash{extension}", "leading/slash.jpg"),
+        ("portraits/", "portraits/id-1_0.jpg"),
+        ("fixed.jpg", "fixed.jpg"),
+        ("肖像/{index}", "肖像/0"),
+    ],
+)
+def test_fields_are_filled_in(template: str, expected: str) -> None:
+    assert key(template) == expected
+
+
+def test_a_task_without_a_style_and_one_with_a_new_one_have_keys_too() -> None:
+    assert key("{style}-{style_name}", task()) == "none-no-style"
+    assert key("{style}-{style_name}", task(style_index=77)) == "77-style-77"
+    assert key("{style}", task(style_index=-1)) == "-1"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("", "s3_key is empty"),
+        ("/", "s3_key is empty"),
+        (
+            "{task_id}",
+            "s3_key has {task_id}, which is not known. Known are {dashscope_task_id}, {index}, {style}",
+        ),
+        ("{}", "s3_key has {}, which is not known"),
+        ("{0}", "s3_key has {0}, which is not known"),
+        ("{index!r}", "which is not known"),
+        ("{index:03}", "which is not known"),
+        ("{dashscope_task_id.__class__}", "which is not known"),
+        ("{index", "cannot be read"),
+        ("index}", "cannot be read"),
+        ("a/../b/{index}", "is no safe key"),
+        ("../{index}", "is no safe key"),
+        ("./{index}", "is no safe key"),
+        ("s3://bucket/{index}", "is a URL. Give its bucket as s3_bucket"),
+    ],
+)
+def test_a_bad_template_is_told_before_anything_is_copied(template: str, problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=re.escape(problem)):
+        KeyTemplate(template)
+
+
+def test_values_cannot_climb_out_of_the_prefix() -> None:
+    assert KeyTemplate("a/{run_id}/b").render(task(), 0, extension="", run_id="../../etc") == "a/..-..-etc/b"
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        KeyTemplate("a/{run_id}/b").render(task(), 0, extension="", run_id="..")
+
+
+@pytest.mark.parametrize("template", ["{extension}", "a/{extension}", "{extension}/a"])
+def test_a_key_that_becomes_empty_or_a_folder_is_told(template: str) -> None:
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        KeyTemplate(template).render(task(), 0, extension="", run_id=RUN)
+
+
+def test_a_key_longer_than_s3_takes_is_told() -> None:
+    assert len(key("x" * 1024)) == 1024
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        key("x" * 1025)
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        key("肖" * 342)
+
+
+@pytest.mark.parametrize(
+    ("template", "collides"),
+    [
+        ("{dashscope_task_id}_{index}", False),
+        ("{dashscope_task_id}/", False),
+        ("{dashscope_task_id}", True),
+        ("{index}{extension}", True),
+        ("{style}.jpg", True),
+    ],
+)
+def test_two_results_with_one_key_are_found_out_before_the_first_is_written(
+    template: str, collides: bool
+) -> None:
+    tasks = [task("id-1", results=2), task("id-2", results=1)]
+    if collides:
+        with pytest.raises(
+            InvalidInputError, match=r"the same key\. Put {dashscope_task_id} and {index} into it"
+        ):
+            KeyTemplate(template).check_distinct(tasks, run_id=RUN)
+    else:
+        KeyTemplate(template).check_distinct(tasks, run_id=RUN)
+
+
+def test_a_collision_names_both_results() -> None:
+    with pytest.raises(InvalidInputError, match="gives result 0 of task id-1 and result 0 of task id-2"):
+        KeyTemplate("{index}").check_distinct([task("id-1"), task("id-2")], run_id=RUN)
+
+
+_PIECES = st.sampled_from([*[f"{{{name}}}" for name in FIELDS], "/", "a", "-", "."])
+
+
+@settings(deadline=None)
+@given(
+    template=st.lists(_PIECES, min_size=1, max_size=8).map("".join),
+    task_id=st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,20}", fullmatch=True),
+    run_id=st.text(min_size=1, max_size=20),
+    extension=st.sampled_from(["", ".jpg", ".PNG", ".tar.gz"]),
+    style=st.none() | st.integers(-1, 99),
+)
+def test_whatever_is_filled_in_the_key_is_safe_or_refused_and_the_same_each_time(
+    template: str, task_id: str, run_id: str, extension: str, style: int | None
+) -> None:
+    of = task(task_id, style_index=style)
+    try:
+        once, again = [
+            KeyTemplate(template).render(of, 0, extension=extension, run_id=run_id) for _ in range(2)
+        ]
+    except InvalidInputError:
+        return
+    assert once == again
+    assert 0 < len(once.encode()) <= 1024
+    assert not once.startswith("/")
+    assert not once.endswith("/")
+    assert not {".", ".."} & set(once.split("/"))
+    assert re.fullmatch(r"[A-Za-z0-9._=/-]+", once)

@@ -1,0 +1,125 @@
+"""Plain errors of S3."""
+
+from __future__ import annotations
+
+import uuid
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.storage.s3_errors import S3Error, s3_errors, split_s3_url
+from tests.unit.support.s3 import Bucket
+
+
+def refusal(code: str, status: int, message: str = "Because.") -> ClientError:
+    """What boto raises when S3 says no."""
+    answer = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {
+            "HTTPStatusCode": status,
+            "HTTPHeaders": {},
+            "RequestId": "",
+            "HostId": "",
+            "RetryAttempts": 0,
+        },
+    }
+    return ClientError(answer, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "advice", "retryable"),
+    [
+        ("NoSuchBucket", 404, "the bucket does not exist. Create it, or correct its name", False),
+        ("NoSuchKey", 404, "the object does not exist", False),
+        ("404", 404, "the bucket or the object does not exist", False),
+        ("403", 403, "the AWS connection may not do this", False),
+        ("AccessDenied", 403, "the AWS connection may not do this", False),
+        ("InvalidAccessKeyId", 403, "the AWS connection's key is wrong", False),
+        ("SignatureDoesNotMatch", 403, "the AWS connection's secret is wrong", False),
+        ("InvalidRange", 416, "the object is empty", False),
+        ("EntityTooLarge", 400, "Because.", False),
+        ("ExpiredToken", 400, "Because.", True),
+        ("RequestTimeout", 400, "Because.", True),
+        ("OperationAborted", 409, "Because.", True),
+        ("SlowDown", 503, "Because.", True),
+        ("InternalError", 500, "Because.", True),
+    ],
+)
+def test_an_answer_becomes_one_sentence_and_says_whether_to_try_again(
+    code: str, status: int, advice: str, retryable: bool
+) -> None:
+    with pytest.raises(S3Error) as caught, s3_errors("write s3://bucket/key"):
+        raise refusal(code, status)
+    assert str(caught.value) == f"Could not write s3://bucket/key: {advice} ({code}, HTTP {status})."
+    assert caught.value.retryable is retryable
+
+
+def test_an_answer_without_a_word_is_an_error_too() -> None:
+    with pytest.raises(S3Error, match="no reason given"), s3_errors("read it"):
+        raise ClientError({}, "GetObject")
+
+
+def test_a_missing_bucket_on_a_real_server_is_a_permanent_error(bucket: Bucket) -> None:
+    with pytest.raises(S3Error, match="does not exist") as caught, s3_errors("use bucket nowhere"):
+        bucket.client.head_bucket(Bucket=f"nowhere-{uuid.uuid4()}")
+    assert not caught.value.retryable
+
+
+def test_a_server_that_cannot_be_reached_may_be_tried_again(unused_tcp_port: int) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{unused_tcp_port}",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(retries={"max_attempts": 0}, proxies={}),
+    )
+    with pytest.raises(S3Error, match="Could not connect to the endpoint") as caught, s3_errors("use it"):
+        client.head_bucket(Bucket="bucket")
+    assert caught.value.retryable
+
+
+def test_missing_credentials_are_a_permanent_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    client = boto3.session.Session().client(
+        "s3", endpoint_url="http://127.0.0.1:1", region_name="us-east-1", config=Config(proxies={})
+    )
+    with pytest.raises(S3Error, match="Unable to locate credentials") as caught, s3_errors("use it"):
+        client.head_bucket(Bucket="bucket")
+    assert not caught.value.retryable
+
+
+def test_a_name_that_no_bucket_can_have_is_a_permanent_error(bucket: Bucket) -> None:
+    with pytest.raises(S3Error, match="Invalid bucket name") as caught, s3_errors("use it"):
+        bucket.client.head_bucket(Bucket="not a bucket!")
+    assert not caught.value.retryable
+
+
+def test_other_errors_pass_unchanged() -> None:
+    with pytest.raises(InvalidInputError, match="mine"), s3_errors("do it"):
+        raise InvalidInputError("mine")
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("s3://bucket/key", (None, "bucket", "key")),
+        ("s3://bucket/a/b c?d#e%20f", (None, "bucket", "a/b c?d#e%20f")),
+        ("s3://conn@bucket/key", ("conn", "bucket", "key")),
+        ("s3://bucket/a@b", (None, "bucket", "a@b")),
+    ],
+)
+def test_an_s3_url_is_split_into_connection_bucket_and_key(
+    url: str, parts: tuple[str | None, str, str]
+) -> None:
+    assert split_s3_url(url) == parts
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://conn@/key"])
+def test_an_s3_url_without_bucket_or_key_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="is not like s3://bucket/key"):
+        split_s3_url(url)

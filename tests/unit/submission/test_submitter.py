@@ -1,0 +1,322 @@
+"""Submitting once across the tries of one task instance, whatever happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, LostAnswerError
+from airflow_provider_wanx.submission import search
+from airflow_provider_wanx.submission.record import STATE_KEY, Phase, UnreadableRecordError
+from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
+from airflow_provider_wanx.submission.submitter import MAX_POSTS, UnconfirmedSubmissionError
+from tests.unit.support.submission_world import POSTS, KilledError, Plan, SubmissionWorld
+
+LOST_BUT_ACCEPTED = [name for name, (accepted, error) in POSTS.items() if accepted and error]
+PERHAPS_ACCEPTED = [*LOST_BUT_ACCEPTED, "request lost", "500"]
+
+
+class TestOneTry:
+    """A try without mishaps, and with one."""
+
+    def test_the_id_is_returned_and_kept(self) -> None:
+        world = SubmissionWorld()
+        task_id = world.run(Plan())
+        assert world.accepted(1) == [task_id]
+        record = world.record()
+        assert record is not None
+        assert (record.phase, record.dashscope_task_id) == (Phase.SUBMITTED, task_id)
+
+    @pytest.mark.parametrize("outcome", LOST_BUT_ACCEPTED)
+    def test_a_task_whose_answer_was_lost_is_found(self, outcome: str) -> None:
+        world = SubmissionWorld()
+        assert world.run(Plan(posts=(outcome,))) == "id-0"
+        assert world.accepted(1) == ["id-0"]
+
+    @pytest.mark.parametrize("outcome", LOST_BUT_ACCEPTED)
+    def test_it_is_found_though_the_list_lags_behind(self, outcome: str) -> None:
+        world = SubmissionWorld(lag=sum(LOOKS) - 1)
+        assert world.run(Plan(posts=(outcome,))) == "id-0"
+
+    @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+    @pytest.mark.parametrize("totals", [True, False])
+    @pytest.mark.parametrize("page_cap", [1, 3, 100])
+    @pytest.mark.parametrize("lag", [0.0, 9.0])
+    def test_it_is_found_whatever_the_habits_of_the_list_are(
+        self, order: str, totals: bool, page_cap: int, lag: float
+    ) -> None:
+        world = SubmissionWorld(order=order, totals=totals, page_cap=page_cap, lag=lag)
+        world.others_submit(7)
+        ended = world.run(Plan(gap=600, posts=("answer lost",)))
+        assert world.accepted(1) == ["id-7"]
+        if order == "shuffled" and not totals and page_cap < 8:
+            # Nothing tells whether such a list was read whole: it may show the task, but never that there is none.
+            assert ended == "id-7" or isinstance(ended, UnconfirmedSubmissionError)
+        else:
+            assert ended == "id-7"
+
+    @pytest.mark.parametrize("outcome", ["request lost", "500"])
+    def test_a_submission_that_was_not_accepted_is_made_again(self, outcome: str) -> None:
+        world = SubmissionWorld()
+        assert world.run(Plan(posts=(outcome,))) == "id-0"
+
+    @pytest.mark.parametrize("outcome", ["refused", "throttled", "not sent"])
+    def test_what_was_certainly_refused_is_told_and_leaves_no_record(self, outcome: str) -> None:
+        world = SubmissionWorld()
+        assert isinstance(world.run(Plan(posts=(outcome,))), DashScopeError)
+        assert (world.ledger, world.record()) == ([], None)
+
+    def test_there_is_an_end_to_trying(self) -> None:
+        world = SubmissionWorld()
+        ended = world.run(Plan(posts=("request lost",) * 10))
+        assert isinstance(ended, LostAnswerError)
+        assert world._worker.posts == MAX_POSTS
+        assert world.record() is None
+
+    def test_a_list_that_cannot_be_read_stops_it_and_the_next_try_asks_again(self) -> None:
+        world = SubmissionWorld()
+        ended = world.run(Plan(posts=("answer lost",), lists=(False,) * len(LOOKS)))
+        assert isinstance(ended, UnconfirmedSubmissionError)
+        assert "the list cannot be read whole" in str(ended)
+        assert world.run(Plan()) == "id-0"
+
+    def test_a_list_that_can_be_read_at_last_is_enough(self) -> None:
+        assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False, False))) == "id-0"
+
+    def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
+        world = SubmissionWorld()
+        world.run(Plan(killed_at=4))
+        assert world.record() is not None
+        assert isinstance(world.run(Plan(gap=LISTED_FOR + 60)), UnconfirmedSubmissionError)
+
+    def test_an_unreadable_record_stops_it_before_anything_is_asked(self) -> None:
+        world = SubmissionWorld()
+        world.store.values[STATE_KEY] = {"version": 7}
+        for why in ("retry", "clear", "change"):
+            assert isinstance(world.run(Plan(why=why)), UnreadableRecordError)
+        assert (world._worker.posts, world._worker.lists) == (0, 0)
+        assert world.store.values[STATE_KEY] == {"version": 7}
+
+
+class TestSiblings:
+    """Others who submit to the same model at the same time."""
+
+    def test_a_sibling_that_publishes_its_id_a_moment_later_is_not_taken_for_ours(self) -> None:
+        world = SubmissionWorld()
+        (sibling,) = world.others_submit()
+        original = world.sleep
+
+        def sleep(seconds: float, /) -> None:
+            if seconds:
+                world.claimed.add(sibling)
+            original(seconds)
+
+        world.sleep = sleep  # type: ignore[method-assign]
+        task_id = world.run(Plan(gap=1, posts=("request lost",)))
+        assert task_id != sibling
+        assert world.accepted(1) == [task_id]
+
+    def test_two_that_could_be_ours_stop_it(self) -> None:
+        world = SubmissionWorld()
+        world.others_submit()
+        ended = world.run(Plan(gap=1, posts=("answer lost",)))
+        assert isinstance(ended, UnconfirmedSubmissionError)
+        assert "2 task(s) of model" in str(ended)
+        assert "other-0" in str(ended)
+
+    def test_it_pays_twice_rather_than_stop_where_told_to(self) -> None:
+        world = SubmissionWorld(on_unconfirmed="resubmit")
+        world.others_submit()
+        task_id = world.run(Plan(gap=1, posts=("answer lost",)))
+        assert world.accepted(1)[-1] == task_id
+        assert len(world.accepted(1)) == 2
+
+    def test_many_pages_of_others_are_read(self) -> None:
+        world = SubmissionWorld()
+        world.others_submit(20)
+        assert world.run(Plan(gap=600, posts=("answer lost",))) == "id-20"
+
+    def test_a_list_with_more_pages_than_are_read_stops_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(search, "MAX_PAGES", 3)
+        world = SubmissionWorld()
+        world.others_submit(20)
+        assert isinstance(world.run(Plan(gap=600, posts=("answer lost",))), UnconfirmedSubmissionError)
+
+
+class TestClears:
+    """A user who wants it anew."""
+
+    def test_a_clear_cancels_and_submits(self) -> None:
+        world = SubmissionWorld()
+        assert [world.run(Plan()), world.run(Plan(why="clear"))] == ["id-0", "id-1"]
+        assert world.canceled == ["id-0"]
+
+    def test_a_clear_of_a_task_whose_answer_was_lost_cancels_that_too(self) -> None:
+        world = SubmissionWorld()
+        assert isinstance(world.run(Plan(killed_at=5)), KilledError)
+        assert world.accepted(1) == ["id-0"]
+        assert world.run(Plan(why="clear")) == "id-1"
+        assert world.canceled == ["id-0"]
+
+    def test_a_clear_lets_an_unsettled_submission_go(self) -> None:
+        world = SubmissionWorld()
+        world.others_submit()
+        assert isinstance(world.run(Plan(gap=1, posts=("answer lost",))), UnconfirmedSubmissionError)
+        assert world.run(Plan(why="clear")) == "id-2"
+
+    def test_what_a_quick_clear_has_replaced_is_not_taken_for_the_new_submission(self) -> None:
+        world = SubmissionWorld()
+        world.run(Plan(latency=0.1))
+        task_id = world.run(Plan(why="change", gap=1, latency=0.1, posts=("request lost",)))
+        assert task_id != "id-0"
+        assert world.accepted(2) == [task_id]
+
+    def test_nor_is_it_when_the_worker_that_knew_is_killed(self) -> None:
+        for killed_at in range(1, 20):
+            world = SubmissionWorld()
+            world.run(Plan(latency=0.1))
+            world.run(Plan(why="change", gap=1, latency=0.1, posts=("request lost",), killed_at=killed_at))
+            task_id = world.run(Plan(gap=1, latency=0.1))
+            assert task_id != "id-0"
+
+    def test_a_retry_without_input_goes_on_with_what_was_paid_for(self) -> None:
+        world = SubmissionWorld()
+        task_id = world.run(Plan())
+        assert world.run(Plan(input_gone=True)) == task_id
+
+
+plans = st.builds(
+    Plan,
+    why=st.sampled_from(["retry", "retry", "retry", "clear", "change"]),
+    gap=st.sampled_from([0.5, 3.0, 30.0, 300.0, 4000.0, 90_000.0]) | st.floats(0.5, 8000),
+    skew=st.floats(-2, 2),
+    latency=st.sampled_from([0.1, 0.75, 5.0, 30.0]),
+    posts=st.lists(st.sampled_from(list(POSTS)), max_size=4).map(tuple),
+    lists=st.lists(st.sampled_from([True, True, False]), max_size=6).map(tuple),
+    killed_at=st.none() | st.integers(1, 30),
+    input_gone=st.sampled_from([False, False, False, True]),
+)
+
+worlds = st.fixed_dictionaries(
+    {
+        "lag": st.sampled_from([0.0, 0.0, 2.0, 8.0]),
+        "offset": st.sampled_from([0.0, 0.4, -30.0, 3600.0]),
+        "zone_error": st.sampled_from([0.0, 8 * 3600.0]),
+    }
+)
+
+thorough = settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def check_epoch(world: SubmissionWorld, plan: Plan) -> None:
+    """Run a try, and check what must hold after every one, as long as nobody has chosen to pay twice."""
+    ended = world.run(plan)
+    event(type(ended).__name__)
+    accepted = world.accepted(world.epoch)
+    assert len(accepted) <= 1, f"paid {len(accepted)} times"
+    # A try that cannot read its input cannot know that it has changed, and goes on with what was paid for.
+    if isinstance(ended, str) and not plan.input_gone:
+        assert accepted == [ended], "went on with a task that is not its own"
+    if accepted:
+        record = world.record()
+        assert record is not None, "forgot what was paid for"
+        assert record.dashscope_task_id in (None, accepted[0])
+
+
+@thorough
+@given(setting=worlds, tries=st.lists(plans, min_size=1, max_size=8))
+def test_whatever_happens_one_submission_is_paid_once_and_never_forgotten(
+    setting: dict[str, Any], tries: list[Plan]
+) -> None:
+    world = SubmissionWorld(**setting)
+    for plan in tries:
+        check_epoch(world, plan)
+    clears = sum(plan.why != "retry" for plan in tries[1:])
+    assert len(world.ledger) <= 1 + clears
+
+
+@thorough
+@given(
+    setting=worlds, tries=st.lists(plans, min_size=1, max_size=6), others=st.lists(st.booleans(), max_size=6)
+)
+def test_other_peoples_submissions_do_not_change_that(
+    setting: dict[str, Any], tries: list[Plan], others: list[bool]
+) -> None:
+    world = SubmissionWorld(**setting)
+    for number, plan in enumerate(tries):
+        if number < len(others) and others[number]:
+            world.claimed.update(world.others_submit())
+        check_epoch(world, plan)
+
+
+@thorough
+@given(
+    setting=worlds,
+    posts=st.lists(st.sampled_from(["accepted", *LOST_BUT_ACCEPTED]), min_size=1, max_size=4),
+    others=st.lists(st.booleans(), max_size=6),
+    gap=st.floats(0.5, 600),
+)
+def test_what_was_accepted_is_never_confused_with_what_strangers_submit_at_the_same_time(
+    setting: dict[str, Any], posts: list[str], others: list[bool], gap: float
+) -> None:
+    world = SubmissionWorld(**setting)
+    for number, outcome in enumerate(posts):
+        if number < len(others) and others[number]:
+            world.others_submit()
+        check_epoch(world, Plan(gap=gap, posts=(outcome,)))
+
+
+@thorough
+@given(setting=worlds, tries=st.lists(plans, min_size=1, max_size=6))
+def test_a_worker_that_is_left_alone_comes_to_an_end_that_says_what_is_paid(
+    setting: dict[str, Any], tries: list[Plan]
+) -> None:
+    world = SubmissionWorld(**setting)
+    for plan in tries:
+        world.run(plan)
+    ended = world.run(Plan(gap=300.0))
+    check_epoch(world, Plan(gap=300.0))
+    if isinstance(ended, str):
+        assert world.returned[-1][1] == ended
+    else:
+        # Only what a person has to settle stays unsettled.
+        assert isinstance(ended, UnconfirmedSubmissionError)
+        assert isinstance(world.run(Plan(why="clear", gap=300.0)), str)
+
+
+@thorough
+@given(setting=worlds, tries=st.lists(plans, min_size=1, max_size=6))
+def test_whoever_chooses_to_resubmit_pays_once_more_for_each_time_that_the_log_says_so(
+    setting: dict[str, Any], tries: list[Plan]
+) -> None:
+    world = SubmissionWorld(**setting, on_unconfirmed="resubmit")
+    for plan in tries:
+        ended = world.run(plan)
+        assert not isinstance(ended, UnconfirmedSubmissionError)
+    clears = sum(plan.why != "retry" for plan in tries[1:])
+    said = sum("Submitting again" in warning for warning in world.warnings)
+    assert len(world.ledger) <= 1 + clears + said
+
+
+@given(setting=worlds, killed_at=st.integers(1, 12), outcome=st.sampled_from(PERHAPS_ACCEPTED))
+def test_killed_at_any_step_the_next_try_ends_with_one_paid_task(
+    setting: dict[str, Any], killed_at: int, outcome: str
+) -> None:
+    world = SubmissionWorld(**setting)
+    world.run(Plan(killed_at=killed_at, posts=(outcome,)))
+    ended = world.run(Plan(gap=30.0))
+    assert world.accepted(1) == [ended]
+
+
+@pytest.mark.parametrize("outcome", POSTS)
+def test_every_end_of_a_submission_is_followed_by_a_retry_that_pays_at_most_once(outcome: str) -> None:
+    world = SubmissionWorld()
+    ended = world.run(Plan(posts=(outcome,)))
+    again = world.run(Plan())
+    assert world.accepted(1) == [again]
+    assert ended == again or isinstance(ended, ApiError | DashScopeError)
