@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
-from airflow_provider_wanx.simulator.settings import Settings, is_loopback
+from airflow_provider_wanx.simulator.settings import LIST_ORDERS, RATE_WINDOWS, Settings, is_loopback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +66,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         task_rate=options.task_rate,
         max_page_size=options.max_page_size,
         list_delay=options.list_delay,
+        list_order=options.list_order,
+        list_totals=not options.no_list_totals,
+        rate_windows=options.rate_windows,
         url_lifetime=options.url_lifetime,
         inspect_on_submit=options.inspect_on_submit,
         seed=options.seed,
@@ -121,6 +124,19 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=usual.list_delay,
         help="how far the list lags (default: %(default)s)",
+    )
+    add(
+        "--list-order",
+        choices=LIST_ORDERS,
+        default=usual.list_order,
+        help="order of the list (default: %(default)s)",
+    )
+    add("--no-list-totals", action="store_true", help="the list does not say how many rows and pages it has")
+    add(
+        "--rate-windows",
+        choices=RATE_WINDOWS,
+        default=usual.rate_windows,
+        help="how requests per second are counted (default: %(default)s)",
     )
     add(
         "--url-lifetime",

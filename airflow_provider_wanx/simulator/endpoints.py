@@ -116,15 +116,9 @@ async def list_tasks(request: Request, world: World) -> Response:
             page_size=page_size,
         )
         rows, total = [dict(row) for row in page.rows], page.total
-    return answer(
-        {
-            "total": total,
-            "data": rows,
-            "total_page": math.ceil(total / page_size),
-            "page_no": page_no,
-            "page_size": page_size,
-        }
-    )
+    totals = {"total": total, "total_page": math.ceil(total / page_size)}
+    shown = totals if world.settings.list_totals else {}
+    return answer({**shown, "data": rows, "page_no": page_no, "page_size": page_size})
 
 
 async def cancel(request: Request, world: World) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of the list, newest task first.
+    """One page of the list.
 
     :param rows: the rows on it.
     :param total: how many rows the filter matches.
@@ -30,10 +31,12 @@ class TaskIndex:
     nothing promises that it keeps up with them.
 
     :param delay: in seconds of the service's clock.
+    :param order: of the rows: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
     """
 
-    def __init__(self, *, delay: float = 0.0) -> None:
+    def __init__(self, *, delay: float = 0.0, order: str = "newest") -> None:
         self._delay = delay
+        self._order = order
         self._coming: deque[tuple[float, int, Row]] = deque()
         self._rows: dict[int, Row] = {}
         self._numbers: dict[tuple[str | None, str | None], list[int]] = {}
@@ -77,9 +80,17 @@ class TaskIndex:
         self._catch_up(now)
         numbers = self._numbers.get((status, model), [])
         low, high = bisect_left(numbers, first), bisect_left(numbers, last)
-        end = high - (page_no - 1) * page_size
-        wanted = numbers[max(low, end - page_size) : max(low, end)]
-        return Page(rows=[self._rows[number] for number in reversed(wanted)], total=max(0, high - low))
+        total = max(0, high - low)
+        skipped = min((page_no - 1) * page_size, total)
+        here = min(page_size, total - skipped)
+        if self._order == "newest":
+            wanted = numbers[high - skipped - here : high - skipped][::-1]
+        elif self._order == "oldest":
+            wanted = numbers[low + skipped : low + skipped + here]
+        else:
+            # Any page of a random order is a random choice.
+            wanted = [numbers[place] for place in random.sample(range(low, high), here)]
+        return Page(rows=[self._rows[number] for number in wanted], total=total)
 
     def _catch_up(self, now: float) -> None:
         while self._coming and self._coming[0][0] + self._delay <= now:

@@ -95,7 +95,7 @@ class JobBoard:
         self._describe = describe
         self._lanes: dict[str, _Lane] = {}
         self._by_id: dict[str, Job] = {}
-        self._index = TaskIndex(delay=settings.list_delay)
+        self._index = TaskIndex(delay=settings.list_delay, order=settings.list_order)
         self._first_kept = 0
         self._progress = Pulse()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -170,7 +170,7 @@ class JobBoard:
         page_no: int,
         page_size: int,
     ) -> Page:
-        """Return a page of the tasks that were submitted between two moments, the newest first."""
+        """Return a page of the tasks that were submitted between two moments."""
         self._forget()
         first = bisect_left(self.all, since, key=lambda job: job.submitted)
         last = bisect_left(self.all, until, key=lambda job: job.submitted)

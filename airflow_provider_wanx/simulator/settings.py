@@ -8,6 +8,9 @@ from dataclasses import dataclass
 HOUR = 3600.0
 DAY = 24 * HOUR
 
+LIST_ORDERS = ("newest", "oldest", "shuffled")
+RATE_WINDOWS = ("sliding", "fixed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -24,6 +27,9 @@ class Settings:
     :param upload_rate: upload policies per second and model; 0 lifts the limit.
     :param max_page_size: the largest page of the task list; larger requests get this many rows.
     :param list_delay: how far the task list lags behind the tasks themselves.
+    :param list_order: order of the task list: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
+    :param list_totals: whether the task list says how many rows and pages it has.
+    :param rate_windows: how requests per second are counted: in ``sliding`` or in ``fixed`` windows of a second.
     :param url_lifetime: how long a result URL works after it was handed out.
     :param retention: how long a task can be read after its submission.
     :param queue_timeout: how long after its submission a task that has not ended fails.
@@ -48,6 +54,9 @@ class Settings:
     upload_rate: float = 100.0
     max_page_size: int = 100
     list_delay: float = 0.0
+    list_order: str = "newest"
+    list_totals: bool = True
+    rate_windows: str = "sliding"
     url_lifetime: float = DAY
     retention: float = DAY
     queue_timeout: float = 3 * HOUR
@@ -76,6 +85,9 @@ class Settings:
             raise ValueError(f"submit_rate must not be negative, but is {self.submit_rate}")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
+        for name, choices in (("list_order", LIST_ORDERS), ("rate_windows", RATE_WINDOWS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}")
         if self.max_page_size < 1:
             raise ValueError(f"max_page_size must be at least 1, not {self.max_page_size}")
 

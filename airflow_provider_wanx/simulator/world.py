@@ -78,7 +78,8 @@ class World:
         """
         window = self._windows.get((endpoint, model))
         if window is None:
-            window = self._windows[endpoint, model] = RateWindow(clock=self.clock, rate=rate)
+            fixed = self.settings.rate_windows == "fixed"
+            window = self._windows[endpoint, model] = RateWindow(clock=self.clock, rate=rate, fixed=fixed)
         if not window.admit():
             raise ServiceError.of_status(429)
 
