@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
-from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.connection import client_config
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from airflow_provider_wanx.triggers.events import check_event, outcome_event
 
@@ -75,7 +75,7 @@ class DashScopeWait(_Task):
 
     def wait_here(self, hook: DashScopeHook, ids: Sequence[str], limit: Deadline) -> None:
         """Wait on this worker, with the code that the trigger runs."""
-        event = wait_here(hook, ids, poll_interval=self.poll_interval, end_time=limit.end_time)
+        event = wait_here(hook, ids, poll_interval=self.poll_interval, end_time=limit.end_time, log=self.log)
         self.check_wait(event, hook, ids, by_execution_timeout=limit.by_execution_timeout)
 
     def execute_complete(
@@ -132,18 +132,23 @@ def task_ids(value: object) -> list[str]:
 
 
 def wait_here(
-    hook: DashScopeHook, ids: Sequence[str], *, poll_interval: float, end_time: float | None
+    hook: DashScopeHook,
+    ids: Sequence[str],
+    *,
+    poll_interval: float,
+    end_time: float | None,
+    log: Log | None = None,
 ) -> dict[str, Any]:
     """Wait on this worker, with the same code that the trigger runs.
 
     :return: the event that the trigger would have sent.
     """
-    from airflow_provider_wanx.dashscope.sharing import watch_tasks
+    from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
     async def config_now() -> ClientConfig:
         connection = await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id)
         return client_config(connection)
 
     waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
-    outcome = asyncio.run(watch_tasks(hook.get_conn().config, waits, renew=config_now))
+    outcome = asyncio.run(watch_tasks(hook.get_conn().config, waits, renew=config_now, log=log))
     return outcome_event(outcome)

@@ -14,7 +14,11 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, UNKNOWN_GRACE, check_outcome
+from airflow_provider_wanx.dashscope.waiting.polling import (
+    DEFAULT_POLL_INTERVAL,
+    UNKNOWN_GRACE,
+    check_outcome,
+)
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, DownloadError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
-from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.dashscope.waiting.polling import check_outcome
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import airflow_errors

@@ -9,7 +9,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
+from airflow_provider_wanx.dashscope.waiting.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.triggers.events import outcome_event
@@ -17,7 +17,7 @@ from airflow_provider_wanx.version_compat import DEFERRED, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
-    from airflow_provider_wanx.dashscope.waits import Outcome
+    from airflow_provider_wanx.dashscope.waiting.waits import Outcome
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -75,7 +75,7 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.waits import Outcome  # needs httpx, DAG parsing does not
+        from airflow_provider_wanx.dashscope.waiting.waits import Outcome  # needs httpx, DAG parsing does not
 
         try:
             outcome = await self._watch()
@@ -98,12 +98,13 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def _watch(self) -> Outcome:
         from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
-        from airflow_provider_wanx.dashscope.sharing import watch_tasks  # see run
+        from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks  # see run
 
         if not self._ids:
             raise InvalidInputError("There is no dashscope_task_id to wait for.")
         waits = [TaskWait(check_task_id(task_id), self.poll_interval, self.end_time) for task_id in self._ids]
-        return await watch_tasks(await shared_config(self.dashscope_conn_id), waits, renew=self._renewed)
+        config = await shared_config(self.dashscope_conn_id)
+        return await watch_tasks(config, waits, renew=self._renewed, log=self.log)
 
     async def _renewed(self) -> ClientConfig:
         return await shared_config(self.dashscope_conn_id, anew=True)

@@ -43,11 +43,12 @@ class DashScopeClient:
     """The blocking client. Use it as a context manager, or call :meth:`close`.
 
     :param config: where and how to reach the service.
+    :param transport: sends the requests instead of httpx's own.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, *, transport: httpx.BaseTransport | None = None) -> None:
         self.config = config
-        self._http = httpx.Client(**http_options(config))
+        self._http = httpx.Client(**http_options(config), transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -150,11 +151,12 @@ class AsyncDashScopeClient:
     """The asynchronous client, for use inside one event loop.
 
     :param config: where and how to reach the service.
+    :param transport: sends the requests instead of httpx's own.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.config = config
-        self._http = httpx.AsyncClient(**http_options(config))
+        self._http = httpx.AsyncClient(**http_options(config), transport=transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,8 +12,8 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.definitions._internal.types import NOTSET
 from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
 
-from airflow_provider_wanx.dashscope import watcher
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import TaskWaitTimeout, task_ids, wait_here
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook

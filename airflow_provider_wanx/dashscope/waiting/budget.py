@@ -77,6 +77,7 @@ class Budget:
 
     def __init__(self, *, limit: float, shares: Shares, now: float) -> None:
         self.limit = limit
+        self.sent = self.refusals = 0
         self._shares = shares
         self._allowed = limit * shares.peak
         self._knee = 0.0
@@ -116,6 +117,7 @@ class Budget:
 
     def take(self, now: float) -> None:
         """Count a request that is being sent."""
+        self.sent += 1
         self._refill(now)
         self._credit -= 1
         spacing = 1 / self.rate
@@ -144,6 +146,7 @@ class Budget:
         :param retry_after: seconds that the service asks to wait.
         """
         self._under_way -= 1
+        self.refusals += 1
         if sent_at >= self._shrunk_at:
             if self.rate > self._knee or now - self._knee_at > KNEE_SETTLED:
                 self._knee, self._knee_at = self.rate, now

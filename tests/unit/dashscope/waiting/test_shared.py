@@ -11,9 +11,9 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.polling import TaskWait
-from airflow_provider_wanx.dashscope.sharing import watch_tasks
-from airflow_provider_wanx.dashscope.waits import Outcome
+from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
+from airflow_provider_wanx.dashscope.waiting.waits import Outcome
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.unit.dashscope.support.answers import TASK_ID
 from tests.unit.dashscope.support.scripted_server import Raw, Reset, Say, ScriptedServer, say_error, say_json

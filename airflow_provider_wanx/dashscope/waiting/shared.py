@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+import httpx
+
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.polling import TaskWait
-from airflow_provider_wanx.dashscope.waits import Outcome
-from airflow_provider_wanx.dashscope.watched import Tuning
-from airflow_provider_wanx.dashscope.watcher import Account, Budgets, Renew, TaskWatcher, account_of
+from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.waits import Log, Outcome
+from airflow_provider_wanx.dashscope.waiting.watcher import Account, Budgets, Renew, TaskWatcher, account_of
 
 
 @dataclass
@@ -38,13 +38,13 @@ BUDGET_MEMORY = 600.0
 
 @asynccontextmanager
 async def shared_watcher(
-    config: ClientConfig, *, renew: Renew | None = None, tuning: Tuning | None = None
+    config: ClientConfig, *, renew: Renew | None = None, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[TaskWatcher]:
     """Use the running event loop's watcher for an account; the last to leave closes it.
 
     :param config: how to reach the service; whoever comes first decides about limits and timeouts.
     :param renew: see :class:`TaskWatcher`.
-    :param tuning: likewise.
+    :param transport: likewise.
     """
     loop = _LOOPS.setdefault(asyncio.get_running_loop(), _Loop())
     account = account_of(config)
@@ -52,7 +52,7 @@ async def shared_watcher(
     if shared is None:
         budgets = _budgets(loop, account, config.limits.requests_per_second)
         shared = loop.watchers[account] = _Shared(
-            TaskWatcher(config, renew=renew, tuning=tuning, budgets=budgets)
+            TaskWatcher(config, renew=renew, budgets=budgets, transport=transport)
         )
     shared.users += 1
     try:
@@ -66,25 +66,26 @@ async def shared_watcher(
 
 
 def _budgets(loop: _Loop, account: Account, limit: float) -> Budgets:
-    now = time.monotonic()
+    now = asyncio.get_running_loop().time()
     for key, (used_at, _) in list(loop.budgets.items()):
         if now - used_at > BUDGET_MEMORY and key not in loop.watchers:
             del loop.budgets[key]
     _, budgets = loop.budgets.get(account, (now, None))
     if budgets is None or budgets.get.limit != limit:
-        budgets = Budgets.of(limit)
+        budgets = Budgets.of(limit, now=now)
     loop.budgets[account] = now, budgets
     return budgets
 
 
 async def watch_tasks(
-    config: ClientConfig, waits: Iterable[TaskWait], *, renew: Renew | None = None
+    config: ClientConfig, waits: Iterable[TaskWait], *, renew: Renew | None = None, log: Log | None = None
 ) -> Outcome:
     """Wait until every task has ended or its wait is given up, together with all others in this event loop.
 
     :param config: how to reach the service.
     :param waits: what to wait for.
     :param renew: reads the configuration anew when the service refuses the key.
+    :param log: is told how the tasks are getting on.
     """
     async with shared_watcher(config, renew=renew) as watcher:
-        return await watcher.wait(waits)
+        return await watcher.wait(waits, log=log)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.budget import (
+from airflow_provider_wanx.dashscope.waiting.budget import (
     FEWEST_AT_ONCE,
     GET_SHARES,
     KNEE_MEMORY,

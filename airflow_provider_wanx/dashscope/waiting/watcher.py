@@ -1,7 +1,7 @@
 """Many waits, one poller: all tasks that one event loop waits for on one account share a client, a budget and a poller.
 
-What follows from a look at a task is decided in :mod:`polling`, whom to look at next in :mod:`schedule`, which pages of the
-task list to read in :mod:`listing`, how often in :mod:`budget`. Here is the input and output.
+:mod:`polling` decides what follows from a look at a task, :mod:`schedule` whom to look at next, :mod:`task_list` which pages of
+the list to read, :mod:`budget` how often. This module does the input and output.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import httpx
+
 from airflow_provider_wanx.dashscope.api import endpoints
-from airflow_provider_wanx.dashscope.budget import GET_SHARES, LIST_SHARES, Budget
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError, ThrottledError
-from airflow_provider_wanx.dashscope.listing import ListPlan, Query
-from airflow_provider_wanx.dashscope.polling import TaskWait
-from airflow_provider_wanx.dashscope.schedule import Schedule
-from airflow_provider_wanx.dashscope.waits import Group, Outcome, Waits
-from airflow_provider_wanx.dashscope.watched import Tuning
+from airflow_provider_wanx.dashscope.waiting.budget import GET_SHARES, LIST_SHARES, Budget
+from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.schedule import Schedule
+from airflow_provider_wanx.dashscope.waiting.task_list import ListPlan, Query
+from airflow_provider_wanx.dashscope.waiting.waits import Group, Log, Outcome, Waits
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,8 @@ class Budgets:
     list: Budget
 
     @classmethod
-    def of(cls, limit: float) -> Budgets:
+    def of(cls, limit: float, *, now: float) -> Budgets:
         """Make them for a limit in requests per second."""
-        now = time.monotonic()
         return cls(
             get=Budget(limit=limit, shares=GET_SHARES, now=now),
             list=Budget(limit=limit, shares=LIST_SHARES, now=now),
@@ -71,8 +71,8 @@ class TaskWatcher:
 
     :param config: how to reach the service.
     :param renew: reads the configuration anew; called when the service refuses the key, which may have been replaced.
-    :param tuning: how to divide attention.
     :param budgets: the requests that may be sent.
+    :param transport: sends the requests instead of httpx's own, for example in tests.
     """
 
     def __init__(
@@ -80,16 +80,18 @@ class TaskWatcher:
         config: ClientConfig,
         *,
         renew: Renew | None = None,
-        tuning: Tuning | None = None,
         budgets: Budgets | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         limit = config.limits.requests_per_second
         self.config = config
         self._renew = renew
-        self._budgets = budgets or Budgets.of(limit)
-        self._schedule = Schedule(limit=limit, rate=self._budgets.get.usual_rate, tuning=tuning or Tuning())
+        self._loop = asyncio.get_running_loop()
+        self._budgets = budgets or Budgets.of(limit, now=self._loop.time())
+        self._schedule = Schedule(limit=limit, rate=self._budgets.get.usual_rate)
         self._plan = ListPlan(self._schedule)
-        self._client = _client(config)
+        self._transport = transport
+        self._client = self._make_client()
         self._waits = Waits(self._schedule)
         self._wake = asyncio.Event()
         self._requests: set[asyncio.Task[None]] = set()
@@ -102,19 +104,20 @@ class TaskWatcher:
         """Return the number of tasks waited for."""
         return len(self._waits)
 
-    async def wait(self, waits: Iterable[TaskWait]) -> Outcome:
+    async def wait(self, waits: Iterable[TaskWait], *, log: Log | None = None) -> Outcome:
         """Wait until every task has ended or its wait is given up.
 
         :param waits: what to wait for; cancelling this call leaves nothing of them behind.
+        :param log: is told how the tasks are getting on.
         """
         mine = list(waits)
-        group = Group(left=len(mine), done=asyncio.get_running_loop().create_future())
+        group = Group(size=len(mine), done=self._loop.create_future(), log=log)
         if not mine:
             return group.outcome
         taken = 0
         try:
             for wait in mine:
-                self._waits.add(wait, group, now=time.monotonic(), wall=time.time())
+                self._waits.add(wait, group, now=self._loop.time(), wall=time.time())
                 taken += 1
                 if taken % AT_A_TIME == 0:
                     await asyncio.sleep(0)
@@ -138,7 +141,7 @@ class TaskWatcher:
         self._wake.set()
         if self._poller is None:
             # In a context of its own: what the first caller has bound there, such as where its logs go, ends with it.
-            self._poller = asyncio.get_running_loop().create_task(self._poll(), context=Context())
+            self._poller = self._loop.create_task(self._poll(), context=Context())
             self._poller.add_done_callback(self._poller_ended)
 
     def _poller_ended(self, poller: asyncio.Task[None]) -> None:
@@ -149,31 +152,36 @@ class TaskWatcher:
     async def _poll(self) -> None:
         while True:
             self._wake.clear()
-            now = time.monotonic()
+            now = self._loop.time()
             self._waits.expire(time.time())
+            self._waits.report(
+                time.time(),
+                requests=self._budgets.get.sent + self._budgets.list.sent,
+                refused=self._budgets.get.refusals + self._budgets.list.refusals,
+            )
             self._watch_health(now)
             if not self._asking_for_key:
                 self._start_looks(now)
                 self._start_query(now)
-            await self._sleep_until(self._next_step(time.monotonic()))
+            await self._sleep_until(self._next_step(self._loop.time()))
 
     async def _sleep_until(self, moment: float) -> None:
         """Sleep until there is something to do, or an answer or another wait comes."""
         try:
-            async with asyncio.timeout(max(0.0, min(moment - time.monotonic(), IDLE))):
+            async with asyncio.timeout(max(0.0, min(moment - self._loop.time(), IDLE))):
                 await self._wake.wait()
         except TimeoutError:
-            late = time.monotonic() - moment
+            late = self._loop.time() - moment
             if late > STALL:
-                self._budgets.get.stalled(now=time.monotonic(), seconds=late)
-                self._budgets.list.stalled(now=time.monotonic(), seconds=late)
+                self._budgets.get.stalled(now=self._loop.time(), seconds=late)
+                self._budgets.list.stalled(now=self._loop.time(), seconds=late)
 
     def _next_step(self, now: float) -> float:
         """The moment at which there is something to do, infinite if only an answer can bring it."""
         moments = [now + max(0.05, self._waits.deadline - time.time())]
         if not self._asking_for_key:
             moments.append(max(self._schedule.next_task_at(now), self._budgets.get.next_at(now)))
-            if not self._schedule.direct:
+            if not self._schedule.few:
                 plan_at = self._plan.next_at(now)
                 moments.append(plan_at if self._plan.busy else max(plan_at, self._budgets.list.next_at(now)))
         return min(moments)
@@ -189,7 +197,7 @@ class TaskWatcher:
 
     def _start_query(self, now: float) -> None:
         budget = self._budgets.list
-        if self._schedule.direct or budget.next_at(now) > now:
+        if self._schedule.few or budget.next_at(now) > now:
             return
         query = self._plan.next_query(now)
         if query is not None:
@@ -197,7 +205,7 @@ class TaskWatcher:
             self._start(self._read(query, now), budget)
 
     def _start(self, request: Coroutine[Any, Any, None], budget: Budget | None = None) -> None:
-        task = asyncio.get_running_loop().create_task(request)
+        task = self._loop.create_task(request)
         self._requests.add(task)
         task.add_done_callback(partial(self._request_ended, budget))
 
@@ -218,41 +226,42 @@ class TaskWatcher:
         try:
             task = await client.send_once(endpoints.get_task(task_id))
         except ThrottledError as error:
-            now = time.monotonic()
+            now = self._loop.time()
             budget.refused(sent_at=sent_at, now=now, retry_after=error.retry_after)
             self._schedule.put_back(task_id, now=now)
         except AuthenticationError as error:
-            budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._schedule.put_back(task_id, now=time.monotonic())
+            budget.answered(sent_at=sent_at, now=self._loop.time())
+            self._schedule.put_back(task_id, now=self._loop.time())
             # One that was under way when the key was replaced says nothing about the new one.
             if client is self._client:
                 self._doubt_key(error, final=True)
         except DashScopeError as error:
             if error.retryable:
-                budget.failed(now=time.monotonic(), retry_after=getattr(error, "retry_after", None))
+                budget.failed(now=self._loop.time(), retry_after=getattr(error, "retry_after", None))
             else:
-                budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._waits.decide(task_id, error, now=time.monotonic(), wall=time.time())
+                budget.answered(sent_at=sent_at, now=self._loop.time())
+            self._waits.decide(task_id, error, now=self._loop.time(), wall=time.time())
         else:
-            budget.answered(sent_at=sent_at, now=time.monotonic())
+            budget.answered(sent_at=sent_at, now=self._loop.time())
             self._key_refused = None
-            self._waits.decide(task_id, task, now=time.monotonic(), wall=time.time())
+            self._waits.decide(task_id, task, now=self._loop.time(), wall=time.time())
 
     async def _read(self, query: Query, sent_at: float) -> None:
         budget, client = self._budgets.list, self._client
         try:
             page = await client.send_once(query.call())
         except ThrottledError as error:
-            budget.refused(sent_at=sent_at, now=time.monotonic(), retry_after=error.retry_after)
+            budget.refused(sent_at=sent_at, now=self._loop.time(), retry_after=error.retry_after)
             self._plan.put_back()
         except DashScopeError as error:
-            budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._plan.failed(error, now=time.monotonic())
+            budget.answered(sent_at=sent_at, now=self._loop.time())
+            self._plan.failed(error, now=self._loop.time())
             if isinstance(error, AuthenticationError) and client is self._client:
                 self._doubt_key(error, final=False)
         else:
-            budget.answered(sent_at=sent_at, now=time.monotonic())
-            self._plan.read(page, now=time.monotonic(), wall=time.time())
+            budget.answered(sent_at=sent_at, now=self._loop.time())
+            for task_id, queued in self._plan.read(page, now=self._loop.time(), wall=time.time()):
+                self._waits.running(task_id, queued=queued)
 
     def _doubt_key(self, error: DashScopeError, *, final: bool) -> None:
         if not self._asking_for_key:
@@ -267,8 +276,8 @@ class TaskWatcher:
         config = await self._renewed()
         if config is not None and account_of(config) != account_of(self.config):
             logger.info("The DashScope connection has changed; %s tasks go on with it.", len(self))
-            self._client, old = _client(config), self._client
             self.config = config
+            self._client, old = self._make_client(), self._client
             self._plan.try_again()
             await old.close()
         elif final and self._key_refused is None:
@@ -276,7 +285,7 @@ class TaskWatcher:
             await asyncio.sleep(SECOND_OPINION)
         elif final:
             for task_id in self._waits:
-                self._waits.decide(task_id, error, now=time.monotonic(), wall=time.time())
+                self._waits.decide(task_id, error, now=self._loop.time(), wall=time.time())
         self._asking_for_key = False
 
     async def _renewed(self) -> ClientConfig | None:
@@ -288,6 +297,10 @@ class TaskWatcher:
             # Whatever the host says of its own connections, the service's refusal is the news.
             logger.warning("The DashScope connection could not be read again: %s", type(error).__name__)
             return None
+
+    def _make_client(self) -> AsyncDashScopeClient:
+        config = replace(self.config, timeout=min(self.config.timeout, LOOK_TIMEOUT))
+        return AsyncDashScopeClient(config, transport=self._transport)
 
     def _watch_health(self, now: float) -> None:
         works = self._plan.works(now) and not self._budgets.list.in_trouble
@@ -302,14 +315,10 @@ class TaskWatcher:
 
     def _tell(self, topic: str, message: str, *values: object) -> None:
         """Log a change, but not every time in a long trouble."""
-        now = time.monotonic()
+        now = self._loop.time()
         if now - self._told.get(topic, float("-inf")) >= SELDOM:
             self._told[topic] = now
             logger.warning(message, *values)
-
-
-def _client(config: ClientConfig) -> AsyncDashScopeClient:
-    return AsyncDashScopeClient(replace(config, timeout=min(config.timeout, LOOK_TIMEOUT)))
 
 
 def account_of(config: ClientConfig) -> Account:

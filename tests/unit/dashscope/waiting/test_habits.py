@@ -1,0 +1,125 @@
+"""Many waits on an account whose task list may have any habits, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from statistics import quantiles
+
+import pytest
+
+from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
+from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, queue
+from tests.unit.dashscope.waiting.virtual_time import run
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What came of the waits.
+
+    :param lags: virtual seconds from each end to the moment at which its wait was over.
+    """
+
+    service: FakeService
+    lags: list[float]
+
+    @property
+    def requests(self) -> int:
+        return sum(self.service.requests.values())
+
+    @property
+    def p95(self) -> float:
+        return quantiles(self.lags, n=20)[-1]
+
+
+def wait_for(jobs: list[Job], habits: Habits, *, watchers: int = 1) -> Seen:
+    """Wait for each job by itself, as triggers do."""
+    service = FakeService(jobs, habits)
+
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        config = ClientConfig(api_key="sk-x")
+        watching = [TaskWatcher(config, transport=service) for _ in range(watchers)]
+
+        async def one(number: int, job: Job) -> float:
+            outcome = await watching[number % watchers].wait([TaskWait(job.task_id, 3.0, None)])
+            assert outcome.ended[job.task_id].status == job.result
+            return loop.time() - job.ended
+
+        lags = await asyncio.gather(*(one(number, job) for number, job in enumerate(jobs)))
+        for watcher in watching:
+            await watcher.close()
+        return lags
+
+    return Seen(service, run(main()))
+
+
+HABITS = {
+    "as recorded": Habits(),
+    "oldest first": Habits(order="oldest"),
+    "shuffled": Habits(order="shuffled"),
+    "ten rows a page": Habits(page_cap=10),
+    "ten rows a page, oldest first": Habits(page_cap=10, order="oldest"),
+    "no totals": Habits(totals=False),
+    "times in seconds": Habits(times=1),
+    "no times": Habits(times=0),
+    "requests counted by the second": Habits(fixed_windows=True),
+}
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_200_ends_are_noticed_soon_whatever_the_habits_of_the_list_are(name: str) -> None:
+    seen = wait_for(queue(200, seconds=4, at_once=10), HABITS[name])
+    assert seen.service.refused == 0
+    assert seen.requests <= 600
+    assert seen.p95 <= 2
+
+
+def test_the_worst_habits_together_only_cost_more_requests() -> None:
+    habits = Habits(totals=False, page_cap=10, order="shuffled", times=0)
+    seen = wait_for(queue(200, seconds=4, at_once=10), habits)
+    assert seen.service.refused == 0
+    assert seen.requests <= 800
+    assert seen.p95 <= 3
+
+
+USELESS = {
+    "ten seconds late": Habits(late=10),
+    "late without times": Habits(late=10, times=0),
+    "forbidden": Habits(status=403),
+    "broken": Habits(status=500),
+    "not filtered": Habits(filters=False),
+}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_200_ends_are_noticed_in_time_without_the_lists_help(name: str) -> None:
+    seen = wait_for(queue(200, seconds=4, at_once=10), USELESS[name])
+    assert seen.service.refused == 0
+    assert seen.requests <= 1300
+    assert seen.p95 <= 6
+
+
+@pytest.mark.parametrize(
+    ("habits", "p95"), [(Habits(), 2), (Habits(status=403), 25)], ids=["list", "no list"]
+)
+def test_jobs_need_not_run_in_the_order_of_their_submission(habits: Habits, p95: float) -> None:
+    seen = wait_for(queue(200, seconds=4, at_once=10, fifo=False), habits)
+    assert seen.service.refused == 0
+    assert seen.p95 <= p95
+
+
+def test_tasks_that_fail_at_once_are_noticed_although_nobody_has_seen_them_run() -> None:
+    seen = wait_for(queue(200, seconds=4, at_once=10, failing=frozenset(range(5, 200, 10))), Habits())
+    assert seen.requests <= 600
+    assert seen.p95 <= 6
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_a_thousand_ends_are_noticed_soon(order: str) -> None:
+    seen = wait_for(queue(1000, seconds=4, at_once=40), Habits(order=order))
+    assert seen.service.refused == 0
+    assert seen.requests <= 1600
+    assert seen.p95 <= 4
