@@ -51,6 +51,7 @@ lint: $(INSTALLED) ## Check style, layers and types
 	@status=0; \
 	$(BIN)/ruff check . || status=1; \
 	$(BIN)/ruff format --check . || status=1; \
+	$(BIN)/lint-imports --no-cache --no-logo || status=1; \
 	$(BIN)/mypy || status=1; \
 	exit $$status
 

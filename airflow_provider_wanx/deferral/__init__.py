@@ -1,3 +1,1 @@
-"""What operators and sensors do around a deferral: when to stop, how to defer, what to make of the trigger's event."""
-
-from __future__ import annotations
+"""What operators and sensors do around a deferral: the deadline, the wait, and what follows from its event."""

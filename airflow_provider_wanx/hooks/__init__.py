@@ -1,0 +1,1 @@
+"""The Airflow connection, and the hook that makes clients from it."""

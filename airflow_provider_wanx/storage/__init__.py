@@ -1,3 +1,1 @@
-"""Pictures in, results out: reading inputs from wherever they are kept, and writing objects to S3."""
-
-from __future__ import annotations
+"""Read pictures from wherever they are stored, and write results to S3."""

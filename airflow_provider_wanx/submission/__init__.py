@@ -1,3 +1,1 @@
-"""Submit once: what is kept of a submission, and what a later try makes of it."""
-
-from __future__ import annotations
+"""Submit a task once: what is recorded about a submission, and how a later try goes on from it."""

@@ -1,0 +1,1 @@
+"""The operator that copies results to S3."""

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from airflow_provider_wanx.dashscope.client import DashScopeClient
-from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope import ClientConfig, DashScopeClient
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 
 

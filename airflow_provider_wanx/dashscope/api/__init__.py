@@ -1,3 +1,1 @@
-"""What can be asked of the service, and how its answers are read. Nothing here sends anything."""
-
-from __future__ import annotations
+"""Requests to every endpoint of the service, and how their answers are read. Nothing here sends anything."""

@@ -1,4 +1,4 @@
-"""The two clients of the service: one that blocks, one that awaits."""
+"""The two clients of the service: one blocks, one awaits."""
 
 from __future__ import annotations
 
