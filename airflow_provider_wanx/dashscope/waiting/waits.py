@@ -97,7 +97,7 @@ class Group:
         :param requests: how many this process has sent about tasks of the account.
         :param refused: how many of them the service has refused.
         """
-        if self.size <= LINES_EACH or self._log is None or wall < self._next_line_at:
+        if wall < self._next_line_at:
             return
         if self._next_line_at:
             self._say(
@@ -147,7 +147,7 @@ class Waits:
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._pairs: dict[str, list[tuple[TaskWait, Group]]] = {}
-        self._groups: set[Group] = set()
+        self._large: set[Group] = set()
         self.deadline = float("inf")
 
     def __len__(self) -> int:
@@ -159,7 +159,8 @@ class Waits:
     def add(self, wait: TaskWait, group: Group, *, now: float, wall: float) -> None:
         """Begin a wait."""
         group.begun = group.begun or wall
-        self._groups.add(group)
+        if group.size > LINES_EACH:
+            self._large.add(group)
         self._pairs.setdefault(wait.task_id, []).append((wait, group))
         self._schedule.add(wait.task_id, interval=wait.poll_interval, now=now, wall=wall)
         if wait.end_time is not None:
@@ -167,7 +168,7 @@ class Waits:
 
     def leave(self, waits: Sequence[TaskWait], group: Group) -> None:
         """End a group's waits without an outcome."""
-        self._groups.discard(group)
+        self._large.discard(group)
         for wait in waits:
             pairs = self._pairs.get(wait.task_id, [])
             pairs[:] = [pair for pair in pairs if pair[1] is not group]
@@ -219,7 +220,7 @@ class Waits:
 
     def report(self, wall: float, *, requests: int, refused: int) -> None:
         """Let every wait say how far it has come, if it is time."""
-        for group in self._groups:
+        for group in self._large:
             group.report(wall, requests=requests, refused=refused)
 
     def expire(self, wall: float) -> None:
@@ -247,7 +248,7 @@ class Waits:
     def _settle(self, group: Group, task_id: str, decision: Ended | GiveUp, wall: float) -> None:
         group.settle(task_id, decision, wall=wall)
         if not group.left:
-            self._groups.discard(group)
+            self._large.discard(group)
 
     def _drop(self, task_id: str) -> None:
         self._pairs.pop(task_id, None)
