@@ -15,10 +15,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter, invalid_url
-from airflow_provider_wanx.simulator.recipes import REFERENCE_STYLE
 
-# The service's own list; numbers between and beyond it are refused.
-STYLE_NUMBERS = frozenset({-1, *range(10), 14, 15, *range(30, 41)})
+# The service's own numbers, those between and beyond them being refused; the English names are for the page at ``/``.
+STYLES = {
+    -1: "reference image", 0: "retro comic", 1: "3D fairy tale", 2: "anime", 3: "fresh", 4: "future tech",
+    5: "traditional Chinese painting", 6: "battle general", 7: "colorful cartoon", 8: "elegant Chinese",
+    9: "happy new year", 14: "Chinese fine brush", 15: "new year greetings", 30: "fairy tale world", 31: "clay world",
+    32: "pixel world", 33: "adventure world", 34: "manga world", 35: "3D world", 36: "anime world",
+    37: "hand-drawn world", 38: "crayon world", 39: "fridge magnet world", 40: "badge world",
+}  # fmt: skip
+REFERENCE_STYLE = -1
 MAX_RESULTS = 6
 
 _URL_KEYS = (
@@ -228,8 +234,8 @@ def _read_repaint(service: Service, model: str, given: dict[str, Any]) -> Order:
     style = given.get("style_index")
     if not isinstance(style, int) or isinstance(style, bool):
         raise invalid_parameter("input.style_index must be an integer.")
-    if style not in STYLE_NUMBERS:
-        raise invalid_parameter(f"input.style_index must be one of {sorted(STYLE_NUMBERS)}.")
+    if style not in STYLES:
+        raise invalid_parameter(f"input.style_index must be one of {sorted(STYLES)}.")
     sources = [_url(given.get("image_url"), "input.image_url")]
     if style == REFERENCE_STYLE:
         sources.append(_url(given.get("style_ref_url"), "input.style_ref_url"))

@@ -6,9 +6,23 @@ import asyncio
 import time
 from datetime import datetime, timedelta, timezone
 
-from airflow_provider_wanx.simulator.pulse import Pulse
-
 CHINA = timezone(timedelta(hours=8))
+
+
+class Pulse:
+    """Wakes all who wait now, and lets those who come later wait for the next beat."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def beat(self) -> None:
+        """Wake everybody."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next beat."""
+        await self._event.wait()
 
 
 class Clock:

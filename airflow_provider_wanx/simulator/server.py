@@ -18,7 +18,7 @@ from typing import Self
 
 import uvicorn
 
-from airflow_provider_wanx.simulator.app import create_app
+from airflow_provider_wanx.simulator.endpoints.app import create_app
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from airflow_provider_wanx.simulator.settings import Settings
 
@@ -84,7 +84,7 @@ class SimulatorServer(uvicorn.Server):
 
         Does what uvicorn does, without its pauses: they would be most of what a test with a simulator takes.
         """
-        await self.site.close()
+        await self.site.account.close()
         for server in self.servers:
             server.close()
         for sock in sockets or ():

@@ -22,8 +22,9 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
-from airflow_provider_wanx.simulator import control, faults
-from airflow_provider_wanx.simulator.app import Site
+from airflow_provider_wanx.simulator import faults
+from airflow_provider_wanx.simulator.endpoints import control
+from airflow_provider_wanx.simulator.endpoints.site import Site
 from airflow_provider_wanx.simulator.settings import Settings
 from airflow_provider_wanx.storage.keys import FIELDS
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_wanx.simulator.painting import draw_portrait
+from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 
 REPAINT = "wanx-style-repaint-v1"

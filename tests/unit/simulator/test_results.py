@@ -14,8 +14,8 @@ import httpx
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from airflow_provider_wanx.simulator import painting
-from airflow_provider_wanx.simulator.recipes import RECIPES
+from airflow_provider_wanx.simulator.painting import painter
+from airflow_provider_wanx.simulator.painting.styles import RECIPES
 from tests.unit.simulator.conftest import Service, data_url
 
 
@@ -28,7 +28,7 @@ def picture(size: tuple[int, int], kind: str = "PNG", colour: str = "teal") -> b
 def test_every_style_is_painted_differently_and_unlike_the_input(portrait: bytes) -> None:
     reference = picture((300, 300), colour="purple")
     paintings = {
-        style: Image.open(io.BytesIO(painting.repaint(portrait, style=style, reference=reference).data))
+        style: Image.open(io.BytesIO(painter.repaint(portrait, style=style, reference=reference).data))
         for style in RECIPES
     }
     assert set(paintings) == {-1, *range(10), 14, 15, *range(30, 41)}
@@ -41,7 +41,7 @@ def test_every_style_is_painted_differently_and_unlike_the_input(portrait: bytes
 
 def test_reference_lends_its_colours(portrait: bytes) -> None:
     def mean(colour: str) -> list[float]:
-        made = painting.repaint(portrait, style=-1, reference=picture((300, 300), colour=colour))
+        made = painter.repaint(portrait, style=-1, reference=picture((300, 300), colour=colour))
         return ImageStat.Stat(Image.open(io.BytesIO(made.data))).mean
 
     red, blue = mean("red"), mean("blue")

@@ -237,7 +237,7 @@ def test_ten_thousand_waiting_tasks_cost_little(serve: Callable[..., Service]) -
     service = serve(queue_limit=20_000, duration=3600)
     loop = service.simulator._server._loop
     assert loop is not None
-    board = service.simulator._server.site.world.board
+    board = service.simulator._server.site.account.board
     first = service.submitted()
     order = board.all[0].order
 

@@ -1,4 +1,4 @@
-"""Breaking connections, on real sockets."""
+"""One running server: its account and its connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,27 @@ from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from airflow_provider_wanx.simulator.account.account import Account
+from airflow_provider_wanx.simulator.settings import Settings
+
 _NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class Site:
+    """One running server: its present account, which a reset replaces, and its connections.
+
+    :param settings: how every account of it behaves.
+    """
+
+    def __init__(self, *, settings: Settings) -> None:
+        self.settings = settings
+        self.breaker = Breaker()
+        self.account = Account(settings=settings)
+
+    async def reset(self) -> None:
+        """Forget everything."""
+        old, self.account = self.account, Account(settings=self.settings)
+        await old.close()
 
 
 class Connection(Protocol):

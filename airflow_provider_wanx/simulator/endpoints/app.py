@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from html import escape
 
 from starlette.applications import Starlette
@@ -14,46 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from airflow_provider_wanx.simulator import control, endpoints, pages, shapes
-from airflow_provider_wanx.simulator.connections import Breaker
+from airflow_provider_wanx.simulator.account.account import Account
+from airflow_provider_wanx.simulator.endpoints import control, files, page, submission, tasks
+from airflow_provider_wanx.simulator.endpoints.answers import answer
+from airflow_provider_wanx.simulator.endpoints.quotas import quotas
+from airflow_provider_wanx.simulator.endpoints.site import Site
+from airflow_provider_wanx.simulator.endpoints.task_bodies import unknown_output
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import Endpoint, FaultOrder
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.world import World
 
-Handler = Callable[[Request, World], Awaitable[Response]]
+Handler = Callable[[Request, Account], Awaitable[Response]]
 
 _GARBAGE = b"<html><head><title>Bad gateway</title></head><body>upstream \xff\xfe broke</body></html>"
-
-
-class Site:
-    """One running server: its present world, which a reset replaces, and its connections.
-
-    :param settings: how every world of it behaves.
-    """
-
-    def __init__(self, *, settings: Settings) -> None:
-        self.settings = settings
-        self.breaker = Breaker()
-        self._world: World | None = None
-
-    @property
-    def world(self) -> World:
-        """The present state."""
-        if self._world is None:
-            self._world = World(settings=self.settings)
-        return self._world
-
-    async def reset(self) -> None:
-        """Forget everything."""
-        old, self._world = self._world, World(settings=self.settings)
-        if old is not None:
-            await old.close()
-
-    async def close(self) -> None:
-        """Stop everything."""
-        if self._world is not None:
-            await self._world.close()
 
 
 class GuardedEndpoint:
@@ -74,16 +46,16 @@ class GuardedEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         request = Request(scope, receive)
-        world = self._site.world
-        tally = world.ledger.tally(self._name)
+        account = self._site.account
+        tally = account.ledger.tally(self._name)
         tally.requests += 1
-        fault = await self._fault(request, world)
+        fault = await self._fault(request, account)
         if fault is not None:
             tally.faults += 1
             if await self._answer_instead(fault, scope, receive, send):
                 return
         try:
-            response = await self._respond(request, world)
+            response = await self._respond(request, account)
         except ClientDisconnect:
             return
         if response.status_code == 429:
@@ -105,19 +77,19 @@ class GuardedEndpoint:
         else:
             await response(scope, receive, send)
 
-    async def _fault(self, request: Request, world: World) -> FaultOrder | None:
-        if not world.faults.all():
+    async def _fault(self, request: Request, account: Account) -> FaultOrder | None:
+        if not account.faults.all():
             return None
         task_id, style, model = request.path_params.get("task_id"), None, None
         if self._name == "submit":
             # The request keeps the body, so that the handler can read it once more.
             style, model = _style_and_model(await request.body())
-        job = world.board.find(task_id) if task_id else None
+        job = account.board.find(task_id) if task_id else None
         if self._name == "result":
-            job = world.results.owner(request.path_params["key"])
+            job = account.results.owner(request.path_params["key"])
         if job is not None:
             task_id, style, model = job.task_id, job.order.style, job.order.model
-        return world.faults.strike(self._name, task_id=task_id, style=style, model=model)
+        return account.faults.strike(self._name, task_id=task_id, style=style, model=model)
 
     async def _answer_instead(self, fault: FaultOrder, scope: Scope, receive: Receive, send: Send) -> bool:
         """Do what a fault does before the endpoint is reached; tell whether the request is done with."""
@@ -126,7 +98,7 @@ class GuardedEndpoint:
                 await self._site.breaker.reset(scope, receive)
                 return True
             case "delay":
-                await _pause(fault.seconds, self._site.world.closing)
+                await _pause(fault.seconds, self._site.account.closing)
                 return False
             case "lose_answer" | "truncate":
                 return False
@@ -135,8 +107,8 @@ class GuardedEndpoint:
             case "empty":
                 response = Response(b"", status_code=fault.status or 200)
             case "unknown":
-                output = shapes.unknown_output(str(scope["path_params"].get("task_id")))
-                response = endpoints.answer({"output": output})
+                output = unknown_output(str(scope["path_params"].get("task_id")))
+                response = answer({"output": output})
             case _:
                 error = ServiceError.of_status(fault.status or 500, code=fault.code, message=fault.message)
                 response = self._refusal(error)
@@ -144,15 +116,15 @@ class GuardedEndpoint:
         await response(scope, receive, send)
         return True
 
-    async def _respond(self, request: Request, world: World) -> Response:
+    async def _respond(self, request: Request, account: Account) -> Response:
         try:
-            return await self._handler(request, world)
+            return await self._handler(request, account)
         except ServiceError as error:
             return self._refusal(error)
 
     def _refusal(self, error: ServiceError) -> Response:
         if not self._xml:
-            return endpoints.answer({"code": error.code, "message": error.message}, status=error.status)
+            return answer({"code": error.code, "message": error.message}, status=error.status)
         text = (
             '<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n'
             f"  <Code>{escape(error.code)}</Code>\n  <Message>{escape(error.message)}</Message>\n</Error>\n"
@@ -167,21 +139,15 @@ def create_app(settings: Settings) -> tuple[Starlette, Site]:
     """
     site = Site(settings=settings)
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await site.reset()
-        yield
-        await site.close()
+    def guarded(name: Endpoint, handler: Handler, *, xml: bool = False) -> GuardedEndpoint:
+        return GuardedEndpoint(name, handler, site=site, xml=xml)
 
     api = "/api/v1"
-    get_task = GuardedEndpoint("get_task", endpoints.get_task, site=site)
-    list_tasks = GuardedEndpoint("list_tasks", endpoints.list_tasks, site=site)
-    quotas = GuardedEndpoint("quotas", endpoints.quotas, site=site)
-    submit = GuardedEndpoint("submit", endpoints.submit, site=site)
-    cancel = GuardedEndpoint("cancel", endpoints.cancel, site=site)
-    policy = GuardedEndpoint("upload_policy", endpoints.upload_policy, site=site)
-    upload = GuardedEndpoint("upload", endpoints.upload, site=site, xml=True)
-    result = GuardedEndpoint("result", endpoints.result, site=site, xml=True)
+    get_task = guarded("get_task", tasks.get_task)
+    list_tasks = guarded("list_tasks", tasks.list_tasks)
+    cancel = guarded("cancel", tasks.cancel)
+    limits = guarded("quotas", quotas)
+    upload = guarded("upload", files.upload, xml=True)
     routes = [
         Route(f"{api}/tasks", list_tasks, methods=["GET"]),
         Route(f"{api}/tasks/", list_tasks, methods=["GET"]),
@@ -190,17 +156,17 @@ def create_app(settings: Settings) -> tuple[Starlette, Site]:
         Route(f"{api}/tasks/{{task_id}}/cancel", cancel, methods=["POST"]),
         # With the slash that the official SDK's asynchronous side sends.
         Route(f"{api}/tasks/{{task_id}}/cancel/", cancel, methods=["POST"]),
-        Route(f"{api}/services/{{path:path}}", submit, methods=["POST"]),
-        Route(f"{api}/uploads", policy, methods=["GET"]),
-        Route(f"{api}/quotas", quotas, methods=["GET"]),
-        Route(f"{api}/models/limits", quotas, methods=["GET"]),
+        Route(f"{api}/services/{{path:path}}", guarded("submit", submission.submit), methods=["POST"]),
+        Route(f"{api}/uploads", guarded("upload_policy", files.upload_policy), methods=["GET"]),
+        Route(f"{api}/quotas", limits, methods=["GET"]),
+        Route(f"{api}/models/limits", limits, methods=["GET"]),
         Route("/oss", upload, methods=["POST"]),
         Route("/oss/", upload, methods=["POST"]),
-        Route("/results/{key:path}", result, methods=["GET"]),
-        *pages.routes(site),
+        Route("/results/{key:path}", guarded("result", files.result, xml=True), methods=["GET"]),
+        *page.routes(site),
         *control.routes(site),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     return app, site
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
-from airflow_provider_wanx.simulator.blobs import Blob
 from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.clock import CHINA, Clock
 from airflow_provider_wanx.simulator.errors import ServiceError
-from airflow_provider_wanx.simulator.jobs import Job
+from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.signing import Signer
+from airflow_provider_wanx.simulator.storage.signing import Signer
+from airflow_provider_wanx.simulator.tasks.job import Job
 
 
 @dataclass(frozen=True, kw_only=True)

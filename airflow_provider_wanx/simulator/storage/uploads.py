@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_wanx.simulator.clock import CHINA, Clock
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.signing import Signer
+from airflow_provider_wanx.simulator.storage.signing import Signer
 
 _MEGABYTE = 1024 * 1024
 

@@ -1,87 +1,62 @@
-"""One simulated service: everything that a reset makes new."""
+"""The account: everything that a reset makes new."""
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
-from airflow_provider_wanx.simulator import shapes
+from airflow_provider_wanx.simulator.account.ledger import Ledger
+from airflow_provider_wanx.simulator.account.limits import RateLimits
 from airflow_provider_wanx.simulator.catalogue import Family, Order
 from airflow_provider_wanx.simulator.clock import Clock
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import Faults
-from airflow_provider_wanx.simulator.inputs import InputReader
-from airflow_provider_wanx.simulator.jobs import Job, JobBoard
-from airflow_provider_wanx.simulator.ledger import Ledger
-from airflow_provider_wanx.simulator.limits import RateWindow
-from airflow_provider_wanx.simulator.products import Item, Workshop
-from airflow_provider_wanx.simulator.results import ResultStore
+from airflow_provider_wanx.simulator.painting.files import Item
+from airflow_provider_wanx.simulator.painting.workshop import Workshop
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.signing import Signer
-from airflow_provider_wanx.simulator.uploads import UploadStore
-
-# Pillow leaves the interpreter lock while it works, so two threads do use two cores.
-_PAINTERS = 2
+from airflow_provider_wanx.simulator.storage.inputs import InputReader
+from airflow_provider_wanx.simulator.storage.results import ResultStore
+from airflow_provider_wanx.simulator.storage.signing import Signer
+from airflow_provider_wanx.simulator.storage.uploads import UploadStore
+from airflow_provider_wanx.simulator.tasks.job import Job
+from airflow_provider_wanx.simulator.tasks.queues import JobBoard
 
 # For whoever lets the clock jump, in real seconds: inputs may be slow to come.
 _PATIENCE = 10.0
 
 
-class World:
-    """The state of one service with one account: every key that is accepted belongs to it.
+class Account:
+    """The only account of a service, and all that belongs to it; every key that is accepted is one of its keys.
 
-    :param settings: how it behaves.
+    :param settings: how the service behaves.
     """
 
     def __init__(self, *, settings: Settings) -> None:
         self.settings = settings
         self.api_keys = frozenset(settings.api_keys)
         self.clock = Clock(speed=settings.speed)
+        self.limits = RateLimits(clock=self.clock, fixed=settings.rate_windows == "fixed")
         self.ledger = Ledger()
         self.faults = Faults(seed=settings.seed)
         self.closing = asyncio.Event()
         signer = Signer()
         self.uploads = UploadStore(settings=settings, clock=self.clock, signer=signer)
         self.results = ResultStore(settings=settings, clock=self.clock, signer=signer)
-        self._executor = ThreadPoolExecutor(max_workers=_PAINTERS, thread_name_prefix="dashscope-painter")
-        self._workshop = Workshop(executor=self._executor)
+        self._workshop = Workshop()
         self._inputs = InputReader(
             uploads=self.uploads,
             faults=self.faults,
-            executor=self._executor,
+            workshop=self._workshop,
             timeout=settings.fetch_timeout,
             fetched=self.ledger.count_input,
         )
-        self.board = JobBoard(
-            settings=settings,
-            clock=self.clock,
-            faults=self.faults,
-            make=self._make,
-            describe=lambda job: shapes.list_row(job, clock=self.clock),
-        )
-        self._windows: dict[tuple[str, str], RateWindow] = {}
+        self.board = JobBoard(settings=settings, clock=self.clock, faults=self.faults, make=self._make)
 
     async def close(self) -> None:
         """Stop everything that is under way."""
         self.closing.set()
         self.board.close()
         await self._inputs.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def admit(self, endpoint: str, *, rate: float, model: str = "") -> None:
-        """Count a request against a limit.
-
-        :param endpoint: what is limited.
-        :param rate: requests per second; 0 is no limit.
-        :param model: where each model has its own limit.
-        :raises ServiceError: it is one too many.
-        """
-        window = self._windows.get((endpoint, model))
-        if window is None:
-            fixed = self.settings.rate_windows == "fixed"
-            window = self._windows[endpoint, model] = RateWindow(clock=self.clock, rate=rate, fixed=fixed)
-        if not window.admit():
-            raise ServiceError.of_status(429)
+        self._workshop.close()
 
     async def inspect(self, order: Order) -> None:
         """Read an order's inputs without doing anything with them.

@@ -1,13 +1,42 @@
-"""Request limits: so many in any window of time."""
+"""Request limits: so many in a window of time."""
 
 from __future__ import annotations
 
 from collections import deque
 
 from airflow_provider_wanx.simulator.clock import Clock
+from airflow_provider_wanx.simulator.errors import ServiceError
 
 
-class RateWindow:
+class RateLimits:
+    """The limits of all endpoints.
+
+    :param clock: the service's clock.
+    :param fixed: whether windows are fixed.
+    """
+
+    def __init__(self, *, clock: Clock, fixed: bool) -> None:
+        self._clock = clock
+        self._fixed = fixed
+        self._windows: dict[tuple[str, str], _RateWindow] = {}
+
+    def admit(self, endpoint: str, *, rate: float, model: str = "") -> None:
+        """Count a request against a limit.
+
+        :param endpoint: what is limited.
+        :param rate: requests per second; 0 is no limit.
+        :param model: where each model has its own limit.
+        :raises ServiceError: it is one too many.
+        """
+        window = self._windows.get((endpoint, model))
+        if window is None:
+            window = _RateWindow(clock=self._clock, rate=rate, fixed=self._fixed)
+            self._windows[endpoint, model] = window
+        if not window.admit():
+            raise ServiceError.of_status(429)
+
+
+class _RateWindow:
     """Admits so many requests in a window of time.
 
     A sliding window is the strictest reading of "N per second": whoever passes it passes a laxer one. A fixed window begins
@@ -18,7 +47,7 @@ class RateWindow:
     :param fixed: whether windows are fixed.
     """
 
-    def __init__(self, *, clock: Clock, rate: float, fixed: bool = False) -> None:
+    def __init__(self, *, clock: Clock, rate: float, fixed: bool) -> None:
         self._clock = clock
         self._capacity = max(1, int(rate))
         self._period = self._capacity / rate if rate else 0.0

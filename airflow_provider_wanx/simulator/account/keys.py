@@ -1,32 +1,32 @@
-"""Who may call."""
+"""API keys and workspaces: who may call."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 
+from airflow_provider_wanx.simulator.account.account import Account
 from airflow_provider_wanx.simulator.errors import ServiceError
-from airflow_provider_wanx.simulator.world import World
 
 _SUB_ACCOUNT_PREFIX = "sk-ws-"
 
 
-def authorize(headers: Mapping[str, str], world: World) -> None:
+def authorize(headers: Mapping[str, str], account: Account) -> None:
     """Check key and workspace of a request.
 
     Keys beginning with ``sk-ws-`` belong to sub-accounts: where the simulator was given workspaces, such a key has to
     name one of them; any other key may.
 
     :param headers: the request's.
-    :param world: knows the keys and workspaces.
+    :param account: its keys and workspaces.
     :raises ServiceError: 401 or 403.
     """
     key = _key(headers)
     if not key:
         raise ServiceError.of_status(401, message="No API-key provided.")
-    if key not in world.api_keys if world.api_keys else not key.startswith("sk-"):
+    if key not in account.api_keys if account.api_keys else not key.startswith("sk-"):
         raise ServiceError.of_status(401)
-    workspaces = world.settings.workspaces
+    workspaces = account.settings.workspaces
     workspace = headers.get("x-dashscope-workspace", "")
     if not workspaces or workspace in workspaces:
         return

@@ -1,17 +1,13 @@
-"""How the service words its answers: task bodies, list rows, limits."""
+"""How the service words a task: its state, its times, and where each model puts its results."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from airflow_provider_wanx.simulator.catalogue import SERVICES, Family
+from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.clock import Clock
-from airflow_provider_wanx.simulator.jobs import Job, Status
-from airflow_provider_wanx.simulator.products import Item
-from airflow_provider_wanx.simulator.settings import Settings
-
-_ACCOUNT = "1200000000000000"
+from airflow_provider_wanx.simulator.painting.files import Item
+from airflow_provider_wanx.simulator.tasks.job import Job, Status
 
 _SINGLE_URL = {
     Family.IMAGE_URL: "image_url",
@@ -77,76 +73,6 @@ def task_usage(job: Job) -> dict[str, Any] | None:
     if job.order.service.family in (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION):
         return {"duration": job.billed}
     return {"image_count": job.billed}
-
-
-def list_row(job: Job, *, clock: Clock) -> dict[str, object]:
-    """Write a task's row for the list: flat, times in milliseconds, no results and no error."""
-    path = job.order.service.path.replace("/", ":")
-    row: dict[str, object] = {
-        "api_key_id": job.api_key_id,
-        "caller_parent_id": _ACCOUNT,
-        "caller_uid": _ACCOUNT,
-        "gmt_create": _milliseconds(clock, job.submitted),
-    }
-    if job.started is not None:
-        row["start_time"] = _milliseconds(clock, job.started)
-    if job.ended is not None:
-        row["end_time"] = _milliseconds(clock, job.ended)
-    return row | {
-        "model_name": job.order.model,
-        "region": "cn-beijing",
-        "request_id": job.request_id,
-        "status": str(job.status),
-        "task_id": job.task_id,
-        "user_api_unique_key": f"apikey:v1:{path}:{job.order.model}",
-    }
-
-
-def quotas(settings: Settings, *, name: str, model: str, page_no: int, page_size: int) -> dict[str, Any]:
-    """Write the ``output`` of the limits endpoint.
-
-    :param settings: the simulator's own figures, which go before the documented ones.
-    :param name: part of a model's name.
-    :param model: a model's name.
-    :param page_no: from 1.
-    :param page_size: models a page.
-    """
-    found = [
-        _quota(settings, known, service.submit_rate, service.concurrency)
-        for service in SERVICES
-        for known in service.models
-        if name in known and model in ("", known)
-    ]
-    start = (page_no - 1) * page_size
-    return {
-        "total": len(found),
-        "page_no": page_no,
-        "page_size": page_size,
-        "quotas": found[start : start + page_size],
-    }
-
-
-def _quota(settings: Settings, model: str, submit_rate: float, concurrency: int) -> dict[str, Any]:
-    rate = submit_rate if settings.submit_rate is None else settings.submit_rate
-    period = 1 if rate >= 1 or rate == 0 else math.ceil(1 / rate)
-    return {
-        "model": model,
-        "workspace_id": settings.workspaces[0] if settings.workspaces else "",
-        "model_limit": {
-            "request_limit": int(rate * period) or None,
-            "request_limit_period": period,
-            "usage_limit": None,
-            "usage_limit_field": None,
-            "usage_limit_period": None,
-            "async_user_queue_limit": settings.queue_limit,
-            "async_user_concurrency_limit": settings.concurrency or concurrency,
-        },
-        "workspace_limit": None,
-    }
-
-
-def _milliseconds(clock: Clock, moment: float) -> int:
-    return int(clock.epoch(moment) * 1000)
 
 
 def _metrics(total: int, succeeded: int, failed: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Tasks from submission to oblivion: one queue a model, first in first out, few at once."""
+"""Tasks from submission to oblivion: one queue for each model, first in, first out, few at once."""
 
 from __future__ import annotations
 
@@ -8,54 +8,17 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from airflow_provider_wanx.simulator.catalogue import Order, Service
-from airflow_provider_wanx.simulator.clock import Clock
+from airflow_provider_wanx.simulator.clock import Clock, Pulse
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import FaultOrder, Faults
-from airflow_provider_wanx.simulator.index import Page, TaskIndex
-from airflow_provider_wanx.simulator.products import Item
-from airflow_provider_wanx.simulator.pulse import Pulse
+from airflow_provider_wanx.simulator.painting.files import Item
 from airflow_provider_wanx.simulator.settings import Settings
+from airflow_provider_wanx.simulator.tasks.job import Job, Status
+from airflow_provider_wanx.simulator.tasks.task_list import Row, TaskList
 
 logger = logging.getLogger(__name__)
-
-
-class Status(StrEnum):
-    """The statuses that this service gives its tasks."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Job:
-    """A task. Times are moments of the service's clock; None has not come yet."""
-
-    number: int
-    task_id: str
-    request_id: str
-    api_key_id: str
-    order: Order
-    fingerprint: str
-    submitted: float
-    deadline: float
-    status: Status = Status.PENDING
-    started: float | None = None
-    due: float | None = None
-    ended: float | None = None
-    code: str = ""
-    message: str = ""
-    items: tuple[Item, ...] = ()
-    thumbnail: bytes = field(default=b"", repr=False)
-    billed: int = 0
-    polls: int = 0
-    downloads: int = 0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -76,7 +39,6 @@ class JobBoard:
     :param clock: the service's clock.
     :param faults: decides how jobs end otherwise.
     :param make: does a job's work; raises ServiceError where the job fails.
-    :param describe: writes a task's row for the list.
     """
 
     def __init__(
@@ -86,16 +48,14 @@ class JobBoard:
         clock: Clock,
         faults: Faults,
         make: Callable[[Job], Awaitable[tuple[Item, ...]]],
-        describe: Callable[[Job], dict[str, object]],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._faults = faults
         self._make = make
-        self._describe = describe
         self._lanes: dict[str, _Lane] = {}
         self._by_id: dict[str, Job] = {}
-        self._index = TaskIndex(delay=settings.list_delay, order=settings.list_order)
+        self._list = TaskList(clock=clock, delay=settings.list_delay, order=settings.list_order)
         self._first_kept = 0
         self._progress = Pulse()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +93,7 @@ class JobBoard:
         self._by_id[task_id] = job
         lane.pending[task_id] = job
         self.counts[Status.PENDING] += 1
-        self._index.record(number=job.number, row=self._describe(job), moment=now)
+        self._list.record(job, moment=now)
         if lane.workers < lane.capacity:
             lane.workers += 1
             self._start(self._work(lane))
@@ -154,11 +114,10 @@ class JobBoard:
         self._end(job, Status.CANCELED, moment=self._clock.now())
         return True
 
-    def row(self, task_id: str) -> dict[str, object] | None:
+    def row(self, task_id: str) -> Row | None:
         """Return the row of one task as the list shows it."""
         job = self.find(task_id)
-        row = None if job is None else self._index.row(job.number, now=self._clock.now())
-        return None if row is None else dict(row)
+        return None if job is None else self._list.row(job)
 
     def page(
         self,
@@ -169,13 +128,12 @@ class JobBoard:
         until: float,
         page_no: int,
         page_size: int,
-    ) -> Page:
-        """Return a page of the tasks that were submitted between two moments."""
+    ) -> tuple[list[Row], int]:
+        """Return a page of the tasks that were submitted between two moments, and how many there are in all."""
         self._forget()
         first = bisect_left(self.all, since, key=lambda job: job.submitted)
         last = bisect_left(self.all, until, key=lambda job: job.submitted)
-        return self._index.page(
-            now=self._clock.now(),
+        return self._list.page(
             status=status,
             model=model,
             first=max(first, self._first_kept),
@@ -301,7 +259,7 @@ class JobBoard:
         self.counts[status] += 1
         job.status = status
         self._progress.beat()
-        self._index.record(number=job.number, row=self._describe(job), moment=moment)
+        self._list.record(job, moment=moment)
 
     def _forget(self) -> None:
         now = self._clock.now()
@@ -311,7 +269,7 @@ class JobBoard:
             if job.ended is None or now < job.submitted + self._settings.retention:
                 return
             self._by_id.pop(job.task_id, None)
-            self._index.drop(job.number)
+            self._list.drop(job)
             job.items, job.thumbnail = (), b""
             self._first_kept += 1
 

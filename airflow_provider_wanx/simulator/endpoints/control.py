@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wanx.simulator import painting
+from airflow_provider_wanx.simulator.endpoints.site import Site
 from airflow_provider_wanx.simulator.faults import FaultOrder
-
-if TYPE_CHECKING:
-    from airflow_provider_wanx.simulator.app import Site
+from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 
 Order = TypeVar("Order", bound=BaseModel)
 
@@ -64,11 +62,11 @@ class Control:
 
     async def ledger(self, request: Request) -> Response:
         """Tell what was submitted, fetched, refused and billed: ``?summary=1`` without tasks, ``?since=<epoch>``."""
-        world = self._site.world
+        account = self._site.account
         query = request.query_params
-        report = world.ledger.report(
-            world.board,
-            clock=world.clock,
+        report = account.ledger.report(
+            account.board,
+            clock=account.clock,
             since=_number(query["since"], "since") if "since" in query else None,
             summary=query.get("summary", "0") not in ("0", "", "false"),
         )
@@ -77,35 +75,35 @@ class Control:
     async def add_fault(self, request: Request) -> Response:
         """Add a fault."""
         order = await _read(request, FaultOrder)
-        return JSONResponse(self._site.world.faults.add(order).describe(), status_code=201)
+        return JSONResponse(self._site.account.faults.add(order).describe(), status_code=201)
 
     async def list_faults(self, _: Request) -> Response:
         """Tell all faults and how often each struck."""
-        return JSONResponse({"faults": [fault.describe() for fault in self._site.world.faults.all()]})
+        return JSONResponse({"faults": [fault.describe() for fault in self._site.account.faults.all()]})
 
     async def get_fault(self, request: Request) -> Response:
         """Tell one fault."""
-        fault = self._site.world.faults.get(request.path_params["id"])
+        fault = self._site.account.faults.get(request.path_params["id"])
         return _no_fault() if fault is None else JSONResponse(fault.describe())
 
     async def remove_fault(self, request: Request) -> Response:
         """Remove one fault, or all."""
         fault_id = request.path_params.get("id")
-        found = self._site.world.faults.remove(fault_id)
+        found = self._site.account.faults.remove(fault_id)
         return _no_fault() if fault_id is not None and not found else Response(status_code=204)
 
     async def advance(self, request: Request) -> Response:
         """Jump ahead, and answer when everything that is due by then has happened."""
         order = await _read(request, Advance)
-        world = self._site.world
-        world.clock.advance(order.advance)
-        await world.settle()
-        return JSONResponse({"now": world.clock.epoch(world.clock.now())})
+        account = self._site.account
+        account.clock.advance(order.advance)
+        await account.settle()
+        return JSONResponse({"now": account.clock.epoch(account.clock.now())})
 
     async def keys(self, request: Request) -> Response:
         """Replace the accepted keys."""
         order = await _read(request, Keys)
-        self._site.world.api_keys = frozenset(order.keys)
+        self._site.account.api_keys = frozenset(order.keys)
         return Response(status_code=204)
 
     async def reset(self, _: Request) -> Response:
@@ -119,9 +117,7 @@ class Control:
         width, height = (int(_number(query.get(name, "512"), name)) for name in ("width", "height"))
         if not (1 <= width <= 8192 and 1 <= height <= 8192):
             raise BadControlError(problem="width and height must be from 1 to 8192")
-        picture = painting.draw_portrait(
-            width=width, height=height, seed=int(_number(query.get("seed", "0"), "seed"))
-        )
+        picture = draw_portrait(width=width, height=height, seed=int(_number(query.get("seed", "0"), "seed")))
         return Response(picture, media_type="image/jpeg")
 
 

@@ -1,75 +1,66 @@
-"""The task list's index: any page of any filter without walking through all tasks."""
+"""The task list: any page of any filter without walking through all tasks."""
 
 from __future__ import annotations
 
 import random
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-Row = Mapping[str, Any]
+from airflow_provider_wanx.simulator.clock import Clock
+from airflow_provider_wanx.simulator.tasks.job import Job
+
+Row = dict[str, Any]
+
+_ACCOUNT = "1200000000000000"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """One page of the list.
-
-    :param rows: the rows on it.
-    :param total: how many rows the filter matches.
-    """
-
-    rows: list[Row]
-    total: int
-
-
-class TaskIndex:
+class TaskList:
     """Rows by submission number, status and model.
 
     Changes come in with their time and become visible ``delay`` later: the real list is fed from the tasks, and
     nothing promises that it keeps up with them.
 
+    :param clock: the service's clock.
     :param delay: in seconds of the service's clock.
     :param order: of the rows: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
     """
 
-    def __init__(self, *, delay: float = 0.0, order: str = "newest") -> None:
+    def __init__(self, *, clock: Clock, delay: float, order: str) -> None:
+        self._clock = clock
         self._delay = delay
         self._order = order
         self._coming: deque[tuple[float, int, Row]] = deque()
         self._rows: dict[int, Row] = {}
         self._numbers: dict[tuple[str | None, str | None], list[int]] = {}
 
-    def record(self, *, number: int, row: Row, moment: float) -> None:
-        """Note that a task's row reads like this from a moment on."""
-        self._coming.append((moment, number, row))
+    def record(self, job: Job, *, moment: float) -> None:
+        """Note that a task is, from a moment on, what it is now."""
+        self._coming.append((moment, job.number, self._write(job)))
 
-    def drop(self, number: int) -> None:
+    def drop(self, job: Job) -> None:
         """Forget a task."""
-        row = self._rows.pop(number, None)
+        row = self._rows.pop(job.number, None)
         if row is not None:
-            self._unlist(number, row)
+            self._unlist(job.number, row)
 
-    def row(self, number: int, *, now: float) -> Row | None:
+    def row(self, job: Job) -> Row | None:
         """Return one task's row as the list shows it now."""
-        self._catch_up(now)
-        return self._rows.get(number)
+        self._catch_up()
+        return self._rows.get(job.number)
 
     def page(
         self,
         *,
-        now: float,
         status: str | None,
         model: str | None,
         first: int,
         last: int,
         page_no: int,
         page_size: int,
-    ) -> Page:
-        """Return one page.
+    ) -> tuple[list[Row], int]:
+        """Return the rows on one page, and how many the filter matches.
 
-        :param now: the service's time.
         :param status: only tasks of this status.
         :param model: only tasks of this model.
         :param first: the lowest submission number wanted.
@@ -77,7 +68,7 @@ class TaskIndex:
         :param page_no: from 1.
         :param page_size: rows a page.
         """
-        self._catch_up(now)
+        self._catch_up()
         numbers = self._numbers.get((status, model), [])
         low, high = bisect_left(numbers, first), bisect_left(numbers, last)
         total = max(0, high - low)
@@ -90,9 +81,31 @@ class TaskIndex:
         else:
             # Any page of a random order is a random choice.
             wanted = [numbers[place] for place in random.sample(range(low, high), here)]
-        return Page(rows=[self._rows[number] for number in wanted], total=total)
+        return [self._rows[number] for number in wanted], total
 
-    def _catch_up(self, now: float) -> None:
+    def _write(self, job: Job) -> Row:
+        """Write a row: flat, times in milliseconds, no results and no error."""
+        path = job.order.service.path.replace("/", ":")
+        moments = {"gmt_create": job.submitted, "start_time": job.started, "end_time": job.ended}
+        return {
+            "api_key_id": job.api_key_id,
+            "caller_parent_id": _ACCOUNT,
+            "caller_uid": _ACCOUNT,
+            **{
+                name: int(self._clock.epoch(moment) * 1000)
+                for name, moment in moments.items()
+                if moment is not None
+            },
+            "model_name": job.order.model,
+            "region": "cn-beijing",
+            "request_id": job.request_id,
+            "status": str(job.status),
+            "task_id": job.task_id,
+            "user_api_unique_key": f"apikey:v1:{path}:{job.order.model}",
+        }
+
+    def _catch_up(self) -> None:
+        now = self._clock.now()
         while self._coming and self._coming[0][0] + self._delay <= now:
             _, number, row = self._coming.popleft()
             before = self._rows.get(number)

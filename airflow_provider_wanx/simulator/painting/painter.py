@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat, UnidentifiedImageError
 
-from airflow_provider_wanx.simulator.blobs import Blob
+from airflow_provider_wanx.simulator.catalogue import REFERENCE_STYLE
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
-from airflow_provider_wanx.simulator.frames import put_frame
-from airflow_provider_wanx.simulator.recipes import RECIPES, REFERENCE_STYLE, RGB, Recipe
-from airflow_provider_wanx.simulator.surfaces import put_on_surface
+from airflow_provider_wanx.simulator.painting import effects
+from airflow_provider_wanx.simulator.painting.files import Blob
+from airflow_provider_wanx.simulator.painting.styles import RECIPES, RGB, Recipe
 
 OUTPUT_SHORT_SIDE = 1536
 MAX_RATIO = 1.5
@@ -72,10 +72,9 @@ def repaint(data: bytes, *, style: int, reference: bytes | None = None) -> Blob:
     canvas = _lay_paint(canvas, recipe)
     if style == REFERENCE_STYLE and reference is not None:
         canvas = _take_colours(canvas, _decode(reference))
-    canvas = put_on_surface(canvas, recipe.surface)
-    canvas = put_frame(canvas, recipe.frame)
+    canvas = recipe.frame(recipe.surface(canvas))
     # Pixel art stays sharp only when it is not interpolated.
-    resampling = Image.Resampling.NEAREST if recipe.surface.name == "PIXELS" else Image.Resampling.BICUBIC
+    resampling = Image.Resampling.NEAREST if recipe.surface is effects.pixels else Image.Resampling.BICUBIC
     return encode(canvas.resize(full_size, resampling), kind="JPEG")
 
 

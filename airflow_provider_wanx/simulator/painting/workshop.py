@@ -6,54 +6,20 @@ import asyncio
 import gzip
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Generic, TypeVar
 
-from airflow_provider_wanx.simulator import painting
-from airflow_provider_wanx.simulator.blobs import Blob
 from airflow_provider_wanx.simulator.catalogue import Family, Order
-from airflow_provider_wanx.simulator.memo import Memo
+from airflow_provider_wanx.simulator.painting import painter
+from airflow_provider_wanx.simulator.painting.files import Blob, Item, Source
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One result of a task, or the failure of one.
-
-    :param blob: the file; None when this result failed.
-    :param suffix: how its name ends.
-    :param role: which of the shape's places it takes.
-    :param source: the URL that it was made from, where the answer echoes it.
-    :param code: the failure's code.
-    :param message: the failure's message.
-    :param billed: how many images it counts.
-    """
-
-    blob: Blob | None = field(default=None, repr=False)
-    suffix: str = ""
-    role: str = ""
-    source: str = ""
-    code: str = ""
-    message: str = ""
-    billed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """An input that was read.
-
-    :param url: where from.
-    :param data: its bytes.
-    :param sha256: their checksum.
-    :param thumbnail: a small JPEG, where it is a picture.
-    """
-
-    url: str = field(repr=False)
-    data: bytes = field(repr=False)
-    sha256: str
-    thumbnail: bytes = field(default=b"", repr=False)
-
+# Pillow leaves the interpreter lock while it works, so two threads do use two cores.
+_PAINTERS = 2
 
 _ROLES: dict[Family, tuple[str, ...]] = {
     Family.POSTER: ("render", "background"),
@@ -64,14 +30,25 @@ _ROLES: dict[Family, tuple[str, ...]] = {
 
 
 class Workshop:
-    """Makes results, off the event loop and once for the same order.
+    """Looks at pictures and makes results, off the event loop, and once for the same picture or order."""
 
-    :param executor: where the painting happens.
-    """
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=_PAINTERS, thread_name_prefix="dashscope-painter")
+        self._inspected: _Memo[painter.PictureInfo] = _Memo(executor=self._executor, size=256)
+        self._made: _Memo[Blob] = _Memo(executor=self._executor, size=128)
 
-    def __init__(self, *, executor: Executor) -> None:
-        self._executor = executor
-        self._made: Memo[tuple[object, ...], Blob] = Memo(size=128)
+    def close(self) -> None:
+        """Drop all work that has not begun."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def inspect(self, data: bytes, *, sha256: str) -> painter.PictureInfo:
+        """Decode a picture completely.
+
+        :param data: the file.
+        :param sha256: its checksum.
+        :raises ServiceError: it is no picture that the service takes.
+        """
+        return await self._inspected.get(sha256, partial(painter.inspect, data))
 
     async def make(self, order: Order, sources: list[Source]) -> tuple[Item, ...]:
         """Make what an order asks for from its inputs."""
@@ -114,9 +91,9 @@ class Workshop:
         reference = sources[1] if len(sources) > 1 else None
         key = (sources[0].sha256, style, reference.sha256 if reference else "")
         paint = partial(
-            painting.repaint, sources[0].data, style=style, reference=reference.data if reference else None
+            painter.repaint, sources[0].data, style=style, reference=reference.data if reference else None
         )
-        return Item(blob=await self._once(key, paint), suffix=f"_style{style}.jpg", billed=1)
+        return Item(blob=await self._made.get(key, paint), suffix=f"_style{style}.jpg", billed=1)
 
     async def _picture(self, order: Order, sources: list[Source], *, number: int, role: str) -> Item:
         width, height = order.size
@@ -124,13 +101,40 @@ class Workshop:
         if role == "svg":
             return Item(blob=_svg(prompt), suffix=".svg", role=role)
         key = (prompt, number, width, height)
-        draw = partial(painting.imagine, prompt=prompt, width=width, height=height, number=number)
+        draw = partial(painter.imagine, prompt=prompt, width=width, height=height, number=number)
         first = role == _ROLES.get(order.service.family, ("",))[0]
-        return Item(blob=await self._once(key, draw), suffix=".png", role=role, billed=int(first))
+        return Item(blob=await self._made.get(key, draw), suffix=".png", role=role, billed=int(first))
 
-    async def _once(self, key: tuple[object, ...], make: Callable[[], Blob]) -> Blob:
-        loop = asyncio.get_running_loop()
-        return await self._made.get(key, lambda: loop.run_in_executor(self._executor, make))
+
+class _Memo(Generic[T]):
+    """Keeps the results of the last few pieces of work, and lets later askers join work under way.
+
+    :param executor: where the work is done.
+    :param size: how many results are kept.
+    """
+
+    def __init__(self, *, executor: ThreadPoolExecutor, size: int) -> None:
+        self._executor = executor
+        self._size = size
+        self._work: OrderedDict[object, asyncio.Future[T]] = OrderedDict()
+
+    async def get(self, key: object, make: Callable[[], T]) -> T:
+        """Return the result for a key, making it when there is none. A failure is not kept."""
+        work = self._work.get(key)
+        if work is None:
+            work = asyncio.get_running_loop().run_in_executor(self._executor, make)
+            self._work[key] = work
+            work.add_done_callback(lambda done: self._drop_failure(key, done))
+            if len(self._work) > self._size:
+                self._work.popitem(last=False)
+        else:
+            self._work.move_to_end(key)
+        # One asker that gives up must not take the work from the others.
+        return await asyncio.shield(work)
+
+    def _drop_failure(self, key: object, work: asyncio.Future[T]) -> None:
+        if (work.cancelled() or work.exception() is not None) and self._work.get(key) is work:
+            del self._work[key]
 
 
 def _svg(prompt: str) -> Blob:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from airflow_provider_wanx.simulator.clock import Clock
-from airflow_provider_wanx.simulator.jobs import Job, JobBoard, Status
+from airflow_provider_wanx.simulator.tasks.job import Job, Status
+from airflow_provider_wanx.simulator.tasks.queues import JobBoard
 
 
 @dataclass(kw_only=True)

@@ -7,20 +7,18 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import Executor
 from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from airflow_provider_wanx.simulator import painting
 from airflow_provider_wanx.simulator.catalogue import Family, Order
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
 from airflow_provider_wanx.simulator.faults import Faults
-from airflow_provider_wanx.simulator.memo import Memo
-from airflow_provider_wanx.simulator.painting import PictureInfo
-from airflow_provider_wanx.simulator.products import Source
+from airflow_provider_wanx.simulator.painting.files import Source
+from airflow_provider_wanx.simulator.painting.painter import PictureInfo
+from airflow_provider_wanx.simulator.painting.workshop import Workshop
+from airflow_provider_wanx.simulator.storage.uploads import UploadStore
 from airflow_provider_wanx.simulator.tls import tls_context
-from airflow_provider_wanx.simulator.uploads import UploadStore
 
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -37,7 +35,7 @@ class InputReader:
 
     :param uploads: the temporary store behind ``oss://`` URLs.
     :param faults: lets downloads fail.
-    :param executor: where pictures are decoded.
+    :param workshop: decodes pictures.
     :param timeout: of a download, in real seconds.
     :param fetched: called for every input that was read.
     """
@@ -47,17 +45,16 @@ class InputReader:
         *,
         uploads: UploadStore,
         faults: Faults,
-        executor: Executor,
+        workshop: Workshop,
         timeout: float,
         fetched: Callable[[], None],
     ) -> None:
         self._uploads = uploads
         self._faults = faults
-        self._executor = executor
+        self._workshop = workshop
         self._timeout = timeout
         self._fetched = fetched
         self._client: httpx.AsyncClient | None = None
-        self._inspected: Memo[str, PictureInfo] = Memo(size=256)
 
     async def close(self) -> None:
         """Close the connections to where inputs come from."""
@@ -79,10 +76,7 @@ class InputReader:
         sha256 = hashlib.sha256(data).hexdigest()
         if is_text:
             return Source(url=url, data=data, sha256=sha256)
-        loop = asyncio.get_running_loop()
-        info = await self._inspected.get(
-            sha256, lambda: loop.run_in_executor(self._executor, painting.inspect, data)
-        )
+        info = await self._workshop.inspect(data, sha256=sha256)
         if order.service.family is Family.REPAINT:
             _check_resolution(info)
         return Source(url=url, data=data, sha256=sha256, thumbnail=info.thumbnail)

@@ -1,0 +1,1 @@
+"""The account's tasks: their queues, and the list that shows them."""
