@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -20,6 +22,12 @@ REPAINT_PATH = "aigc/image-generation/generation"
 
 def data_url(data: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def picture(size: tuple[int, int], kind: str = "PNG", colour: str = "teal") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind)
+    return buffer.getvalue()
 
 
 class Service:

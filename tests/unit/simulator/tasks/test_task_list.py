@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from tests.unit.simulator.conftest import REPAINT, REPAINT_PATH, Service
+
+CHINA = timezone(timedelta(hours=8))
+
+
+def test_list_rows_are_flat_with_epoch_times_and_no_results(service: Service) -> None:
+    response = service.repaint()
+    submitted = time.time()
+    service.submitted()
+    service.simulator.advance(8.5)
+    listing = service.rows()
+    assert listing.keys() == {"total", "data", "total_page", "page_no", "page_size", "request_id"}
+    running, ended = listing["data"]
+    assert ended.keys() == {
+        "api_key_id", "caller_parent_id", "caller_uid", "gmt_create", "start_time", "end_time", "model_name", "region",
+        "request_id", "status", "task_id", "user_api_unique_key",
+    }  # fmt: skip
+    assert ended["task_id"] == response.json()["output"]["task_id"]
+    assert ended["request_id"] == response.json()["request_id"]
+    assert abs(ended["gmt_create"] / 1000 - submitted) < 5
+    assert ended["end_time"] - ended["start_time"] == pytest.approx(8000, abs=500)
+    assert ended["user_api_unique_key"] == f"apikey:v1:{REPAINT_PATH.replace('/', ':')}:{REPAINT}"
+    assert running["status"] == "RUNNING"
+    assert "end_time" not in running
+
+
+def test_list_pages_hold_every_task_once_newest_first(service: Service) -> None:
+    tasks = [service.submitted() for _ in range(25)]
+    pages = [service.rows(page_no=number) for number in (1, 2, 3, 4)]
+    assert [len(page["data"]) for page in pages] == [10, 10, 5, 0]
+    assert {(page["total"], page["total_page"], page["page_size"]) for page in pages} == {(25, 3, 10)}
+    assert [row["task_id"] for page in pages for row in page["data"]] == tasks[::-1]
+
+
+def test_list_filters_combine(service: Service) -> None:
+    first, second = service.submitted(), service.submitted()
+    service.post(model="wanx-v1", path="aigc/text2image/image-synthesis", input={"prompt": "a cat"})
+
+    def found(**query: str) -> set[str]:
+        return {row["task_id"] for row in service.rows(**query)["data"]}
+
+    assert found(model_name=REPAINT) == {first, second}
+    assert found(model_name=REPAINT, status="PENDING") == {second}
+    assert found(task_id=first) == {first}
+    assert found(task_id="1111") == set()
+    assert found(status="FAILED") == set()
+    assert found(region="cn-shanghai") == set()
+    assert service.rows(model_name=REPAINT)["total"] == 2
+    service.http.post(f"/tasks/{second}/cancel")
+    assert found(model_name=REPAINT, status="PENDING") == set()
+    assert found(status="CANCELED") == {second}
+
+
+def test_list_understands_china_time_and_refuses_more_than_a_day(service: Service) -> None:
+    task_id = service.submitted()
+    now = datetime.now(CHINA)
+
+    def stamp(hours: float) -> str:
+        return f"{now + timedelta(hours=hours):%Y%m%d%H%M%S}"
+
+    assert service.rows(start_time=stamp(-1), end_time=stamp(1))["data"][0]["task_id"] == task_id
+    assert service.rows(start_time=stamp(-1))["total"] == 1
+    assert service.rows(end_time=stamp(1))["total"] == 1
+    assert service.rows(start_time=stamp(-3), end_time=stamp(-1))["total"] == 0
+    assert service.rows(end_time=stamp(-1))["total"] == 0
+    for query in (
+        {"start_time": stamp(-30), "end_time": stamp(0)},
+        {"start_time": stamp(1), "end_time": stamp(0)},
+        {"start_time": "1709260684485"},
+        {"status": "DONE"},
+        {"page_no": "0"},
+        {"page_size": "many"},
+    ):
+        refused = service.http.get("/tasks/", params=query)
+        assert (refused.status_code, refused.json()["code"]) == (400, "InvalidParameter"), query
+
+
+def test_page_size_is_capped(serve: Callable[..., Service]) -> None:
+    service = serve(max_page_size=4)
+    for _ in range(6):
+        service.submitted()
+    page = service.rows(page_size=1000)
+    assert (len(page["data"]), page["page_size"], page["total_page"]) == (4, 4, 2)
+
+
+def test_list_can_lag_behind_the_tasks(serve: Callable[..., Service]) -> None:
+    service = serve(list_delay=60)
+    task_id = service.submitted()
+    assert service.rows()["total"] == 0
+    service.simulator.advance(58)
+    assert service.status(task_id) == "SUCCEEDED"
+    service.simulator.advance(4)
+    assert [row["status"] for row in service.rows()["data"]] == ["RUNNING"]
+    service.simulator.advance(10)
+    assert [row["status"] for row in service.rows()["data"]] == ["SUCCEEDED"]
+
+
+def test_ten_thousand_waiting_tasks_cost_little(serve: Callable[..., Service]) -> None:
+    service = serve(queue_limit=20_000, duration=3600)
+    loop = service.simulator._server._loop
+    assert loop is not None
+    board = service.simulator._server.site.account.board
+    first = service.submitted()
+    order = board.all[0].order
+
+    async def fill() -> None:
+        for number in range(10_000):
+            board.admit(order, task_id=f"task-{number}", request_id="", api_key_id="", fingerprint="")
+
+    asyncio.run_coroutine_threadsafe(fill(), loop).result()
+    began = time.process_time()
+    for number in range(20):
+        page = service.rows(page_size=100, page_no=5 * number + 1, status="PENDING")
+        assert len(page["data"]) == 100
+        assert service.status(f"task-{number * 400}") == "PENDING"
+    assert page["total"] == 10_000
+    assert service.status(first) == "RUNNING"
+    # Server and client together; walking through all tasks each time takes ten times as long.
+    assert time.process_time() - began < 0.5
