@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
 
 
 def airflow_error(message: str, *, retryable: bool) -> AirflowException:
@@ -32,4 +32,15 @@ def airflow_errors() -> Iterator[None]:
     try:
         yield
     except DashScopeError as error:
-        raise airflow_error(str(error), retryable=error.retryable) from None
+        raise airflow_error(f"{error}{_advice(error)}", retryable=error.retryable) from None
+
+
+def _advice(error: DashScopeError) -> str:
+    """Say where in Airflow something can be done about an error, which the service's side knows nothing of."""
+    from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError  # DAG parsing does not need it
+
+    if isinstance(error, AuthenticationError):
+        return " They are set in the Airflow connection."
+    if isinstance(error, SubmissionQueueError):
+        return " An Airflow pool keeps fewer tasks submitting at a time."
+    return ""

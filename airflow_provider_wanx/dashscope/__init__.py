@@ -6,35 +6,88 @@ raise what :mod:`errors` lists. :mod:`images` and :mod:`styles` check an input b
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.errors import DashScopeError
-from airflow_provider_wanx.dashscope.models import ResultFile, Submission, Task, TaskPage, TaskStatus
+from airflow_provider_wanx.dashscope.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    DashScopeError,
+    DownloadError,
+    InvalidInputError,
+    InvalidResponseError,
+    LostAnswerError,
+    NewStatusError,
+    ResultExpiredError,
+    TaskNotSucceededError,
+    ThrottledError,
+    TransportError,
+    WaitTimeoutError,
+)
+from airflow_provider_wanx.dashscope.models import (
+    QuotaPage,
+    ResultFailure,
+    ResultFile,
+    Submission,
+    Task,
+    TaskPage,
+    TaskStatus,
+    Usage,
+)
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
+    from airflow_provider_wanx.dashscope.images import ImageInfo, check_image
+    from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
 
 __all__ = [
+    "ApiError",
     "AsyncDashScopeClient",
+    "AuthenticationError",
     "ClientConfig",
+    "ConfigurationError",
     "DashScopeClient",
     "DashScopeError",
+    "DownloadError",
+    "ImageInfo",
+    "InvalidInputError",
+    "InvalidResponseError",
     "Limits",
+    "LostAnswerError",
+    "NewStatusError",
+    "QuotaPage",
+    "ResultExpiredError",
+    "ResultFailure",
     "ResultFile",
     "Submission",
+    "SubmissionQueueError",
     "Task",
+    "TaskNotSucceededError",
     "TaskPage",
     "TaskStatus",
+    "ThrottledError",
+    "TransportError",
+    "Usage",
+    "WaitTimeoutError",
     "WanxStyle",
+    "check_image",
 ]
+
+# Imported at their first use: they load httpx or Pillow, which a process that only parses DAGs does not need.
+_LATER = {
+    "AsyncDashScopeClient": "client",
+    "DashScopeClient": "client",
+    "ImageInfo": "images",
+    "SubmissionQueueError": "pacing",
+    "check_image": "images",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the clients at their first use: they load httpx, which a process that only parses DAGs does not need."""
-    if name in ("AsyncDashScopeClient", "DashScopeClient"):
-        from airflow_provider_wanx.dashscope import client
-
-        return getattr(client, name)
+    """Import what loads much at its first use."""
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

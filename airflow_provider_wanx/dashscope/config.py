@@ -83,9 +83,7 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
-            raise ConfigurationError(
-                "there is no API key. Put it into the connection's password; it begins with sk-."
-            )
+            raise ConfigurationError("there is no API key; one begins with sk-.")
         if not re.fullmatch(r"[!-~]+", self.api_key):
             raise ConfigurationError("the API key has spaces or characters that no key has; copy it again.")
         object.__setattr__(self, "base_url", api_base(self.base_url))

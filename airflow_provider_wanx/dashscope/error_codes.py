@@ -79,7 +79,7 @@ _FIX_IMAGE = "Use another picture; trying again will not help."
 _FETCH = "The service could not fetch the input. Check that its URL is public, then try again."
 _LATER = "The service has a problem; try again later."
 _SLOWER = "The account's rate limit is reached; it recovers within about a minute."
-_KEY = "Check the API key, and that it belongs to the connection's region and workspace."
+_KEY = "Check the API key, and that it belongs to the region and workspace in use."
 _GRANT = "Grant the key's workspace access to this model, or check that the model still exists."
 _PAY = "Settle the account's billing; trying again before that will not help."
 _POLICY = "The service's content policy refuses this; use other content."
@@ -159,7 +159,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("AllocationQuota.FreeTierOnly", 403, _K.BILLING, False, _PAY),
     _row("ModelNotFound", 404, _K.NOT_FOUND, False, _GRANT),
     _row("model_not_supported", 404, _K.NOT_FOUND, False, _GRANT),
-    _row("WorkSpaceNotFound", 404, _K.NOT_FOUND, False, "Check the connection's workspace."),
+    _row("WorkSpaceNotFound", 404, _K.NOT_FOUND, False, "Check the workspace."),
     _row("NotFound", 404, _K.NOT_FOUND, False, _FIX_REQUEST),
     _row("RequestTimeOut", (408, 500), _K.SERVICE, True, _LATER, unsure=True),
     _row("Conflict", 409, _K.INPUT, False, _FIX_REQUEST),
@@ -190,6 +190,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InternalError.FileUpload", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("InternalError.Upload", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("SystemError", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("ModelServingError", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("ModelServiceFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("InvokePluginFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("AppProcessFailed", 500, _K.SERVICE, True, _LATER, unsure=True),
@@ -220,7 +221,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
     _row("InternalError.*", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("(401)", 401, _K.AUTHENTICATION, False, _KEY),
     _row("(403)", 403, _K.PERMISSION, False, _GRANT),
-    _row("(404)", 404, _K.NOT_FOUND, False, "Check the connection's base URL and the id."),
+    _row("(404)", 404, _K.NOT_FOUND, False, "Check the base URL and the id."),
     _row("(408)", 408, _K.SERVICE, True, _LATER, unsure=True),
     _row("(429)", 429, _K.THROTTLING, True, _SLOWER),
     _row("(4xx)", 400, _K.INPUT, False, _FIX_REQUEST),

@@ -4,10 +4,11 @@
 
     DashScopeError
     ├── InvalidInputError          refused here, before anything was sent
-    ├── ConfigurationError         the connection cannot be used as it is
+    ├── ConfigurationError         the settings cannot be used as they are
     ├── TransportError             no complete answer
     │   └── LostAnswerError        … and the service may have acted on the request
     ├── InvalidResponseError       an answer that is not what the API promises
+    │   └── NewStatusError         … because the task is in a state that this version does not know
     ├── ApiError                   the service said no, with a code
     │   ├── AuthenticationError
     │   ├── ThrottledError
@@ -45,7 +46,7 @@ class InvalidInputError(DashScopeError, ValueError):
 
 
 class ConfigurationError(DashScopeError, ValueError):
-    """The connection or an option is wrong."""
+    """A setting is wrong."""
 
 
 class TransportError(DashScopeError):
@@ -72,6 +73,24 @@ class InvalidResponseError(DashScopeError):
     def __init__(self, message: str, *, http_status: int | None = None) -> None:
         super().__init__(message)
         self.http_status = http_status
+
+
+class NewStatusError(InvalidResponseError):
+    """A task is in a state that no document of the service names. It may pass; a wait looks a few times before it gives up.
+
+    :param task_id: the service's id.
+    :param status: the state as the service calls it.
+    """
+
+    retryable = False
+
+    def __init__(self, *, task_id: str, status: str, http_status: int) -> None:
+        super().__init__(
+            f"DashScope task {task_id} is in a state that this version does not know: {safe_words(status)!r}. It may still "
+            "run and will be billed if it succeeds; its result can be had with the same id for 24 hours after its submission.",
+            http_status=http_status,
+        )
+        self.status = status
 
 
 class ApiError(DashScopeError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -22,11 +22,15 @@ MIN_SIDE = 256
 MAX_LONG_SIDE, MAX_SHORT_SIDE = 5760, 3240
 """Pixels of the sides at most, upright or lying."""
 
-MAX_BYTES = 10 * 1000 * 1000
-"""Size of the file at most: "10 MB", read as the smaller of the two possible meanings."""
+MAX_BYTES = 10 * 1024 * 1024
+"""Size of the file at most: "10 MB", read as the larger of the two possible meanings."""
+
+CERTAIN_BYTES = 10 * 1000 * 1000
+"""The smaller meaning: what lies between the two, the service may refuse."""
 
 MAX_ASPECT_RATIO = 2.0
-"""Long side by short side at most; the newest page says 2:1, older ones 1.5:1 with cropping."""
+"""Long side by short side at most; the newest page says 2:1, older ones 1.5:1 with cropping. For a style reference it is a
+recommendation only."""
 
 _PHOTO_WITH_EXTRAS = "MPO"
 """What Pillow calls a JPEG file that has a preview or a depth map behind the picture, as many phones write it."""
@@ -37,11 +41,18 @@ HEADER_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """Format (Pillow's name), width and height in pixels."""
+    """What a picture is.
+
+    :param format: Pillow's name of its format.
+    :param width: in pixels.
+    :param height: in pixels.
+    :param doubts: sentences about what the service may refuse or do badly with.
+    """
 
     format: str
     width: int
     height: int
+    doubts: tuple[str, ...] = ()
 
     @property
     def content_type(self) -> str:
@@ -49,19 +60,27 @@ class ImageInfo:
         return FORMATS[self.format]
 
 
-def check_image(head: bytes, *, what: str, size: int | None = None) -> ImageInfo:
+def check_image(
+    head: bytes, *, what: str, size: int | None = None, is_style_reference: bool = False
+) -> ImageInfo:
     """Check a picture against the model's limits.
 
     :param head: the file, or at least its first :data:`HEADER_BYTES` bytes.
     :param what: how to call it in messages: its path or URL without a query.
     :param size: size of the whole file in bytes, where ``head`` is not all of it.
-    :return: what it is.
+    :param is_style_reference: whether only its style is wanted, so that its shape matters less.
+    :return: what it is, and what is doubtful about it.
     :raises InvalidInputError: it breaks a limit; the message names limit and value.
     """
     total = len(head) if size is None else size
     if total > MAX_BYTES:
         raise InvalidInputError(
-            f"{what} has {total / 1e6:.1f} MB; the model takes {MAX_BYTES / 1e6:.0f} MB at most."
+            f"{what} has {total / 1e6:.1f} MB; the model takes {CERTAIN_BYTES / 1e6:.0f} MB at most."
+        )
+    doubts: list[str] = []
+    if total > CERTAIN_BYTES:
+        doubts.append(
+            f"{what} has {total} bytes; the model takes 10 MB at most, and may mean {CERTAIN_BYTES} bytes by that."
         )
     info = _read_header(head, what)
     if info.format not in FORMATS:
@@ -73,10 +92,13 @@ def check_image(head: bytes, *, what: str, size: int | None = None) -> ImageInfo
     if long_side > MAX_LONG_SIDE or short_side > MAX_SHORT_SIDE:
         raise InvalidInputError(f"{shape}; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most.")
     if long_side > MAX_ASPECT_RATIO * short_side:
-        raise InvalidInputError(
-            f"{shape}, {long_side / short_side:.2f}:1; the model takes {MAX_ASPECT_RATIO:.0f}:1 at most. Crop it."
+        shape = f"{shape}, {long_side / short_side:.2f}:1"
+        if not is_style_reference:
+            raise InvalidInputError(f"{shape}; the model takes {MAX_ASPECT_RATIO:.0f}:1 at most. Crop it.")
+        doubts.append(
+            f"{shape}; {MAX_ASPECT_RATIO:.0f}:1 at most is recommended for a picture whose style is taken."
         )
-    return info
+    return replace(info, doubts=tuple(doubts))
 
 
 def _read_header(head: bytes, what: str) -> ImageInfo:

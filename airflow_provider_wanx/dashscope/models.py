@@ -156,11 +156,36 @@ class ResultFailure(_Model):
     """A part of a task that failed while others succeeded.
 
     :param path: where it stood in the answer, for example ``results[2]``.
+    :param code: the service's code, empty where it gave none.
+    :param message: the service's words, likewise.
     """
 
     path: str
-    code: Annotated[str, AfterValidator(safe_words)]
+    code: Annotated[str, AfterValidator(safe_words)] = ""
     message: Annotated[str, AfterValidator(safe_words)] = ""
+
+    @property
+    def reason(self) -> str:
+        """Code and words in one, for logs and messages."""
+        return ": ".join(part for part in (self.code, self.message) if part) or "no reason given"
+
+
+_BOOKKEEPING = frozenset(
+    {
+        "actual_prompt", "code", "end_time", "error_code", "error_message", "finished", "message", "orig_prompt",
+        "request_id", "scheduled_time", "start_time", "status", "style_index", "submit_time", "task_id", "task_metrics",
+        "task_status",
+    }
+)  # fmt: skip
+"""What an answer says of a task beside what the task has made."""
+
+
+def _holds_data(node: object) -> bool:
+    if isinstance(node, Mapping):
+        return any(_holds_data(value) for key, value in node.items() if key not in _BOOKKEEPING)
+    if isinstance(node, list):
+        return any(map(_holds_data, node))
+    return node is not None and node != ""
 
 
 class Task(_Model):
@@ -199,6 +224,11 @@ class Task(_Model):
     @classmethod
     def _usage_is_an_object(cls, value: object) -> object:
         return value if isinstance(value, Mapping | Usage) else None
+
+    @property
+    def made_only_data(self) -> bool:
+        """Whether the task made no file but something that stands in :attr:`output` itself, such as the id of a template."""
+        return not self.results and not self.failures and _holds_data(self.output)
 
     @property
     def style_index(self) -> int | None:

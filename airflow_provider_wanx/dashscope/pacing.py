@@ -195,8 +195,8 @@ class Pacer:
                 raise self._refusal
             raise SubmissionQueueError(
                 f"Could not submit a task of model {self._model}: the submissions already queued on this machine take "
-                f"another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed; an "
-                "Airflow pool keeps fewer tasks submitting at a time."
+                f"another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can "
+                "succeed."
             )
         if not taken:
             wait = HORIZON * random.uniform(*SPREAD)

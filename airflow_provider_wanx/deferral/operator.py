@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
-from airflow_provider_wanx.dashscope.waiting.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import DashScopeWait
 from airflow_provider_wanx.exceptions import airflow_errors

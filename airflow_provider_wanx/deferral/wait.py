@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
@@ -128,7 +128,10 @@ def task_ids(value: object) -> list[str]:
     ids = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
     if not ids:
         raise InvalidInputError(f"dashscope_task_id {value!r} is neither an id nor a list of ids.")
-    return list(dict.fromkeys(check_task_id(one) for one in ids))
+    try:
+        return list(dict.fromkeys(check_task_id(one) for one in ids))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"dashscope_task_id: {error} Did the submitting task return one?") from None
 
 
 def wait_here(

@@ -46,6 +46,10 @@ def _client_config(connection: Connection) -> ClientConfig:
         raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
     numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
     timing = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
+    if not (connection.password or "").strip():
+        raise ConfigurationError(
+            "there is no API key. Put it into the connection's password; it begins with sk-."
+        )
     workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
     base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
     return ClientConfig(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_wanx.dashscope.api.endpoints import NewTask
+    from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
 
@@ -119,14 +120,14 @@ class DashScopeHook(BaseHook):
         """See :meth:`get_task`."""
         return await (await self.aget_conn()).get_task(dashscope_task_id)
 
-    def list_tasks(self, **filters: Any) -> TaskPage:
+    def list_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
         """List the account's tasks of the last 24 hours, without results.
 
-        :param filters: see :func:`~airflow_provider_wanx.dashscope.api.endpoints.list_tasks`.
+        :param filters: see :class:`~airflow_provider_wanx.dashscope.api.filters.TaskFilters`.
         """
         return self.get_conn().list_tasks(**filters)
 
-    async def alist_tasks(self, **filters: Any) -> TaskPage:
+    async def alist_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
         """See :meth:`list_tasks`."""
         return await (await self.aget_conn()).list_tasks(**filters)
 
@@ -134,6 +135,7 @@ class DashScopeHook(BaseHook):
         """Cancel a task that still waits in the queue.
 
         :return: whether it was canceled; a task that runs or has ended cannot be.
+        :raises ApiError: the service refused for another reason than the task's state.
         """
         return self.get_conn().cancel_task(dashscope_task_id)
 
@@ -161,14 +163,14 @@ class DashScopeHook(BaseHook):
         name, content = await asyncio.to_thread(_named_content, path_or_bytes, filename)
         return await (await self.aget_conn()).upload_file(filename=name, content=content, model=model)
 
-    def get_quotas(self, **filters: Any) -> QuotaPage:
+    def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
         """Read the account's limits.
 
-        :param filters: see :func:`~airflow_provider_wanx.dashscope.api.endpoints.get_quotas`.
+        :param filters: see :class:`~airflow_provider_wanx.dashscope.api.filters.QuotaFilters`.
         """
         return self.get_conn().get_quotas(**filters)
 
-    async def aget_quotas(self, **filters: Any) -> QuotaPage:
+    async def aget_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
         """See :meth:`get_quotas`."""
         return await (await self.aget_conn()).get_quotas(**filters)
 

@@ -34,7 +34,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     ``on_unconfirmed_submit``.
 
     Wherever its bytes can be had, they are checked against the model's limits before anything is submitted: JPEG, PNG, BMP
-    or WEBP by content, 256×256 to 5760×3240 pixels, 2:1 at most, 10 MB at most.
+    or WEBP by content, 256×256 to 5760×3240 pixels, 2:1 at most, 10 MB at most. What is only doubtful, such as the shape of a
+    style reference, is logged as a warning.
 
     .. seealso:: the guide :doc:`/operators`.
 
@@ -87,7 +88,11 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id)
         pictures = {"image_url": source.open(self.image, field="image")}
         if self.style_reference:
-            pictures["style_ref_url"] = source.open(self.style_reference, field="style_reference")
+            pictures["style_ref_url"] = source.open(
+                self.style_reference, field="style_reference", is_style_reference=True
+            )
+        for doubt in (doubt for picture in pictures.values() for doubt in picture.doubts):
+            self.log.warning(doubt)
         return TaskRequest(
             service=REPAINT_SERVICE,
             model=REPAINT_MODEL,

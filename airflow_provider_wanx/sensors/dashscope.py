@@ -13,10 +13,13 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider_wanx.dashscope.errors import NewStatusError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import (
+from airflow_provider_wanx.dashscope.polling import (
     DEFAULT_POLL_INTERVAL,
     UNKNOWN_GRACE,
+    TaskWait,
+    Wait,
     check_outcome,
 )
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
@@ -126,12 +129,25 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
 
     def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
-        tasks = [hook.get_task(task_id) for task_id in ids]
+        tasks = [self._look_at(hook, task_id) for task_id in ids]
         unknown = any(task.status is TaskStatus.UNKNOWN for task in tasks)
         if unknown and all(task.status.is_terminal for task in tasks):
             # A task so new that the service does not find it yet is not to be taken for one that is gone.
             time.sleep(UNKNOWN_GRACE)
             tasks = [
-                hook.get_task(task.task_id) if task.status is TaskStatus.UNKNOWN else task for task in tasks
+                self._look_at(hook, task.task_id) if task.status is TaskStatus.UNKNOWN else task
+                for task in tasks
             ]
         return tasks
+
+    def _look_at(self, hook: DashScopeHook, task_id: str) -> Task:
+        """Look at one task; as in a deferred wait, a state that nobody knows may pass, but not for long."""
+        wait = TaskWait(task_id, self.poll_interval, None)
+        while True:
+            try:
+                return hook.get_task(task_id)
+            except NewStatusError as error:
+                decision = wait.after_error(error, now=time.time())
+                if not isinstance(decision, Wait):
+                    raise
+            time.sleep(decision.seconds)

@@ -79,9 +79,9 @@ class KeyTemplate:
         """
         owners: dict[str, str] = {}
         for task in tasks:
-            for file in task.results:
-                key = self.render(task, file.index, extension="", run_id=run_id)
-                here = f"result {file.index} of task {task.task_id}"
+            for index in range(len(task.results) or int(task.made_only_data)):
+                key = self.render(task, index, extension="", run_id=run_id)
+                here = f"result {index} of task {task.task_id}"
                 if key in owners:
                     raise InvalidInputError(
                         f"s3_key {self.template!r} gives {owners[key]} and {here} the same key. "

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -16,6 +17,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.images import ImageInfo
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 _SCHEME = re.compile(r"(https?|oss|s3)(?=://)|data(?=:)", re.IGNORECASE)
@@ -31,10 +33,12 @@ class Picture:
     :param identity: what makes it this picture and no other, the same on every try: its content's digest, its place and
         version, or its URL.
     :param publish: makes it reachable for the service and returns its URL, which may be signed.
+    :param doubts: sentences about what the service may refuse or do badly with, for a log.
     """
 
     identity: str
     publish: Callable[[], str]
+    doubts: tuple[str, ...] = ()
 
 
 class ImageSource:
@@ -50,11 +54,12 @@ class ImageSource:
         self._model = model
         self._aws_conn_id = aws_conn_id
 
-    def open(self, image: str, *, field: str) -> Picture:
+    def open(self, image: str, *, field: str, is_style_reference: bool = False) -> Picture:
         """Find a picture and check what can be checked without sending anything.
 
         :param image: URL or path.
         :param field: the operator's argument, for messages.
+        :param is_style_reference: see :func:`~airflow_provider_wanx.dashscope.images.check_image`.
         :raises InvalidInputError: it is missing, unreadable, or breaks the model's limits.
         :raises S3Error: S3 does not give it.
         """
@@ -68,15 +73,16 @@ class ImageSource:
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
             return Picture(url, lambda: url)
+        from airflow_provider_wanx.dashscope.images import check_image  # loads Pillow
+
+        check = partial(check_image, is_style_reference=is_style_reference)
         if scheme == "data":
-            return self._data_url(text, field)
+            return self._data_url(text, field, check)
         if scheme == "s3":
-            return self._s3_object(text)
-        return self._stored_file(text, field)
+            return self._s3_object(text, check)
+        return self._stored_file(text, field, check)
 
-    def _data_url(self, text: str, field: str) -> Picture:
-        from airflow_provider_wanx.dashscope.images import check_image
-
+    def _data_url(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         header, comma, payload = text.partition(",")
         try:
             content = (
@@ -88,13 +94,13 @@ class ImageSource:
             content = b""
         if not comma or not content:
             raise InvalidInputError(f"{field} is not a readable data: URL.")
-        check_image(content, what=f"{field} (a data: URL)")
-        return Picture(_digest(content), lambda: text)
+        info = check(content, what=f"{field} (a data: URL)")
+        return Picture(_digest(content), lambda: text, info.doubts)
 
-    def _s3_object(self, text: str) -> Picture:
+    def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, check_image
+        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES
 
         conn_id, bucket, key = split_s3_url(text)
         s3 = S3Hook(aws_conn_id=conn_id or self._aws_conn_id)
@@ -110,13 +116,13 @@ class ImageSource:
         total = str(answer.get("ContentRange", "")).rpartition("/")[2]
         size = int(total) if total.isdecimal() else len(head)
         try:
-            check_image(head, what=text, size=size)
+            info = check(head, what=text, size=size)
         except InvalidInputError:
             if not len(head) < size <= MAX_BYTES:
                 raise
             # Some cameras and editors write more than that before the size. What is bad otherwise is refused again.
             content, answer = read(size - 1)
-            check_image(content, what=text)
+            info = check(content, what=text)
 
         def publish() -> str:
             url = s3.generate_presigned_url(
@@ -126,12 +132,12 @@ class ImageSource:
                 raise InvalidInputError(f"{text} cannot be presigned; check the AWS connection.")
             return url
 
-        return Picture(f"{text} {answer.get('ETag', '')}", publish)
+        return Picture(f"{text} {answer.get('ETag', '')}", publish, info.doubts)
 
-    def _stored_file(self, text: str, field: str) -> Picture:
+    def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         try:
             path = ObjectStoragePath(text)
@@ -139,14 +145,16 @@ class ImageSource:
             with path.open("rb") as file:
                 # What is too big is refused unread.
                 content: bytes = file.read() if size <= MAX_BYTES else b""
-                check_image(content, what=text, size=size)
+                info = check(content, what=text, size=size)
         except InvalidInputError:
             raise
         except (OSError, ValueError, ImportError) as error:
             reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
             raise InvalidInputError(f"{field} {text!r} cannot be read: {reason}.") from None
         return Picture(
-            _digest(content), lambda: self._hook.upload_file(content, model=self._model, filename=path.name)
+            _digest(content),
+            lambda: self._hook.upload_file(content, model=self._model, filename=path.name),
+            info.doubts,
         )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, DownloadError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import check_outcome
+from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import airflow_errors
@@ -39,7 +42,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     a list of ``{bucket, key, bytes, sha256, content_type, dashscope_task_id, index, style, written}``.
 
     Of a list, all that succeeded is copied before the operator fails because of the others; the manifest is then still in
-    its XCom. With ``wait_for_completion=True`` it waits for tasks that have not ended; else it fails and says so.
+    its XCom. Where a model gives no file but, say, an id, its answer becomes the object, as JSON, and the entry has it as
+    ``output`` too. With ``wait_for_completion=True`` it waits for tasks that have not ended; else it fails and says so.
 
     .. seealso:: the guide :doc:`/transfer`.
 
@@ -186,18 +190,52 @@ class _Copier:
         """Copy the results of a task one by one; yield an entry of the manifest for each."""
         for failure in task.failures:
             self.log.warning(
-                "Part %s of DashScope task %s failed: %s: %s",
-                failure.path,
-                task.task_id,
-                failure.code,
-                failure.message,
+                "Part %s of DashScope task %s failed: %s", failure.path, task.task_id, failure.reason
             )
-        if not task.results:
-            raise DownloadError(
-                f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL."
-            )
+        if task.made_only_data:
+            yield self._keep_output(task)
+        elif not task.results:
+            raise _NoFileError(task)
         for file in task.results:
             yield self._copy_file(task, file)
+
+    def _keep_output(self, task: Task) -> dict[str, Any]:
+        """Store the answer of a model that makes no file, and hand it on in the manifest."""
+        text = json.dumps(dict(task.output), ensure_ascii=False, indent=2).encode()
+        key = self.template.render(task, 0, extension=".json", run_id=self.run_id)
+        content_type = "application/json"
+        written = self.destination.write(
+            io.BytesIO(text), key, content_type=content_type, metadata=_metadata(task)
+        )
+        size, digest = (
+            (len(text), hashlib.sha256(text).hexdigest()) if written else self.destination.measure(key)
+        )
+        self.log.info(
+            "DashScope task %s made no file; its answer is s3://%s/%s.",
+            task.task_id,
+            self.destination.bucket,
+            key,
+        )
+        entry = self._entry(
+            task, 0, key, size=size, sha256=digest, content_type=content_type, written=written
+        )
+        return {**entry, "output": dict(task.output)}
+
+    def _entry(
+        self, task: Task, index: int, key: str, *, size: int, sha256: str, content_type: str, written: bool
+    ) -> dict[str, Any]:
+        """Make the entry of one object in the manifest."""
+        return {
+            "bucket": self.destination.bucket,
+            "key": key,
+            "bytes": size,
+            "sha256": sha256,
+            "content_type": content_type,
+            "dashscope_task_id": task.task_id,
+            "index": index,
+            "style": task.style_index,
+            "written": written,
+        }
 
     def _copy_file(self, task: Task, file: ResultFile) -> dict[str, Any]:
         """Copy one result; if its URL has expired or the download breaks, ask the task for a URL again and start over."""
@@ -231,23 +269,29 @@ class _Copier:
         self.log.info(
             "%s %s as s3://%s/%s (%s bytes).", "Copied" if written else "Kept", what, bucket, key, size
         )
-        return {
-            "bucket": bucket,
-            "key": key,
-            "bytes": size,
-            "sha256": digest,
-            "content_type": content_type,
-            "dashscope_task_id": task.task_id,
-            "index": file.index,
-            "style": task.style_index,
-            "written": written,
-        }
+        return self._entry(
+            task, file.index, key, size=size, sha256=digest, content_type=content_type, written=written
+        )
 
 
 class _NotEndedError(DashScopeError):
     """A task that was to be copied still runs."""
 
     retryable = True
+
+
+class _NoFileError(DashScopeError):
+    """A task has succeeded without making anything; reading it again would not change that."""
+
+    def __init__(self, task: Task) -> None:
+        said = (
+            task.message
+            or " ".join(failure.reason for failure in task.failures)
+            or "nothing about the reason"
+        )
+        super().__init__(
+            f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL. The service says: {said}"
+        )
 
 
 class _CopyError(DashScopeError):

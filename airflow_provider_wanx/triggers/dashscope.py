@@ -9,7 +9,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import DEFAULT_POLL_INTERVAL, TaskWait
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.triggers.events import outcome_event

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import check_outcome
+from airflow_provider_wanx.dashscope.polling import check_outcome
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.waiting.waits import Outcome

@@ -22,7 +22,7 @@ BUCKET = "bad-input"
 MESSAGES = {
     "wrong_key": r"Could not submit a task .*InvalidApiKey: .*HTTP 401.*Check the API key, and that it belongs to",
     "insecure_url": r"Connection 'insecure_url': base URL of host 'dashscope\.example\.com' must begin with https://",
-    "wrong_path": r"Could not submit a task .*HTTP 404.*Check the connection's base URL",
+    "wrong_path": r"Could not submit a task .*HTTP 404.*Check the base URL",
     "misspelt_extra": r"Connection 'misspelt_extra': extra workspaces is not known\. Known are workspace, region",
     "nobody_there": r"Could not submit a task .*: 127\.0\.0\.1 cannot be reached",
     "tiny": r"/tiny has 100×100 pixels; the model takes 256×256 at least\.",

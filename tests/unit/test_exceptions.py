@@ -17,6 +17,7 @@ from airflow_provider_wanx.dashscope.errors import (
     WaitTimeoutError,
     api_error,
 )
+from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 
 
@@ -49,6 +50,21 @@ def test_a_transient_error_leaves_it_to_the_retries(error: Exception) -> None:
     with pytest.raises(AirflowException, match="later") as caught, airflow_errors():
         raise error
     assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (
+            api_error(code="InvalidApiKey", service_message="bad", http_status=401),
+            "in use. They are set in the Airflow connection.",
+        ),
+        (SubmissionQueueError("Full."), "Full. An Airflow pool keeps fewer tasks submitting at a time."),
+    ],
+)
+def test_what_airflow_can_do_about_an_error_is_said_here(error: Exception, where: str) -> None:
+    with pytest.raises(AirflowException, match=where), airflow_errors():
+        raise error
 
 
 def test_the_task_log_gets_no_traceback_into_the_http_library() -> None:

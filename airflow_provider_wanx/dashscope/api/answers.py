@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -55,10 +55,15 @@ def read_model(value: object, model: type[M], answer: Answer) -> M:
         ) from None
 
 
-def json_object(answer: Answer) -> dict[str, Any]:
-    """Read an answer's JSON object, or raise what the answer says instead."""
+def json_object(answer: Answer, *, may_say: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+    """Read an answer's JSON object, or raise what the answer says instead.
+
+    :param may_say: tells of an object that has a code and came with a good HTTP status whether it is an answer all the same.
+    """
     document = try_json(answer)
     code, message = error_fields(document)
+    if may_say is not None and answer.status < 400 and isinstance(document, dict) and may_say(document):
+        code = ""
     if answer.status >= 400 or code:
         raise api_error(
             code=code,

@@ -7,24 +7,31 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, NotRequired, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 from airflow_provider_wanx.dashscope.api.answers import (
     Answer,
+    error_fields,
     http_date,
     json_object,
     read_model,
     read_output,
     store_error,
 )
+from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters, quota_params, task_params
 from airflow_provider_wanx.dashscope.api.results import find_results
 from airflow_provider_wanx.dashscope.config import sends_safely
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, InvalidResponseError, api_error
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind
+from airflow_provider_wanx.dashscope.errors import (
+    ApiError,
+    InvalidInputError,
+    InvalidResponseError,
+    NewStatusError,
+    api_error,
+)
 from airflow_provider_wanx.dashscope.models import (
-    CHINA_TIME,
     QuotaPage,
     Submission,
     Task,
@@ -33,10 +40,6 @@ from airflow_provider_wanx.dashscope.models import (
     UploadPolicy,
 )
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
-
-LIST_SPAN = timedelta(hours=24)
-"""The longest time that one list request may cover (task-management page)."""
-
 
 T = TypeVar("T")
 
@@ -94,21 +97,20 @@ class NewTask(TypedDict):
     parameters: NotRequired[Mapping[str, Any] | None]
 
 
-def submit_task(**new_task: Unpack[NewTask]) -> Call[Submission]:
-    """Submit a task.
+def submit_task(
+    *, service: str, model: str, input: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+) -> Call[Submission]:
+    """Submit a task; see :class:`NewTask` for what makes it up.
 
-    :param new_task: the fields of :class:`NewTask`.
     :raises InvalidInputError: something that every model needs is missing.
     """
-    service, model, input = new_task["service"], new_task["model"], new_task["input"]
-    parameters = new_task.get("parameters")
-    path = service.strip().strip("/").removeprefix("services/")
+    path = str(service).strip().strip("/").removeprefix("api/v1/").removeprefix("services/")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", path) or ".." in path:
         raise InvalidInputError(f"service {service!r} is not a path like aigc/image-generation/generation.")
-    if not model.strip():
+    if not isinstance(model, str) or not model.strip():
         raise InvalidInputError("model is empty; give a name such as wanx-style-repaint-v1.")
-    if not input:
-        raise InvalidInputError(f"input is empty; model {model} needs one.")
+    if not isinstance(input, Mapping) or not input:
+        raise InvalidInputError(f"input is empty or no object; model {model} needs one.")
     body: dict[str, Any] = {"model": model, "input": input}
     if parameters:
         body["parameters"] = parameters
@@ -156,61 +158,18 @@ def get_task(task_id: str) -> Call[Task]:
     )
 
 
-def list_tasks(
-    *,
-    task_id: str | None = None,
-    start_time: datetime | None = None,
-    end_time: datetime | None = None,
-    model_name: str | None = None,
-    status: TaskStatus | str | None = None,
-    api_key_id: str | None = None,
-    region: str | None = None,
-    page_no: int = 1,
-    page_size: int = 10,
-) -> Call[TaskPage]:
-    """List the account's tasks, newest first; rows have states but no results.
+def list_tasks(**filters: Unpack[TaskFilters]) -> Call[TaskPage]:
+    """List the account's tasks; rows have states but no results.
 
-    :param task_id: only this task.
-    :param start_time: submitted at or after; aware. Default: 24 hours before ``end_time``.
-    :param end_time: submitted before; aware. Default: 24 hours after ``start_time``, or now.
-    :param model_name: only this model.
-    :param status: only this state.
-    :param api_key_id: only tasks of this key (in the official SDK, not in the service's pages).
-    :param region: only this region (likewise).
-    :param page_no: page, from 1.
-    :param page_size: rows a page; the service's largest value is not documented.
-    :raises InvalidInputError: a value is out of range, or the time span is over 24 hours.
+    :param filters: the fields of :class:`TaskFilters`.
+    :raises InvalidInputError: there is no such filter, a value is out of range, or the time span is over 24 hours.
     """
-    if page_no < 1 or page_size < 1:
-        raise InvalidInputError(f"page_no and page_size begin at 1, not {page_no} and {page_size}.")
-    for name, moment in (("start_time", start_time), ("end_time", end_time)):
-        if moment is not None and moment.tzinfo is None:
-            raise InvalidInputError(f"{name} needs a time zone.")
-    if (
-        start_time is not None
-        and end_time is not None
-        and not timedelta(0) <= end_time - start_time <= LIST_SPAN
-    ):
-        raise InvalidInputError("The span from start_time to end_time must be 0 to 24 hours.")
-    if status and status not in TaskStatus.__members__:
-        raise InvalidInputError(f"status {status!r} is none of {', '.join(TaskStatus)}.")
-    values = {
-        "task_id": task_id,
-        "start_time": start_time and _list_time(start_time),
-        "end_time": end_time and _list_time(end_time),
-        "model_name": model_name,
-        "status": status and str(status),
-        "api_key_id": api_key_id,
-        "region": region,
-        "page_no": str(page_no),
-        "page_size": str(page_size),
-    }
     return Call(
         endpoint=Endpoint.LIST_TASKS,
         method="GET",
         url="/tasks",
         doing="list the account's tasks",
-        params={name: value for name, value in values.items() if value},
+        params=task_params(filters),
         read=_task_page,
     )
 
@@ -235,10 +194,13 @@ def cancel_task(task_id: str) -> Call[bool]:
     wanted = check_task_id(task_id)
 
     def read(answer: Answer) -> bool:
-        # Recorded for a task that had ended (UnsupportedOperation); what an unknown id gets is not documented.
-        if answer.status == 400:
-            return False
-        json_object(answer)
+        try:
+            json_object(answer)
+        except ApiError as error:
+            # Recorded for a task that had ended; other refusals, such as of the key or for a debt, say nothing of its state.
+            if error.kind is ErrorKind.UNSUPPORTED or "PENDING" in error.service_message:
+                return False
+            raise
         return True
 
     return Call(
@@ -283,7 +245,7 @@ def upload(policy: UploadPolicy, *, filename: str, content: bytes) -> Call[str]:
         raise InvalidInputError(
             f"{filename} has {len(content)} bytes; the temporary store takes {limit} MB at most."
         )
-    safe_name = re.sub(r"[^A-Za-z0-9._-]+", "-", filename).strip(".-")[-100:] or "file"
+    safe_name = _safe_name(filename)
     # The store refuses to overwrite, so a name is never used twice: a repeated upload must not meet its own leftovers.
     key = f"{policy.upload_dir}/{secrets.token_hex(8)}-{safe_name}"
 
@@ -313,15 +275,20 @@ def upload(policy: UploadPolicy, *, filename: str, content: bytes) -> Call[str]:
     )
 
 
-def get_quotas(
-    *, model: str | None = None, name: str | None = None, page_no: int = 1, page_size: int = 20
-) -> Call[QuotaPage]:
+def _safe_name(filename: str) -> str:
+    """Keep of a file's name what every store takes, and in any case its extension, which tells the service the type."""
+    extension = re.search(r"(\.[A-Za-z0-9]{1,20})?$", filename)
+    ending = extension.group() if extension else ""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", filename.removesuffix(ending)).strip(".-")
+    return (stem[len(ending) - 100 :] or "file") + ending
+
+
+def get_quotas(**filters: Unpack[QuotaFilters]) -> Call[QuotaPage]:
     """Read the account's limits.
 
-    :param model: exact name of one model.
-    :param name: part of the name of models.
+    :param filters: the fields of :class:`QuotaFilters`.
+    :raises InvalidInputError: there is no such filter, or a value is out of range.
     """
-    values = {"model": model, "name": name, "page_no": str(page_no), "page_size": str(page_size)}
     return Call(
         endpoint=Endpoint.QUOTAS,
         method="GET",
@@ -329,7 +296,7 @@ def get_quotas(
         # Two pages of the service, a month apart, give this endpoint different names.
         other_url="/models/limits",
         doing="read the account's limits",
-        params={key: value for key, value in values.items() if value},
+        params=quota_params(filters),
         read=lambda answer: read_output(answer, QuotaPage),
     )
 
@@ -340,30 +307,42 @@ def check_task_id(task_id: str) -> str:
     :raises InvalidInputError: it is not one word of letters, digits, ``-``, ``_`` and ``.``.
     """
     if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", task_id):
-        raise InvalidInputError(
-            f"dashscope_task_id {safe_words(repr(task_id))} is not a task id. Did the submitting task return one?"
-        )
+        raise InvalidInputError(f"{safe_words(repr(task_id))} is not a task id.")
     return task_id
 
 
-def _list_time(moment: datetime) -> str:
-    return moment.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")
-
-
 def _task(answer: Answer) -> Task:
-    document = json_object(answer)
+    document = json_object(answer, may_say=_is_ended_task)
     output = document.get("output")
     if not isinstance(output, dict):
         raise InvalidResponseError(
             f"Could not {answer.doing}: the answer has no output object.", http_status=answer.status
         )
     files, failures = find_results(output)
+    code, message = error_fields(document)
     fields = {
         **output,
+        # Some answers give the reason of a failure beside the task instead of in it.
+        "code": output.get("code") or code or None,
+        "message": output.get("message") or message or None,
         "output": output,
         "usage": document.get("usage"),
         "request_id": document.get("request_id"),
         "results": files,
         "failures": failures,
     }
+    status = fields.get("task_status", fields.get("status"))
+    if isinstance(status, str) and status not in TaskStatus.__members__ and fields.get("task_id"):
+        raise NewStatusError(
+            task_id=safe_words(str(fields["task_id"])), status=status, http_status=answer.status
+        )
     return read_model(fields, Task, answer)
+
+
+def _is_ended_task(document: Mapping[str, Any]) -> bool:
+    """Whether a code in an answer is the reason of a task that has ended badly, and not of a failed call."""
+    output = document.get("output")
+    return isinstance(output, dict) and output.get("task_status") in _BAD_ENDS
+
+
+_BAD_ENDS = (TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.UNKNOWN)

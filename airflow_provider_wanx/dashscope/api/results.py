@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_wanx.dashscope.api.answers import error_fields
 from airflow_provider_wanx.dashscope.models import ResultFailure, ResultFile
 
 MAX_DEPTH = 12
 """Answers are shallow; deeper ones are not the service's and are not followed."""
 
 _RESULT_KEYS = frozenset({"url", "image", "video", "audio"})
+"""Names of results, as are those that end in ``_url``, and the plurals of all of them for lists."""
 _ECHOED_KEYS = frozenset(
     {
         "actual_prompt", "background_image_url", "base_image_url", "bottom_garment_url", "file_url", "file_urls",
@@ -27,6 +29,8 @@ _ECHOED_KEYS = frozenset(
 """Names of inputs in the models' pages; no model uses one of them for a result."""
 _ECHOED_BRANCHES = frozenset({"input", "parameters"})
 _OUTPUT_BRANCHES = frozenset({"results", "result", "output"})
+_STATE_KEYS = ("subtask_status", "task_status", "status")
+_BAD_STATES = ("FAILED", "CANCELED", "UNKNOWN")
 
 
 def find_results(output: Mapping[str, Any]) -> tuple[tuple[ResultFile, ...], tuple[ResultFailure, ...]]:
@@ -60,9 +64,9 @@ def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | Resu
             if isinstance(key, str) and key not in _ECHOED_BRANCHES
         ]
     elif isinstance(node, list):
-        name = path.rpartition(".")[2].partition("[")[0]
-        in_url_list = name.endswith("urls") and name not in _ECHOED_KEYS
-        children = [(f"{path}[{number}]", item, in_url_list) for number, item in enumerate(node)]
+        parent, _, name = path.rpartition(".")
+        holds_results = _holds_results(name.partition("[")[0], parent)
+        children = [(f"{path}[{number}]", item, holds_results) for number, item in enumerate(node)]
     else:
         return
     for here, value, holds_results in children:
@@ -73,25 +77,30 @@ def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | Resu
 
 
 def _failure(node: Mapping[str, Any], path: str) -> ResultFailure | None:
-    code = node.get("code")
-    if (
-        not isinstance(code, str)
-        or not code
-        or any(_is_url(v) and _holds_results(k, path) for k, v in node.items())
+    """Read a part that has failed: one with a code, a bad state or, where results stand, nothing but words."""
+    if any(
+        _is_url(value) and _holds_results(key, path) for key, value in node.items() if isinstance(key, str)
     ):
         return None
-    message = node.get("message")
-    return ResultFailure(path=path, code=code, message=message if isinstance(message, str) else "")
+    code, message = error_fields(node)
+    has_failed = code or any(node.get(key) in _BAD_STATES for key in _STATE_KEYS)
+    only_words = message and _branch(path) in _OUTPUT_BRANCHES and not set(node) - _ECHOED_KEYS - {"message"}
+    return ResultFailure(path=path, code=code, message=message) if has_failed or only_words else None
 
 
 def _holds_results(key: str, path: str) -> bool:
     """Whether a URL under ``key`` is something the model made, and not an echo of what it was given."""
-    if key in _ECHOED_KEYS:
+    one = key.removesuffix("s")
+    if key in _ECHOED_KEYS or one in _ECHOED_KEYS:
         return False
     if key == "image_url":
-        # At the top it is the one result of the image-to-image models; deeper down it repeats the input.
-        return not path or re.split(r"[.\[]", path, maxsplit=1)[0] in _OUTPUT_BRANCHES
-    return key in _RESULT_KEYS or key.endswith("_url")
+        # At the top it is the one result of the image-to-image models; deeper down it repeats the input, except among results.
+        return not path or (root := _branch(path)) in _OUTPUT_BRANCHES or _holds_results(root, "")
+    return one in _RESULT_KEYS or one.endswith("_url")
+
+
+def _branch(path: str) -> str:
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _is_url(value: object) -> bool:

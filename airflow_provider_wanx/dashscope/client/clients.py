@@ -1,7 +1,7 @@
 """The two clients: one that blocks and one that awaits, both thin shells over :mod:`endpoints`.
 
-They differ only in how they send. Code that both use decides what to send, how to read an answer, and what to repeat for
-how long.
+They differ only in how they send and sleep. Code that both use decides what to send, how to read an answer, what to repeat
+for how long, and when a wait is over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import httpx
 from tenacity import AsyncRetrying, Retrying
@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
+from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
 from airflow_provider_wanx.dashscope.client.download import CHUNK_BYTES, ReceivedFile
 from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
 from airflow_provider_wanx.dashscope.client.transport import (
@@ -32,9 +33,16 @@ from airflow_provider_wanx.dashscope.client.transport import (
     transport_errors,
 )
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import ApiError, DownloadError
+from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, DownloadError
 from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
 from airflow_provider_wanx.dashscope.pacing import Pacer
+from airflow_provider_wanx.dashscope.polling import (
+    DEFAULT_POLL_INTERVAL,
+    Decision,
+    TaskWait,
+    Wait,
+    succeeded,
+)
 
 T = TypeVar("T")
 
@@ -102,16 +110,43 @@ class DashScopeClient:
         """See :func:`endpoints.get_task`."""
         return self.send(endpoints.get_task(task_id))
 
-    def list_tasks(self, **filters: Any) -> TaskPage:
-        """See :func:`endpoints.list_tasks` for the filters."""
+    def wait(
+        self, task_id: str, *, poll_interval: float = DEFAULT_POLL_INTERVAL, timeout: float | None = None
+    ) -> Task:
+        """Wait until a task has succeeded.
+
+        A look that fails is repeated unless that is of no use, and ``UNKNOWN`` is not believed at once: see :mod:`polling`.
+
+        :param task_id: the service's id.
+        :param poll_interval: seconds between two looks.
+        :param timeout: seconds after which the wait is given up, None for never. The task itself goes on.
+        :return: the task, with its results.
+        :raises TaskNotSucceededError: it has ended otherwise.
+        :raises WaitTimeoutError: the time is over.
+        :raises DashScopeError: looking again is of no use, for example because the key was refused.
+        """
+        wait = _new_wait(task_id, poll_interval, timeout)
+        while isinstance(decision := self._look(wait), Wait):
+            time.sleep(decision.seconds)
+        return succeeded(decision)
+
+    def _look(self, wait: TaskWait) -> Decision:
+        try:
+            task = self.send_once(endpoints.get_task(wait.task_id))
+        except DashScopeError as error:
+            return wait.after_error(error, now=time.time())
+        return wait.after_task(task, now=time.time())
+
+    def list_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
+        """See :func:`endpoints.list_tasks`."""
         return self.send(endpoints.list_tasks(**filters))
 
     def cancel_task(self, task_id: str) -> bool:
         """See :func:`endpoints.cancel_task`."""
         return self.send(endpoints.cancel_task(task_id))
 
-    def get_quotas(self, **filters: Any) -> QuotaPage:
-        """See :func:`endpoints.get_quotas` for the filters."""
+    def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
+        """See :func:`endpoints.get_quotas`."""
         return self.send(endpoints.get_quotas(**filters))
 
     def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
@@ -203,16 +238,36 @@ class AsyncDashScopeClient:
         """See :func:`endpoints.get_task`."""
         return await self.send(endpoints.get_task(task_id))
 
-    async def list_tasks(self, **filters: Any) -> TaskPage:
-        """See :func:`endpoints.list_tasks` for the filters."""
+    async def wait(
+        self,
+        task_id: str,
+        *,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | None = None,  # noqa: ASYNC109 - the last look is at the deadline, and not broken off
+    ) -> Task:
+        """See :meth:`DashScopeClient.wait`."""
+        wait = _new_wait(task_id, poll_interval, timeout)
+        while isinstance(decision := await self._look(wait), Wait):  # noqa: ASYNC110 - the service tells nothing
+            await asyncio.sleep(decision.seconds)
+        return succeeded(decision)
+
+    async def _look(self, wait: TaskWait) -> Decision:
+        try:
+            task = await self.send_once(endpoints.get_task(wait.task_id))
+        except DashScopeError as error:
+            return wait.after_error(error, now=time.time())
+        return wait.after_task(task, now=time.time())
+
+    async def list_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
+        """See :func:`endpoints.list_tasks`."""
         return await self.send(endpoints.list_tasks(**filters))
 
     async def cancel_task(self, task_id: str) -> bool:
         """See :func:`endpoints.cancel_task`."""
         return await self.send(endpoints.cancel_task(task_id))
 
-    async def get_quotas(self, **filters: Any) -> QuotaPage:
-        """See :func:`endpoints.get_quotas` for the filters."""
+    async def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
+        """See :func:`endpoints.get_quotas`."""
         return await self.send(endpoints.get_quotas(**filters))
 
     async def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
@@ -236,6 +291,11 @@ class AsyncDashScopeClient:
         async with contextlib.aclosing(response):
             received = _received(response, what)
             yield received, _achecked(response.aiter_bytes(CHUNK_BYTES), received)
+
+
+def _new_wait(task_id: str, poll_interval: float, timeout: float | None) -> TaskWait:
+    end_time = None if timeout is None else time.time() + timeout
+    return TaskWait(endpoints.check_task_id(task_id), poll_interval, end_time)
 
 
 def _received(response: httpx.Response, what: str) -> ReceivedFile:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.waits import Log, Outcome
 from airflow_provider_wanx.dashscope.waiting.watcher import Account, Budgets, Renew, TaskWatcher, account_of
 

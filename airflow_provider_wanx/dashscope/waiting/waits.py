@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import Ended, GiveUp, TaskWait, Wait
+from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait, Wait
 from airflow_provider_wanx.dashscope.waiting.schedule import Schedule
 
 LAST_LOOK = 15.0

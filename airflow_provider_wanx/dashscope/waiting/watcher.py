@@ -21,8 +21,8 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.budget import GET_SHARES, LIST_SHARES, Budget
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.schedule import Schedule
 from airflow_provider_wanx.dashscope.waiting.task_list import ListPlan, Query
 from airflow_provider_wanx.dashscope.waiting.waits import Group, Log, Outcome, Waits

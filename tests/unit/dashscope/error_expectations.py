@@ -31,6 +31,7 @@ _TIMED_OUT = "Download the media resource timed out during the data inspection p
 
 ROWS: list[Expected] = [
     Expected(ErrorKind.INPUT, "InvalidParameter", (400,), NO, unless=_TIMED_OUT),
+    *_all(ErrorKind.SERVICE, 500, YES, "ModelServingError"),
     *_all(ErrorKind.INPUT, 400, YES, "InvalidParameter.DataInspection"),
     *_all(ErrorKind.INPUT, 400, NO, "BadRequest.EmptyInput", "BadRequest.EmptyParameters"),
     *_all(ErrorKind.INPUT, 400, NO, "BadRequest.EmptyModel", "BadRequest.IllegalInput"),
@@ -140,6 +141,6 @@ FALLBACKS: dict[str, tuple[str, int | None, ErrorKind, bool]] = {
 # After these answers the service may have accepted the work: its own trouble, and codes that nobody knows.
 MAY_HAVE_ACTED = {
     "RequestTimeOut", "InternalError", "InternalError.Algo", "InternalError.Timeout", "InternalError.FileUpload",
-    "InternalError.Upload", "SystemError", "ModelServiceFailed", "InvokePluginFailed", "AppProcessFailed",
+    "InternalError.Upload", "SystemError", "ModelServingError", "ModelServiceFailed", "InvokePluginFailed", "AppProcessFailed",
     "RewriteFailed", "RetrivalFailed", "ResponseTimeout", "InternalError.*", "(408)", "(5xx)", "(other)",
 }  # fmt: skip

@@ -70,7 +70,7 @@ def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
 
     assert str(error) == (
         "Could not list the account's tasks: InvalidApiKey: Invalid API-key provided. (HTTP 401, request id r-77). "
-        "Check the API key, and that it belongs to the connection's region and workspace."
+        "Check the API key, and that it belongs to the region and workspace in use."
     )
     assert (error.code, error.http_status, error.request_id) == ("InvalidApiKey", 401, "r-77")
     assert error.service_message == "Invalid API-key provided."
@@ -152,7 +152,7 @@ def test_a_task_that_failed_for_a_passing_reason_may_be_tried_again() -> None:
         [_task(status=TaskStatus.FAILED, code="InternalError.Algo", message="inference error")]
     )
 
-    assert error.retryable
+    assert error.resubmission_may_help
     assert "task-1 is FAILED (InternalError.Algo: inference error)" in str(error)
     assert "not billed" in str(error)
 

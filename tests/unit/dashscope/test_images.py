@@ -86,7 +86,7 @@ def test_a_file_that_is_too_large_is_refused_by_its_whole_size() -> None:
     with pytest.raises(InvalidInputError, match=r"me has 11\.0 MB; the model takes 10 MB at most"):
         check_image(head, what="me", size=11_000_000)
     with pytest.raises(InvalidInputError, match=r"me has 10\.5 MB"):
-        check_image(head + bytes(10_500_000 - len(head)), what="me")
+        check_image(head + bytes(MAX_BYTES + 1 - len(head)), what="me")
 
 
 def test_the_beginning_of_a_file_is_enough() -> None:

@@ -155,7 +155,7 @@ def test_a_turn_that_is_too_far_away_is_an_error_that_says_what_to_do_and_takes_
 
     for _ in range(2):
         with pytest.raises(
-            SubmissionQueueError, match=r"another 2\d s at 0.1 a second.*Nothing was sent.*pool"
+            SubmissionQueueError, match=r"another 2\d s at 0.1 a second.*Nothing was sent.*later can"
         ) as caught:
             _pacer(config).turn()
         assert caught.value.retryable

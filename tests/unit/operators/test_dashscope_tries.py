@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
 )
 
+from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.waiting import polling
 from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record

@@ -241,7 +241,24 @@ def test_every_bad_picture_costs_nothing_be_it_portrait_or_reference(
     content, problem = BAD_PICTURES[bad]
     file.write_bytes(content())
     _refused(at_rest, problem, image=str(file))
-    _refused(at_rest, problem, image="https://example.com/a.jpg", style=-1, style_reference=f"file://{file}")
+    if bad != "long":
+        _refused(
+            at_rest, problem, image="https://example.com/a.jpg", style=-1, style_reference=f"file://{file}"
+        )
+
+
+def test_a_picture_that_is_only_doubtful_passes_with_a_warning(
+    dashscope: BackgroundSimulator, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heavy = tmp_path / "heavy.jpg"
+    heavy.write_bytes(heavy_picture(10_000_001))
+    file.write_bytes(picture(300, 700))
+    hook = DashScopeHook()
+    request = repaint(image=str(heavy), style=-1, style_reference=str(file)).build().build_request(hook)
+    log = capsys.readouterr().out
+    assert set(request.identity) == {"image_url", "style_ref_url", "style_index"}
+    assert f"{heavy} has 10000001 bytes; the model takes 10 MB at most" in log
+    assert f"{file} has 300×700 pixels, 2.33:1; 2:1 at most is recommended" in log
 
 
 @pytest.mark.parametrize("image", ["s3://no-such-bucket/a.png", "s3://{bucket}/no-such-key.png"])

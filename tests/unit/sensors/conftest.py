@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_provider_wanx.dashscope.waiting import polling
+from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.sensors import dashscope as sensors
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.service import submit_repaints

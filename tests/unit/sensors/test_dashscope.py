@@ -14,10 +14,12 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
 )
 
+from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
 from airflow_provider_wanx.deferral.wait import BACKSTOP
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 from tests.unit.sensors.sensing import POKING, RESCHEDULED, every_mode, run, wait
 from tests.unit.support.airflow import DagRun, deferral
 
@@ -39,6 +41,22 @@ def test_it_waits_for_every_one_of_a_list_and_returns_the_list(
     ids = submit(3)
     assert run(wait(ids, **mode)) == ids
     assert [task["status"] for task in dashscope.ledger()["tasks"]] == ["SUCCEEDED"] * 3
+
+
+@every_mode
+def test_a_state_that_nobody_knows_ends_it_after_a_few_looks(
+    mode: dict[str, Any], set_connection: Callable[..., None]
+) -> None:
+    task = {"task_id": "a", "task_status": "ARCHIVING"}
+    with ScriptedServer(*[say_json({"output": task})] * 20) as server:
+        set_connection(
+            "dashscope_default", {"conn_type": "dashscope", "host": server.url, "password": "sk-x"}
+        )
+        with pytest.raises(
+            AirflowFailException, match="task a is in a state that this version does not know"
+        ):
+            run(wait("a", **mode))
+        assert [seen.path for seen in server.seen].count("/api/v1/tasks/a") == NEW_STATUS_LOOKS
 
 
 def test_an_id_given_twice_is_waited_for_once(submit: Callable[..., list[str]]) -> None:

@@ -167,7 +167,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bytes], s
         (lambda: picture(5761, 3000), "has 5761×3000 pixels; the model takes 5760×3240 at most."),
         (lambda: picture(256, 520), "has 256×520 pixels, 2.03:1; the model takes 2:1 at most. Crop it."),
         (lambda: heavy_picture(11_000_000), "has 11.0 MB; the model takes 10 MB at most."),
-        (lambda: heavy_picture(10_000_001), "has 10.0 MB; the model takes 10 MB at most."),
+        (lambda: heavy_picture(10 * 1024 * 1024 + 1), "has 10.5 MB; the model takes 10 MB at most."),
         (lambda: picture(kind="GIF"), "is a GIF picture; the model takes JPEG, PNG, BMP, WEBP."),
         (lambda: b"Dear Sir or Madam,", "is text; the model takes JPEG, PNG, BMP, WEBP."),
         (lambda: bytes(range(256)), "is no picture that can be read; the model takes JPEG, PNG, BMP, WEBP."),

@@ -14,7 +14,8 @@ from airflow.sdk.api.datamodels._generated import TaskInstance, TaskInstanceStat
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_wanx.dashscope.waiting import polling, watcher
+from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.support.airflow import events_of, revived

@@ -192,9 +192,10 @@ def test_an_upload_is_a_form_with_the_policys_fields_and_a_name_of_its_own() -> 
     [
         ("../../etc/passwd", "etc-passwd"),
         ("me and you.JPG", "me-and-you.JPG"),
-        ("肖像.png", "png"),
+        ("肖像.png", "file.png"),
         ("???", "file"),
         ("", "file"),
+        ("no.extension here", "no.extension-here"),
         ("a" * 300 + ".png", "a" * 96 + ".png"),
     ],
 )

@@ -9,7 +9,7 @@ from statistics import quantiles
 import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
 from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, queue
 from tests.unit.dashscope.waiting.virtual_time import run

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 from airflow_provider_wanx.dashscope.waiting.waits import Outcome
 from airflow_provider_wanx.simulator.handle import SimulatorHandle

@@ -16,8 +16,8 @@ import pytest
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, TransportError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting import shared
-from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.shared import shared_watcher
 from airflow_provider_wanx.dashscope.waiting.waits import Outcome
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher

@@ -14,7 +14,7 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import (
+from airflow_provider_wanx.dashscope.polling import (
     SHORTEST_WAIT,
     UNKNOWN_GRACE,
     Decision,

@@ -6,13 +6,15 @@ from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
     InvalidResponseError,
     LostAnswerError,
+    NewStatusError,
     TaskNotSucceededError,
     TransportError,
     WaitTimeoutError,
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.waiting.polling import (
+from airflow_provider_wanx.dashscope.polling import (
+    NEW_STATUS_LOOKS,
     SHORTEST_WAIT,
     UNKNOWN_GRACE,
     Decision,
@@ -21,6 +23,7 @@ from airflow_provider_wanx.dashscope.waiting.polling import (
     TaskWait,
     Wait,
     check_outcome,
+    succeeded,
 )
 
 _NOW = 1_700_000_000.0
@@ -141,6 +144,42 @@ def test_a_permanent_error_ends_the_wait_at_once(status: int) -> None:
     error = _error(status)
 
     assert _wait(end_time=_NOW + 999).after_error(error, now=_NOW) == GiveUp(error)
+
+
+def _new_status() -> NewStatusError:
+    return NewStatusError(task_id="t-1", status="ARCHIVING", http_status=200)
+
+
+def test_a_state_that_nobody_knows_may_pass_but_not_for_long() -> None:
+    wait = _wait(poll_interval=3.0)
+    pauses = [_seconds(wait.after_error(_new_status(), now=_NOW)) for _ in range(NEW_STATUS_LOOKS - 1)]
+    last = _new_status()
+
+    assert max(pauses) <= 3.3
+    assert wait.after_error(last, now=_NOW) == GiveUp(last)
+    assert "'ARCHIVING'" in str(last)
+
+
+def test_a_state_that_is_known_again_begins_the_count_anew_and_an_error_does_not() -> None:
+    wait = _wait()
+    for _ in range(NEW_STATUS_LOOKS - 1):
+        wait.after_error(_new_status(), now=_NOW)
+    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)
+    for _ in range(NEW_STATUS_LOOKS - 1):
+        assert isinstance(wait.after_error(_new_status(), now=_NOW), Wait)
+        assert isinstance(wait.after_error(_error(), now=_NOW), Wait)
+
+    assert isinstance(wait.after_error(_new_status(), now=_NOW), GiveUp)
+
+
+def test_the_outcome_of_one_wait_is_its_task_or_an_error() -> None:
+    good, timeout = _task(TaskStatus.SUCCEEDED), _wait().timeout()
+
+    assert succeeded(Ended(good)) is good
+    with pytest.raises(TaskNotSucceededError):
+        succeeded(Ended(_task(TaskStatus.FAILED)))
+    with pytest.raises(WaitTimeoutError):
+        succeeded(GiveUp(timeout))
 
 
 def test_errors_in_a_row_slow_the_looks_down_and_a_good_one_restores_the_pace() -> None:

@@ -1,6 +1,6 @@
 """What to do after each look at a task: wait, stop, or give up. Pure decisions; the caller does the looking.
 
-The blocking wait, the trigger and the sensor's poke all ask here, so they cannot come to different conclusions.
+Every wait asks here, whoever looks and wherever: so they cannot come to different conclusions.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import (
+    DashScopeError,
+    NewStatusError,
+    TaskNotSucceededError,
+    WaitTimeoutError,
+)
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 
 DEFAULT_POLL_INTERVAL = 3.0
@@ -19,6 +24,9 @@ UNKNOWN_GRACE = 10.0
 """Seconds for which UNKNOWN is not believed. Whether a new task can be UNKNOWN for a moment is not documented; ending
 a wait wrongly would cost a paid result, so the service gets time to find the task."""
 
+NEW_STATUS_LOOKS = 5
+"""Looks in a row that may find a state nobody knows before a wait is given up. It may be a passing one; to wait for its end
+until the deadline, which may be hours away or not be at all, would be to hide it."""
 
 SHORTEST_WAIT = 0.05
 """Seconds between two looks at least, whatever was asked for."""
@@ -63,13 +71,14 @@ class TaskWait:
     end_time: float | None
     last_status: TaskStatus | None = None
     unknown_since: float | None = None
+    new_statuses_in_a_row: int = 0
     errors_in_a_row: int = 0
     last_error: DashScopeError | None = None
 
     def after_task(self, task: Task, *, now: float) -> Decision:
         """Decide after a snapshot of the task."""
         self.last_status = task.status
-        self.errors_in_a_row, self.last_error = 0, None
+        self.errors_in_a_row, self.last_error, self.new_statuses_in_a_row = 0, None, 0
         if task.status is TaskStatus.UNKNOWN:
             if self.unknown_since is None:
                 self.unknown_since = now
@@ -81,6 +90,11 @@ class TaskWait:
 
     def after_error(self, error: DashScopeError, *, now: float) -> Decision:
         """Decide after a look that brought an error instead of a task."""
+        if isinstance(error, NewStatusError):
+            self.new_statuses_in_a_row += 1
+            self.last_error = error
+            if self.new_statuses_in_a_row < NEW_STATUS_LOOKS:
+                return self._wait(now, self.poll_interval)
         if not error.retryable:
             return GiveUp(error)
         self.errors_in_a_row += 1
@@ -107,6 +121,18 @@ class TaskWait:
             f"DashScope task {self.task_id} had not ended at the deadline ({seen}{trouble}). It may still run and will be "
             "billed if it succeeds; its result can be had with the same id for 24 hours after its submission."
         )
+
+
+def succeeded(decision: Ended | GiveUp) -> Task:
+    """Return the task that a wait was for.
+
+    :raises TaskNotSucceededError: it has not succeeded.
+    :raises DashScopeError: the wait was given up.
+    """
+    if isinstance(decision, GiveUp):
+        raise decision.error
+    check_outcome([decision.task])
+    return decision.task
 
 
 def check_outcome(tasks: Iterable[Task], *, succeeded: int = 0) -> None:
