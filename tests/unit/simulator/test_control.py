@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,10 +18,12 @@ import pytest
 from airflow_provider_wanx.simulator.cli import main
 from airflow_provider_wanx.simulator.server import BackgroundSimulator, SimulatorProcess
 from airflow_provider_wanx.simulator.settings import Settings, is_loopback
-from tests.unit.simulator.conftest import Service
+from tests.unit.simulator.conftest import Service, StandingTime
 
 
-def test_ledger_counts_what_was_asked_refused_and_billed(serve: Callable[..., Service]) -> None:
+def test_ledger_counts_what_was_asked_refused_and_billed(
+    standing_time: StandingTime, serve: Callable[..., Service]
+) -> None:
     service = serve(submit_rate=2)
     assert [service.repaint(style=style).status_code for style in (3, 99, 3)] == [200, 400, 429]
     service.simulator.advance(9)
@@ -38,7 +40,7 @@ def test_ledger_counts_what_was_asked_refused_and_billed(serve: Callable[..., Se
     (task,) = ledger["tasks"]
     assert (task["status"], task["style_index"], task["billed"]) == ("SUCCEEDED", 3, 1)
     assert (task["polls"], task["downloads"], task["canceled"]) == (3, 1, False)
-    assert task["end_time"] - task["start_time"] == pytest.approx(8, abs=0.5)
+    assert task["end_time"] - task["start_time"] == pytest.approx(8)
 
 
 def test_ledger_shows_no_secrets_and_tells_equal_inputs(service: Service) -> None:
@@ -90,15 +92,22 @@ def test_control_request_that_makes_no_sense_gets_422_and_a_reason(
     assert response.json()["error"]
 
 
-def test_speed_scales_jobs_while_reported_times_stay_comparable(serve: Callable[..., Service]) -> None:
+def test_speed_scales_jobs_while_reported_times_stay_comparable(
+    standing_time: StandingTime, serve: Callable[..., Service]
+) -> None:
     service = serve(speed=100, duration=20)
-    began = time.time()
+    standing_time.passed = 60
     task_id = service.submitted()
+    standing_time.passed = 61
     while service.status(task_id) != "SUCCEEDED":
-        assert time.time() - began < 5
+        pass
     (task,) = service.simulator.ledger()["tasks"]
-    assert began <= task["submit_time"] <= task["end_time"] <= time.time()
-    assert task["end_time"] - task["start_time"] >= 0.2
+    submitted, started, ended = (
+        task[f"{name}_time"] - standing_time.began for name in ("submit", "start", "end")
+    )
+    assert submitted == started == 60
+    # Later than 60.2 only if the painter was at work when time went on.
+    assert 60.2 <= round(ended, 3) <= 61
 
 
 def test_connection_json_makes_an_airflow_connection(service: Service) -> None:
@@ -129,24 +138,25 @@ def test_marker_changes_the_settings_of_the_fixture(dashscope_simulator: Backgro
     )
 
 
-def test_start_takes_a_fraction_of_a_second() -> None:
-    began = time.monotonic()
+def test_it_answers_once_it_has_started_and_no_more_once_it_has_stopped() -> None:
     simulator = BackgroundSimulator().start()
-    started = time.monotonic()
+    assert httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers).status_code == 200
     simulator.stop()
-    assert started - began < 0.2
     with pytest.raises(httpx.ConnectError):
         httpx.get(simulator.url)
 
 
-def test_stop_does_not_wait_for_what_a_fault_holds_back(service: Service) -> None:
+def test_stop_answers_at_once_what_a_fault_holds_back() -> None:
     simulator = BackgroundSimulator().start()
-    simulator.add_fault(endpoint="list_tasks", kind="delay", seconds=60)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers, timeout=0.1)
-    began = time.monotonic()
-    simulator.stop()
-    assert time.monotonic() - began < 2
+    simulator.add_fault(endpoint="list_tasks", kind="delay", seconds=3600)
+    with ThreadPoolExecutor() as pool:
+        url, headers = f"{simulator.url}/api/v1/tasks", simulator.headers
+        held_back = pool.submit(httpx.get, url, headers=headers, timeout=60)
+        while "list_tasks" not in simulator.ledger(summary=True)["endpoints"]:
+            pass
+        simulator.stop()
+        # Whoever stops to serve without this answer cuts its connection.
+        assert held_back.result().status_code == 200
 
 
 def test_plugin_imports_no_server() -> None:
@@ -164,7 +174,7 @@ def test_process_tells_its_address_and_ends_cleanly(end: signal.Signals) -> None
         response = httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers)
         assert response.json()["total"] == 0
         os.kill(simulator.process.pid, end)
-        assert simulator.process.wait(timeout=10) == 0
+        assert simulator.process.wait(timeout=60) == 0
 
 
 def test_process_ends_with_the_one_that_started_it() -> None:
@@ -172,11 +182,11 @@ def test_process_ends_with_the_one_that_started_it() -> None:
         "import os, signal; from airflow_provider_wanx.simulator.server import SimulatorProcess;"
         "simulator = SimulatorProcess(); print(simulator.url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL
     # Its error output, which it has from the process that is dead, was read to the end: it has ended too.
     with pytest.raises(httpx.ConnectError):
-        httpx.get(done.stdout.strip(), timeout=5, trust_env=False)
+        httpx.get(done.stdout.strip(), timeout=60, trust_env=False)
 
 
 def test_simulator_leaves_the_logging_of_its_process_alone(tmp_path: Path) -> None:
