@@ -25,7 +25,11 @@ def picture(size: tuple[int, int], kind: str = "PNG", colour: str = "teal") -> b
     return buffer.getvalue()
 
 
-def test_every_style_is_painted_differently_and_unlike_the_input(portrait: bytes) -> None:
+def test_every_style_is_painted_differently_and_unlike_the_input(
+    portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At a third of the real size.
+    monkeypatch.setattr(painting, "OUTPUT_SHORT_SIDE", 512)
     reference = picture((300, 300), colour="purple")
     paintings = {
         style: Image.open(io.BytesIO(painting.repaint(portrait, style=style, reference=reference).data))

@@ -143,6 +143,16 @@ def test_a_submission_that_may_have_been_accepted_is_never_repeated(
     assert "submit a task of model wanx-style-repaint-v1" in str(caught.value)
 
 
+def test_whoever_submits_is_told_right_before_each_sending(server: ScriptedServer, connect: Connect) -> None:
+    server.script(say_error(429, "Throttling"), _ACCEPTED)
+    sent_before: list[int] = []
+
+    call = endpoints.submit_task(**REPAINT)
+    connect(server.url).send(call, before_sending=lambda: sent_before.append(len(server.seen)))
+
+    assert sent_before == [0, 1]
+
+
 def test_a_refused_connection_lets_a_submission_try_again(
     connect: Connect, skipped_time: SkippedTime
 ) -> None:

@@ -123,13 +123,14 @@ class TestAsking:
         outcome, _ = watch(fake, jobs=[])
         assert (outcome, sum(fake.requests.values())) == (Outcome(), 0)
 
+    @pytest.mark.no_cover
     def test_a_thousand_tasks_that_do_not_end_are_asked_for_seldom_and_each_of_them_now_and_then(
         self,
     ) -> None:
         fake = service(1000, seconds=1e6, at_once=10)
-        outcome, _ = watch(fake, within=1000)
+        outcome, _ = watch(fake, within=300)
         assert len(outcome.given_up) == 1000
-        assert sum(fake.requests.values()) < 1000 * 6
+        assert sum(fake.requests.values()) < 300 * 6
         assert fake.refused == 0
 
     def test_foreign_tasks_in_the_list_do_no_harm(self) -> None:
@@ -242,6 +243,7 @@ class TestTroubles:
         assert {str(task.status) for task in outcome.ended.values()} == set(ends)
         assert len(outcome.ended) == count
 
+    @pytest.mark.no_cover
     def test_two_watchers_on_one_account_share_its_limit_without_being_refused_often(self) -> None:
         fake = service(1000, at_once=40)
 
@@ -415,6 +417,7 @@ class TestSharing:
 
         run(main())
 
+    @pytest.mark.no_cover
     def test_ten_thousand_waits_do_not_need_much_memory(self) -> None:
         fake = endless(10_000)
 
