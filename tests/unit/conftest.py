@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from airflow_provider_wanx.simulator import painting
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -20,11 +21,16 @@ from tests.unit.support.s3 import Bucket, connection_json
 _CORE = Path(__file__).with_name("dashscope")
 
 
+# How long an example takes is up to the machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Measure the coverage of the service core by its own tests: being measured takes a test twice the time."""
+    """Tell the tests that coverage is measured with: being measured takes a test twice the time."""
     for item in items:
-        if _CORE not in item.path.parents:
-            item.add_marker(pytest.mark.no_cover)
+        if _CORE in item.path.parents and item.get_closest_marker("lengthy") is None:
+            item.add_marker(pytest.mark.measured)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -123,7 +123,7 @@ def _try(read: _Read, answer: Answer, *, intact: bool) -> bool:
 
 
 # One round is enough to be measured.
-_SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.no_cover) for seed in range(1, _ROUNDS))]
+_SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.lengthy) for seed in range(1, _ROUNDS))]
 
 
 @pytest.mark.parametrize("seed", _SEEDS)
