@@ -123,7 +123,6 @@ class TestAsking:
         outcome, _ = watch(fake, jobs=[])
         assert (outcome, sum(fake.requests.values())) == (Outcome(), 0)
 
-    @pytest.mark.lengthy
     def test_a_thousand_tasks_that_do_not_end_are_asked_for_seldom_and_each_of_them_now_and_then(
         self,
     ) -> None:
@@ -243,7 +242,6 @@ class TestTroubles:
         assert {str(task.status) for task in outcome.ended.values()} == set(ends)
         assert len(outcome.ended) == count
 
-    @pytest.mark.lengthy
     def test_two_watchers_on_one_account_share_its_limit_without_being_refused_often(self) -> None:
         fake = service(1000, at_once=40)
 
