@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import socket
+import ssl
 import sys
 import tempfile
 from typing import Any
@@ -40,3 +42,6 @@ def _stay_on_loopback(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_on_loopback)
+
+# Every client of every test would read the same certificates anew, which takes longer than its requests.
+ssl.create_default_context = functools.cache(ssl.create_default_context)

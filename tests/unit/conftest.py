@@ -5,14 +5,42 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+from airflow_provider_wanx.simulator.endpoints import control
+from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.s3 import Bucket, connection_json
+
+_CORE = Path(__file__).with_name("dashscope")
+
+
+# How long an example takes is up to the machine.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Tell the tests that coverage is measured with: being measured takes a test twice the time."""
+    for item in items:
+        if _CORE in item.path.parents and item.get_closest_marker("lengthy") is None:
+            item.add_marker(pytest.mark.measured)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def painted_once() -> Iterator[None]:
+    """Let simulators paint a portrait in a style once for all tests: they submit the same hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((control, "draw_portrait"), (painter, "imagine"), (painter, "repaint")):
+            patch.setattr(module, name, functools.lru_cache(maxsize=64)(getattr(module, name)))
+        yield
 
 
 @pytest.fixture
@@ -28,15 +56,20 @@ def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def connect_dashscope(
-    dashscope_simulator_factory: Callable[..., BackgroundSimulator], set_connection: Callable[..., None]
+    dashscope_simulator_factory: Callable[..., BackgroundSimulator],
+    set_connection: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., BackgroundSimulator]:
     """Start a local DashScope with settings of the test's choice, behind ``dashscope_default``."""
+    # Where submissions leave their pace; this machine's own folder would fill with accounts of one test each.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def start(**settings: Any) -> BackgroundSimulator:
         simulator = dashscope_simulator_factory(**settings)
         # Nothing here is about pacing.
         limits = {"submissions_per_second": 1000, "requests_per_second": 1000}
-        set_connection("dashscope_default", simulator.connection_json(retry_for=2, timeout=5, **limits))
+        set_connection("dashscope_default", simulator.connection_json(retry_for=2, timeout=60, **limits))
         return simulator
 
     return start
@@ -58,6 +91,7 @@ def at_rest(connect_dashscope: Callable[..., BackgroundSimulator]) -> Background
 def s3_url() -> Iterator[str]:
     """Address of a local S3."""
     import botocore.session
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -67,6 +101,8 @@ def s3_url() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # Every client of every test would read some megabytes of JSON anew.
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        # Only for the user agent, every hook would read the source of every function that leads to it, pytest's too.
+        patch.setattr(AwsGenericHook, "_find_operator_class_name", lambda *_: None)
         yield f"http://{host}:{port}"
     server.stop()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,15 +10,13 @@ import pytest
 
 from tests.unit.dashscope.support.scripted_server import Reply, ScriptedServer
 from tests.unit.dashscope.support.shells import SHELLS, Shell, config
-
-# The first dice that fall from it are 0.02, 0.05, 0.05 and 0.02.
-_LOW_DICE = 95689
+from tests.unit.support.skipped_time import SkippedTime
 
 
 @pytest.fixture
-def short_pauses() -> None:
-    """Let the jitter between two tries turn out short, and the same in every run."""
-    random.seed(_LOW_DICE)
+def skipped_time(monkeypatch: pytest.MonkeyPatch) -> SkippedTime:
+    """Let pauses take no time."""
+    return SkippedTime(monkeypatch)
 
 
 @pytest.fixture
@@ -42,9 +39,12 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 
 @pytest.fixture(params=list(SHELLS))
 def connect(
-    request: pytest.FixtureRequest, short_pauses: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    skipped_time: SkippedTime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Shell]]:
-    """Open clients, blocking ones in one run of the test and asynchronous ones in the other."""
+    """Open clients, blocking ones in one run of the test and asynchronous ones in the other; they pause for no time."""
     # What clients share on one machine, such as the pace of submissions, they share here within one test.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with ExitStack() as opened:

@@ -147,12 +147,13 @@ def test_words_of_others_become_one_line_of_bounded_length() -> None:
     assert len(safe_words("long " * 10_000)) <= 501
 
 
-def test_a_task_that_failed_for_a_passing_reason_may_be_tried_again() -> None:
+def test_a_task_that_failed_for_a_passing_reason_may_be_submitted_again() -> None:
     error = TaskNotSucceededError(
         [_task(status=TaskStatus.FAILED, code="InternalError.Algo", message="inference error")]
     )
 
     assert error.resubmission_may_help
+    assert not error.retryable
     assert "task-1 is FAILED (InternalError.Algo: inference error)" in str(error)
     assert "not billed" in str(error)
 

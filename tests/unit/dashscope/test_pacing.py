@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import subprocess
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +25,10 @@ from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashSco
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import HORIZON, STALE, Pacer, PaceState, SubmissionQueueError
-from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.dashscope.waiting.virtual_time import run
+from tests.unit.support.skipped_time import SkippedTime
 
-Factory = Callable[..., BackgroundSimulator]
+Reply = tuple[int, str] | None
 PICTURE = {
     "service": "aigc/text2image/image-synthesis",
     "model": "wanx-v1",
@@ -37,9 +40,10 @@ NOW = 1_700_000_000.0
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of the test's own: no other process shares its temporary folder."""
+    """A machine of the test's own: no other process shares its temporary folder, and its time stands still."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(pacing._Store, "_here", {})
+    monkeypatch.setattr(time, "time", lambda: NOW)
     return tmp_path
 
 
@@ -92,12 +96,13 @@ def test_a_single_submission_is_not_held_back() -> None:
     assert _pacer().turn() == 0.0
 
 
-def test_those_that_want_to_submit_together_get_different_moments() -> None:
-    waits = sorted(_pacer().turn() for _ in range(10))
+def test_those_that_want_to_submit_together_get_different_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However long a busy machine lets somebody hold the lock.
+    monkeypatch.setattr(pacing, "LOCK_TRIES", 100_000)
+    with ThreadPoolExecutor(10) as threads:
+        waits = sorted(threads.map(lambda _: _pacer().turn(), range(10)))
 
-    assert waits[0] == 0.0
-    assert 4.0 <= waits[-1] <= 4.6
-    assert all(later - earlier >= 0.9 for earlier, later in zip(waits, waits[2:], strict=False))
+    assert waits == pytest.approx([0, 0, 1.04, 1.04, 2.08, 2.08, 3.12, 3.12, 4.16, 4.16], abs=1e-4)
 
 
 def test_models_and_accounts_do_not_hold_each_other_back() -> None:
@@ -139,7 +144,7 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
             code="Throttling", service_message="", http_status=429, doing="submit", retry_after=7.0
         )
 
-    assert _pacer().turn() == pytest.approx(7.0, abs=0.5)
+    assert _pacer().turn() == 7.0
 
 
 def test_moments_of_a_clock_that_was_set_back_are_forgotten() -> None:
@@ -230,96 +235,134 @@ def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, ob
         os.close(file_descriptor)
 
 
-_SUBMIT = """
-import sys, tempfile
-from airflow_provider_wanx.dashscope.client import DashScopeClient
+_TAKE_TURNS = """
+import sys, tempfile, time
+from airflow_provider_wanx.dashscope import pacing
+from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-tempfile.tempdir = sys.argv[2]
-limits = Limits(submissions_per_second=float(sys.argv[3]))
-with DashScopeClient(ClientConfig(api_key="sk-simulator", base_url=sys.argv[1], limits=limits)) as client:
-    for _ in range(6):
-        client.submit_task(
-            service="aigc/text2image/image-synthesis", model="wanx-v1", input={"prompt": "a cat"},
-            parameters={"size": "512*512", "n": 1},
-        )
+
+tempfile.tempdir = sys.argv[1]
+time.time = lambda: float(sys.argv[2])
+# However long a busy machine lets somebody hold the lock.
+pacing.LOCK_TRIES = 100_000
+config = ClientConfig(api_key="sk-pacing", base_url="http://127.0.0.1:1", limits=Limits(submissions_per_second=10.0))
+call = submit_task(service="aigc/a", model="wanx-v1", input={"prompt": "a cat"})
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(50):
+    print(pacing.Pacer(call, config).turn())
 """
 
 
-def test_processes_share_the_rate_without_losing_a_submission(
-    dashscope_simulator_factory: Factory, machine: Path
-) -> None:
-    simulator = dashscope_simulator_factory(speed=5, submit_rate=2)
-    began = time.monotonic()
-    processes = [
-        subprocess.Popen([sys.executable, "-c", _SUBMIT, simulator.url, str(machine), "10"]) for _ in range(6)
-    ]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 6
+def test_processes_share_the_rate_without_losing_a_moment(machine: Path) -> None:
+    command = [sys.executable, "-c", _TAKE_TURNS, str(machine), str(NOW)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
 
-    totals = simulator.ledger(summary=True)["totals"]
-    assert totals["accepted"] == 36
-    assert totals["refused"] <= 36
-    assert time.monotonic() - began < 30
-
-
-@pytest.mark.parametrize("shell", ["blocking", "asynchronous"])
-def test_many_submissions_of_one_process_are_nearly_all_accepted_at_the_first_try(
-    dashscope_simulator_factory: Factory, shell: str
-) -> None:
-    # Slow enough that a busy machine's hiccups are short beside the service's window of half a second.
-    simulator = dashscope_simulator_factory(speed=2, submit_rate=2)
-    config = _config(simulator.url, rate=3.2)
-
-    if shell == "blocking":
-        with DashScopeClient(config) as client, ThreadPoolExecutor(8) as pool:
-            ids = [each.task_id for each in pool.map(lambda _: client.submit_task(**PICTURE), range(16))]
-    else:
-
-        async def submit() -> list[str]:
-            async with AsyncDashScopeClient(config) as client:
-                made = await asyncio.gather(*(client.submit_task(**PICTURE) for _ in range(16)))
-                return [each.task_id for each in made]
-
-        ids = asyncio.run(submit())
-
-    assert len(set(ids)) == 16
-    # Sent at once, all but two would be refused; a busy machine that wakes several at a time may cost a few.
-    assert simulator.ledger(summary=True)["totals"]["refused"] <= 4
+    waits = sorted(float(line) for output in outputs for line in output.splitlines())
+    # The same pairs of moments as if one process had taken all of them.
+    assert waits == pytest.approx([number // 2 * 2 * pacing.MARGIN / 10 for number in range(200)], abs=1e-4)
 
 
-def test_a_throttled_submission_is_borne_for_longer_than_other_errors(
-    dashscope_simulator_factory: Factory,
-) -> None:
-    simulator = dashscope_simulator_factory()
-    simulator.add_fault(endpoint="submit", kind="status", status=429, for_seconds=1.5)
+class _Account:
+    """A service that accepts two submissions in any second, by whatever clock.
 
-    with DashScopeClient(_config(simulator.url, rate=20, retry_for=0.5)) as client:
-        assert client.submit_task(**PICTURE).task_id
+    :param now: the clock.
+    :param refuses: how it refuses a submission at some second after its first one; None where it does not.
+    """
+
+    def __init__(self, now: Callable[[], float], refuses: Callable[[float], Reply] | None = None) -> None:
+        self._now = now
+        self._refuses = refuses or self._too_many
+        self._first: float | None = None
+        self.accepted: list[float] = []
+        self.refused = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        now = self._now()
+        self._first = now if self._first is None else self._first
+        if refusal := self._refuses(now - self._first):
+            self.refused += 1
+            status, code = refusal
+            return httpx.Response(status, json={"code": code, "message": "no"})
+        self.accepted.append(now)
+        output = {"task_id": f"task-{len(self.accepted)}", "task_status": "PENDING"}
+        return httpx.Response(200, json={"output": output, "request_id": "r"})
+
+    def _too_many(self, seconds: float) -> Reply:
+        recent = [moment for moment in self.accepted if moment > self._now() - 1]
+        return (429, "Throttling.RateQuota") if len(recent) >= 2 else None
 
 
-def test_an_outage_is_borne_for_no_longer_than_for_other_calls(dashscope_simulator_factory: Factory) -> None:
-    simulator = dashscope_simulator_factory()
-    simulator.add_fault(endpoint="submit", kind="status", status=503)
-    began = time.monotonic()
+def test_submissions_of_one_process_are_all_accepted_at_the_first_try(skipped_time: SkippedTime) -> None:
+    account = _Account(time.time)
 
-    with DashScopeClient(_config(simulator.url, rate=20, retry_for=0.5)) as client, pytest.raises(ApiError):
+    with DashScopeClient(_config(), transport=httpx.MockTransport(account)) as client:
+        ids = {client.submit_task(**PICTURE).task_id for _ in range(16)}
+
+    assert len(ids) == 16
+    assert account.refused == 0
+
+
+def test_submissions_at_the_same_time_are_all_accepted_at_the_first_try() -> None:
+    async def submit() -> _Account:
+        account = _Account(asyncio.get_running_loop().time)
+        async with AsyncDashScopeClient(_config(), transport=httpx.MockTransport(account)) as client:
+            made = await asyncio.gather(*(client.submit_task(**PICTURE) for _ in range(16)))
+        assert len({each.task_id for each in made}) == 16
+        return account
+
+    account = run(submit())
+
+    # Sent at once, all but two would be.
+    assert account.refused == 0
+    assert account.accepted[-1] <= 7 * 1.1
+
+
+def _submit(skipped_time: SkippedTime, refuses: Callable[[float], Reply], *, retry_for: float) -> _Account:
+    account = _Account(time.time, refuses)
+    config = _config(rate=20, retry_for=retry_for)
+    with (
+        DashScopeClient(config, transport=httpx.MockTransport(account)) as client,
+        contextlib.suppress(ApiError),
+    ):
         client.submit_task(**PICTURE)
+    return account
 
-    assert time.monotonic() - began < 1.5
+
+def test_a_throttled_submission_is_borne_for_longer_than_other_errors(skipped_time: SkippedTime) -> None:
+    def refuses(seconds: float) -> Reply:
+        return (429, "Throttling.RateQuota") if seconds < 100 else None
+
+    account = _submit(skipped_time, refuses, retry_for=30)
+
+    assert len(account.accepted) == 1
 
 
-def test_throttling_without_end_ends_in_the_services_error(dashscope_simulator_factory: Factory) -> None:
-    simulator = dashscope_simulator_factory()
-    simulator.add_fault(endpoint="submit", kind="status", status=429)
-    began = time.monotonic()
+def test_an_outage_is_borne_for_no_longer_than_for_other_calls(skipped_time: SkippedTime) -> None:
+    account = _submit(skipped_time, lambda seconds: (503, "ServiceUnavailable"), retry_for=30)
+
+    assert account.refused >= 2
+    assert skipped_time.skipped <= 30
+
+
+def test_throttling_without_end_ends_in_the_services_error(skipped_time: SkippedTime) -> None:
+    account = _Account(time.time, lambda seconds: (429, "Throttling.RateQuota"))
 
     with (
-        DashScopeClient(_config(simulator.url, rate=50, retry_for=0.1)) as client,
+        DashScopeClient(_config(rate=5, retry_for=6), transport=httpx.MockTransport(account)) as client,
         pytest.raises(ThrottledError),
     ):
         client.submit_task(**PICTURE)
 
-    assert time.monotonic() - began < 2.0
-    assert 2 <= simulator.ledger(summary=True)["endpoints"]["submit"]["requests"] < 60
+    assert skipped_time.skipped <= 60
+    assert 2 <= account.refused < 100
 
 
 def test_moments_are_spread_where_other_machines_are_at_work() -> None:

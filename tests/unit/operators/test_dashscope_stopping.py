@@ -87,7 +87,7 @@ class TestKilling:
         """Kill a task during its wait; return the state of what it waited for."""
         for _ in range(2):
             paint().run_try()
-        runner = paint(wait_for_completion=True, deferrable=False, wait_timeout=5, **arguments)
+        runner = paint(wait_for_completion=True, deferrable=False, wait_timeout=60, **arguments)
         operators: list[DashScopeSubmitTaskOperator] = []
         build = runner.build
         runner.build = lambda: operators.append(build()) or operators[-1]  # type: ignore[func-returns-value]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from airflow_provider_wanx.simulator import clock, faults
 from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 
@@ -85,6 +86,29 @@ class Service:
         assert response.status_code == 200, response.text
         rows: dict[str, Any] = response.json()
         return rows
+
+
+class StandingTime:
+    """Real time that passes only when a test moves it, from the moment of its making on."""
+
+    def __init__(self) -> None:
+        self.began = 1_800_000_000.0
+        self.passed = 0.0
+
+    def time(self) -> float:
+        return self.began + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
+@pytest.fixture
+def standing_time(monkeypatch: pytest.MonkeyPatch) -> StandingTime:
+    """Let the time of simulators that start from now on, and of their faults, stand still."""
+    standing = StandingTime()
+    monkeypatch.setattr(clock, "time", standing)
+    monkeypatch.setattr(faults, "time", standing)
+    return standing
 
 
 @pytest.fixture

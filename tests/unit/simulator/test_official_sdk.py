@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ def simulator(
     simulator = dashscope_simulator_factory(speed=100)
     monkeypatch.setattr(dashscope, "base_http_api_url", f"{simulator.url}/api/v1")
     monkeypatch.setattr(dashscope, "api_key", simulator.api_key)
+    # It would look once a second.
+    sleep, asleep = time.sleep, asyncio.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 50))
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds, *result: asleep(seconds / 50, *result))
     return simulator
 
 

@@ -7,16 +7,23 @@ import httpx
 import pytest
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.simulator.conftest import StandingTime
 
 
-def test_fixture_is_fresh_and_fast(dashscope_simulator: BackgroundSimulator) -> None:
+def test_fixture_is_fresh_and_fast(
+    standing_time: StandingTime, dashscope_simulator: BackgroundSimulator
+) -> None:
     assert dashscope_simulator.ledger()["totals"]["submissions"] == 0
     headers = {**dashscope_simulator.headers, "X-DashScope-Async": "enable"}
     url = f"{dashscope_simulator.url}/api/v1/services/aigc/image-generation/generation"
     given = {"image_url": dashscope_simulator.portrait_url, "style_index": 0}
     body = {"model": "wanx-style-repaint-v1", "input": given}
-    for _ in range(3):
-        assert httpx.post(url, headers=headers, json=body).status_code == 200
+    statuses = []
+    for seconds in (0, 0, 0, 1 / 50):
+        standing_time.passed += seconds
+        statuses.append(httpx.post(url, headers=headers, json=body).status_code)
+    # Two submissions a second, which pass fifty times as fast.
+    assert statuses == [200, 200, 429, 200]
 
 
 @pytest.mark.dashscope_simulator(api_keys=("sk-mine",), speed=3)

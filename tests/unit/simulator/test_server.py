@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -17,18 +17,25 @@ import pytest
 
 from airflow_provider_wanx.simulator.__main__ import main
 from airflow_provider_wanx.simulator.server import BackgroundSimulator, SimulatorProcess
-from tests.unit.simulator.conftest import Service
+from tests.unit.simulator.conftest import Service, StandingTime
 
 
-def test_speed_scales_jobs_while_reported_times_stay_comparable(serve: Callable[..., Service]) -> None:
+def test_speed_scales_jobs_while_reported_times_stay_comparable(
+    standing_time: StandingTime, serve: Callable[..., Service]
+) -> None:
     service = serve(speed=100, duration=20)
-    began = time.time()
+    standing_time.passed = 60
     task_id = service.submitted()
+    standing_time.passed = 61
     while service.status(task_id) != "SUCCEEDED":
-        assert time.time() - began < 5
+        pass
     (task,) = service.simulator.ledger()["tasks"]
-    assert began <= task["submit_time"] <= task["end_time"] <= time.time()
-    assert task["end_time"] - task["start_time"] >= 0.2 - 1e-6
+    submitted, started, ended = (
+        task[f"{name}_time"] - standing_time.began for name in ("submit", "start", "end")
+    )
+    assert submitted == started == 60
+    # Later than 60.2 only if the painter was at work when time went on.
+    assert 60.2 <= round(ended, 3) <= 61
 
 
 def test_connection_json_makes_an_airflow_connection(service: Service) -> None:
@@ -38,24 +45,25 @@ def test_connection_json_makes_an_airflow_connection(service: Service) -> None:
     assert json.loads(service.simulator.connection_json(region="x"))["extra"] == {"region": "x"}
 
 
-def test_start_takes_a_fraction_of_a_second() -> None:
-    began = time.monotonic()
+def test_it_answers_once_it_has_started_and_no_more_once_it_has_stopped() -> None:
     simulator = BackgroundSimulator().start()
-    started = time.monotonic()
+    assert httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers).status_code == 200
     simulator.stop()
-    assert started - began < 0.2
     with pytest.raises(httpx.ConnectError):
         httpx.get(simulator.url)
 
 
-def test_stop_does_not_wait_for_what_a_fault_holds_back(service: Service) -> None:
+def test_stop_answers_at_once_what_a_fault_holds_back() -> None:
     simulator = BackgroundSimulator().start()
-    simulator.add_fault(endpoint="list_tasks", kind="delay", seconds=60)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers, timeout=0.1)
-    began = time.monotonic()
-    simulator.stop()
-    assert time.monotonic() - began < 2
+    simulator.add_fault(endpoint="list_tasks", kind="delay", seconds=3600)
+    with ThreadPoolExecutor() as pool:
+        url, headers = f"{simulator.url}/api/v1/tasks", simulator.headers
+        held_back = pool.submit(httpx.get, url, headers=headers, timeout=60)
+        while "list_tasks" not in simulator.ledger(summary=True)["endpoints"]:
+            pass
+        simulator.stop()
+        # Whoever stops to serve without this answer cuts its connection.
+        assert held_back.result().status_code == 200
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
@@ -65,7 +73,7 @@ def test_process_tells_its_address_and_ends_cleanly(end: signal.Signals) -> None
         response = httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers)
         assert response.json()["total"] == 0
         os.kill(simulator.process.pid, end)
-        assert simulator.process.wait(timeout=10) == 0
+        assert simulator.process.wait(timeout=60) == 0
 
 
 def test_process_ends_with_the_one_that_started_it() -> None:
@@ -73,11 +81,11 @@ def test_process_ends_with_the_one_that_started_it() -> None:
         "import os, signal; from airflow_provider_wanx.simulator.server import SimulatorProcess;"
         "simulator = SimulatorProcess(); print(simulator.url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL
     # Its error output, which it has from the process that is dead, was read to the end: it has ended too.
     with pytest.raises(httpx.ConnectError):
-        httpx.get(done.stdout.strip(), timeout=5, trust_env=False)
+        httpx.get(done.stdout.strip(), timeout=60, trust_env=False)
 
 
 def test_simulator_leaves_the_logging_of_its_process_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,28 +42,33 @@ def _has_both(session: int, log_file: Path) -> bool:
     return "ready" in log_file.read_text() and len(session_members(session=session)) == 2
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_no_descendant_outlives_a_parent_that_is_killed(signum: signal.Signals, tmp_path: Path) -> None:
-    log_file = tmp_path / "log"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT, _STUBBORN_CHILD, str(log_file)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with parent:
-        assert parent.stdout is not None
-        session = int(parent.stdout.readline())
-        wait_until(lambda: _has_both(session, log_file), timeout=10, what="both processes")
-        parent.send_signal(signum)
-        parent.wait(timeout=20)
-    wait_until(lambda: not session_members(session=session), timeout=15, what="their end")
+def test_no_descendant_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
+    def outlived(signum: signal.Signals) -> list[int]:
+        log_file = tmp_path / signum.name
+        parent = subprocess.Popen(
+            [sys.executable, "-c", _PARENT, _STUBBORN_CHILD, str(log_file)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with parent:
+            assert parent.stdout is not None
+            session = int(parent.stdout.readline())
+            wait_until(lambda: _has_both(session, log_file), timeout=60, what="both processes")
+            parent.send_signal(signum)
+            parent.wait(timeout=60)
+        wait_until(lambda: not session_members(session=session), timeout=60, what="their end")
+        return session_members(session=session)
+
+    # The guard gives each of them some seconds to end by themselves.
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(outlived, [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])) == [[], [], []]
 
 
 def test_stop_ends_descendants_that_ignore_the_request(tmp_path: Path) -> None:
     process = _child(_STUBBORN_CHILD, tmp_path)
     process.start()
-    wait_until(lambda: _has_both(process.pid, process.log_file), timeout=10, what="both processes")
+    wait_until(lambda: _has_both(process.pid, process.log_file), timeout=60, what="both processes")
     stop_all([process], grace=0.2)
     assert session_members(session=process.pid) == []
 
@@ -71,7 +77,7 @@ def test_stop_ends_what_an_earlier_start_left_behind(tmp_path: Path) -> None:
     process = _child(_STUBBORN_CHILD, tmp_path)
     process.start()
     first = process.pid
-    wait_until(lambda: _has_both(first, process.log_file), timeout=10, what="both processes")
+    wait_until(lambda: _has_both(first, process.log_file), timeout=60, what="both processes")
     process.kill(descendants=False)
     process.start()
     assert len(session_members(session=first)) == 1
@@ -83,7 +89,7 @@ def test_a_process_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_pat
     process = _child("print('why it ended')", tmp_path)
     process.start()
     with pytest.raises(StackError, match="why it ended"):
-        process.wait_ready(lambda: False, timeout=10)
+        process.wait_ready(lambda: False, timeout=60)
 
 
 def test_a_killed_process_can_be_started_again(tmp_path: Path) -> None:

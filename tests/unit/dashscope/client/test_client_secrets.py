@@ -200,7 +200,7 @@ def test_others_in_the_same_event_loop_keep_their_lines_while_we_wait(
             httpx.AsyncClient() as http,
         ):
             ours = asyncio.create_task(client.get_task(TASK_ID))
-            await asyncio.to_thread(service.wait_until_asked, timeout=5)
+            await asyncio.to_thread(service.wait_until_asked, timeout=60)
             await http.get(f"{other.url}/of-someone-else")
             ours.cancel()
             await asyncio.gather(ours, return_exceptions=True)
@@ -260,6 +260,6 @@ def test_closing_a_client_closes_its_connections(serve: Serve, connect: Connect)
     with connect(server.url) as shell:
         shell.get_task(TASK_ID)
 
-    server.wait_until_idle(timeout=5)
+    server.wait_until_idle(timeout=60)
 
     assert server.connections == 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SIGNATURE = "c2VjcmV0c2lnbmF0dXJl"
 SIGNED = (
@@ -73,51 +75,58 @@ class Spoiler:
     """Makes bad answers out of good ones, the same ones for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)
+        self._roll = random.Random(seed).random
+
+    def _below(self, end: int) -> int:
+        # A fifth of what randrange takes, of which a run needs millions.
+        return int(self._roll() * end)
+
+    def _pick(self, options: Sequence[T]) -> T:
+        return options[self._below(len(options))]
 
     def headers(self) -> dict[str, str]:
-        return self._dice.choice(_HEADERS)
+        return self._pick(_HEADERS)
 
     def status(self) -> int:
-        return self._dice.choice(STATUSES)
+        return self._pick(STATUSES)
 
     def structure(self, good: str) -> bytes:
         """Change values, keys and nesting; what comes out is JSON."""
         document = json.loads(good)
-        for _ in range(self._dice.randint(1, 4)):
+        for _ in range(1 + self._below(4)):
             document = self._changed(document)
-        return json.dumps(document, ensure_ascii=self._dice.random() < 0.5).encode("utf-8", "surrogatepass")
+        return json.dumps(document, ensure_ascii=self._roll() < 0.5).encode("utf-8", "surrogatepass")
 
     def bytes(self, good: bytes) -> bytes:
         """Change bytes; what comes out is anything."""
         spoilt = bytearray(good)
-        for _ in range(self._dice.randint(1, 5)):
-            at = self._dice.randrange(len(spoilt) + 1)
-            match self._dice.randrange(5):
+        for _ in range(1 + self._below(5)):
+            at = self._below(len(spoilt) + 1)
+            match self._below(5):
                 case 0 if spoilt:
-                    spoilt[at % len(spoilt)] = self._dice.randrange(256)
+                    spoilt[at % len(spoilt)] = self._below(256)
                 case 1:
-                    spoilt[at:at] = self._dice.choice(_BYTES)
+                    spoilt[at:at] = self._pick(_BYTES)
                 case 2:
-                    del spoilt[at : at + self._dice.randint(1, 30)]
+                    del spoilt[at : at + 1 + self._below(30)]
                 case 3:
                     spoilt[at:at] = spoilt[at // 2 : at]
                 case _:
-                    del spoilt[at : None if self._dice.random() < 0.2 else at + 1]
+                    del spoilt[at : None if self._roll() < 0.2 else at + 1]
         return bytes(spoilt)
 
     def _changed(self, document: Any) -> Any:
         place = self._place(document)
-        if place is None or self._dice.random() < 0.02:
-            return self._dice.choice((self._value(), [document], {"output": document}, {"data": document}))
+        if place is None or self._roll() < 0.02:
+            return self._pick((self._value(), [document], {"output": document}, {"data": document}))
         holder, key = place
-        match self._dice.randrange(5):
+        match self._below(5):
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[self._dice.choice(_KEYS)] = self._value()
+                holder[self._pick(_KEYS)] = self._value()
             case 2 if isinstance(holder, dict):
-                holder[self._dice.choice(_KEYS)] = holder.pop(key)
+                holder[self._pick(_KEYS)] = holder.pop(key)
             case 3:
                 holder[key] = self._deep(holder[key])
             case _:
@@ -128,20 +137,20 @@ class Spoiler:
         """Walk down to somewhere; None where there is nothing to change."""
         place = None
         while keys := _keys(node):
-            place = node, self._dice.choice(keys)
+            place = node, self._pick(keys)
             node = place[0][place[1]]
-            if self._dice.random() < 0.25:
+            if self._roll() < 0.25:
                 break
         return place
 
     def _value(self) -> Any:
         # A copy, or a later change would spoil the values themselves.
-        value = self._dice.choice(_VALUES)
+        value = self._pick(_VALUES)
         return json.loads(json.dumps(value)) if isinstance(value, list | dict) else value
 
     def _deep(self, value: Any) -> Any:
-        for _ in range(self._dice.choice((1, 1, 2, 2, 3, 15, 40))):
-            value = {"results": value} if self._dice.random() < 0.5 else [value]
+        for _ in range(self._pick((1, 1, 2, 2, 3, 15, 40))):
+            value = {"results": value} if self._roll() < 0.5 else [value]
         return value
 
 

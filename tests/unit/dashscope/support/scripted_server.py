@@ -169,7 +169,7 @@ class ScriptedServer:
     def stop(self) -> None:
         if self._acceptor is not None:
             self._socket.shutdown(socket.SHUT_RDWR)
-            self._acceptor.join(timeout=5)
+            self._acceptor.join(timeout=60)
         self._socket.close()
         for connection in self._connections:
             try:
@@ -177,7 +177,7 @@ class ScriptedServer:
             except OSError:
                 continue  # Gone already.
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
     def __enter__(self) -> Self:
         return self.start()

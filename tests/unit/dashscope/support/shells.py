@@ -40,7 +40,7 @@ class Shell(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def send(self, call: Call[T]) -> T: ...
+    def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T: ...
     def send_once(self, call: Call[T]) -> T: ...
     def submit_task(
         self,
@@ -93,8 +93,8 @@ class AsyncShell:
             self._runner.run(self._client.__aexit__(kind, error, trace))
             self._runner.close()
 
-    def send(self, call: Call[T]) -> T:
-        return self._runner.run(self._client.send(call))
+    def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
+        return self._runner.run(self._client.send(call, before_sending=before_sending))
 
     def send_once(self, call: Call[T]) -> T:
         return self._runner.run(self._client.send_once(call))

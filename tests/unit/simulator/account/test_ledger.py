@@ -5,10 +5,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.unit.simulator.conftest import Service
+from tests.unit.simulator.conftest import Service, StandingTime
 
 
-def test_ledger_counts_what_was_asked_refused_and_billed(serve: Callable[..., Service]) -> None:
+def test_ledger_counts_what_was_asked_refused_and_billed(
+    standing_time: StandingTime, serve: Callable[..., Service]
+) -> None:
     service = serve(submit_rate=2)
     assert [service.repaint(style=style).status_code for style in (3, 99, 3)] == [200, 400, 429]
     service.simulator.advance(9)
@@ -25,7 +27,7 @@ def test_ledger_counts_what_was_asked_refused_and_billed(serve: Callable[..., Se
     (task,) = ledger["tasks"]
     assert (task["status"], task["style_index"], task["billed"]) == ("SUCCEEDED", 3, 1)
     assert (task["polls"], task["downloads"], task["canceled"]) == (3, 1, False)
-    assert task["end_time"] - task["start_time"] == pytest.approx(8, abs=0.5)
+    assert task["end_time"] - task["start_time"] == pytest.approx(8)
 
 
 def test_ledger_shows_no_secrets_and_tells_equal_inputs(service: Service) -> None:

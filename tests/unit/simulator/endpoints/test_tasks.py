@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.unit.simulator.conftest import Service
+from tests.unit.simulator.conftest import Service, StandingTime
 
 CHINA = timezone(timedelta(hours=8))
 WITH_MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
@@ -28,7 +27,8 @@ def test_pending_and_running_tasks_are_described_as_recorded(service: Service) -
     assert "usage" not in service.task(pending)
 
 
-def test_succeeded_repaint_is_described_as_recorded(service: Service) -> None:
+def test_succeeded_repaint_is_described_as_recorded(standing_time: StandingTime, service: Service) -> None:
+    standing_time.passed = 2.5
     task_id = service.submitted(style=30)
     service.simulator.advance(9)
     body = service.task(task_id)
@@ -45,7 +45,7 @@ def test_succeeded_repaint_is_described_as_recorded(service: Service) -> None:
     assert WITHOUT_MILLISECONDS.fullmatch(output["start_time"])
     assert WITHOUT_MILLISECONDS.fullmatch(output["end_time"])
     submitted = datetime.strptime(output["submit_time"], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=CHINA)
-    assert abs(submitted.timestamp() - time.time()) < 5
+    assert submitted.timestamp() == standing_time.began + 2.5
 
 
 def test_unknown_task_is_answered_with_200(service: Service) -> None:

@@ -13,7 +13,11 @@ from airflow_provider_wanx.simulator.painting.styles import RECIPES
 from tests.unit.simulator.conftest import Service, data_url, picture
 
 
-def test_every_style_is_painted_differently_and_unlike_the_input(portrait: bytes) -> None:
+def test_every_style_is_painted_differently_and_unlike_the_input(
+    portrait: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # At a third of the real size.
+    monkeypatch.setattr(painter, "OUTPUT_SHORT_SIDE", 512)
     reference = picture((300, 300), colour="purple")
     paintings = {
         style: Image.open(io.BytesIO(painter.repaint(portrait, style=style, reference=reference).data))

@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from tests.unit.simulator.conftest import Service
+from tests.unit.simulator.conftest import Service, StandingTime
 
 
-def test_one_job_runs_and_the_rest_waits_first_in_first_out(service: Service) -> None:
+def test_one_job_runs_and_the_rest_waits_first_in_first_out(
+    standing_time: StandingTime, service: Service
+) -> None:
     tasks = [service.submitted() for _ in range(3)]
     assert [service.status(task) for task in tasks] == ["RUNNING", "PENDING", "PENDING"]
     service.simulator.advance(8.5)
@@ -17,7 +19,7 @@ def test_one_job_runs_and_the_rest_waits_first_in_first_out(service: Service) ->
     assert [service.status(task) for task in tasks] == ["SUCCEEDED"] * 3
     entries = service.simulator.ledger()["tasks"]
     assert all(later["start_time"] == earlier["end_time"] for earlier, later in pairwise(entries))
-    assert all(entry["end_time"] - entry["start_time"] == pytest.approx(8, abs=0.5) for entry in entries)
+    assert all(entry["end_time"] - entry["start_time"] == pytest.approx(8) for entry in entries)
 
 
 def test_more_run_at_once_where_the_settings_say_so(serve: Callable[..., Service]) -> None:
