@@ -14,6 +14,7 @@ from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_wanx.dashscope.styles import WanxStyle
+from tests import demo
 from tests.stack import ROOT
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -82,6 +83,22 @@ def test_the_form_offers_every_style_but_the_one_that_needs_a_reference(name: st
     offered = style.schema["enum"]
     assert offered == [each.english for each in WanxStyle if each is not WanxStyle.REFERENCE_IMAGE]
     assert len(offered) == 23
+
+
+def test_the_forms_begin_with_what_the_demo_has_and_say_that_it_is_to_be_replaced() -> None:
+    portraits = {f"s3://{demo.BUCKET}/{demo.PREFIX}{file.name}" for file in demo.portraits()}
+    one = dag_of(ROOT / "dags" / "wanx_style_repaint.py").params
+    assert one["image"] in portraits
+    assert one["bucket"] == demo.RESULTS
+    folder = dag_of(ROOT / "dags" / "wanx_repaint_folder.py").params
+    assert (folder["bucket"], folder["prefix"], folder["result_bucket"]) == (
+        demo.BUCKET,
+        demo.PREFIX,
+        demo.RESULTS,
+    )
+    for param in (one.get_param("image"), folder.get_param("bucket")):
+        assert param.description is not None
+        assert param.description.startswith("Put your own")
 
 
 def test_one_portrait_goes_from_submit_over_wait_to_copy() -> None:
