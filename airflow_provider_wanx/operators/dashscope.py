@@ -12,12 +12,10 @@ from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-SUBMITTED_KEY = "dashscope_task_id"
-"""XCom key under which an id is published as soon as it is known, before any wait."""
 
 
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):

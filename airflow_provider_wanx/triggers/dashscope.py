@@ -13,11 +13,14 @@ from airflow_provider_wanx.dashscope.waiting.polling import DEFAULT_POLL_INTERVA
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.triggers.events import outcome_event
-from airflow_provider_wanx.version_compat import DEFERRED, task_state
+from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.waiting.waits import Outcome
+
+SUBMITTED_KEY = "dashscope_task_id"
+"""XCom key under which a submitting operator publishes an id as soon as it is known, before any wait."""
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -112,9 +115,9 @@ class DashScopeTaskTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel what is still queued at the service, if a person has acted on the Airflow task.
 
-        Airflow calls this too when the trigger merely moves to another triggerer; then the task is still deferred.
+        Airflow calls this too when the trigger merely moves to another triggerer; then the task still waits.
         """
-        if not self.cancel_on_kill or await self._still_deferred():
+        if not self.cancel_on_kill or await self._still_wanted():
             return
         async with DashScopeHook(self.dashscope_conn_id) as hook:
             for task_id in self._ids:
@@ -124,8 +127,9 @@ class DashScopeTaskTrigger(BaseTrigger):
                     outcome = f"DashScope task {task_id} could not be canceled: {error}"
                 self.log.info(outcome)
 
-    async def _still_deferred(self) -> bool:
+    async def _still_wanted(self) -> bool:
         ti = self.task_instance
-        if ti is None:
+        if ti is None or await task_state(ti) != DEFERRED:
             return False
-        return await task_state(ti) == DEFERRED
+        # After a clear, a quick new try may have submitted anew and be deferred already.
+        return await own_xcom(ti, SUBMITTED_KEY) in (None, *self._ids)

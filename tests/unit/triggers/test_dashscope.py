@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.api.datamodels._generated import TaskInstance, TaskInstanceState
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -197,6 +198,12 @@ class TestKilling:
             asked.return_value = {RUN: {}}
             yield asked
 
+    @pytest.fixture(autouse=True)
+    def published(self) -> Any:
+        """The id that the task instance has published: nothing, as for a sensor; likewise a stand-in."""
+        with mock.patch.object(XCom, "get_one", autospec=True, return_value=None) as asked:
+            yield asked
+
     def killed(self, *ids: str, map_index: int = -1, **arguments: Any) -> None:
         made = trigger(*ids, **{"cancel_on_kill": True, **arguments})
         made.task_instance = TaskInstance(
@@ -226,6 +233,24 @@ class TestKilling:
         state.return_value = {RUN: {"wait": TaskInstanceState.DEFERRED}}
         self.killed(*ids)
         assert states(at_rest) == ["RUNNING", "PENDING"]
+
+    @pytest.mark.parametrize(("number", "state_then"), [(1, "PENDING"), (2, "CANCELED")])
+    def test_a_new_try_that_waits_already_for_a_task_of_its_own_does_not_keep_it_from_cancelling(
+        self,
+        at_rest: BackgroundSimulator,
+        state: mock.Mock,
+        published: mock.Mock,
+        number: int,
+        state_then: str,
+    ) -> None:
+        ids = submit_repaints(at_rest, 0, 1, 2)
+        state.return_value = {RUN: {"wait": TaskInstanceState.DEFERRED}}
+        published.return_value = ids[number]
+        self.killed(ids[1])
+        assert states(at_rest) == ["RUNNING", state_then, "PENDING"]
+        published.assert_called_once_with(
+            key="dashscope_task_id", dag_id="dag", task_id="wait", run_id=RUN, map_index=-1
+        )
 
     def test_of_mapped_tasks_its_own_state_counts(
         self, at_rest: BackgroundSimulator, state: mock.Mock
