@@ -94,7 +94,8 @@ def _base_url(connection: Connection) -> str | None:
 
 
 FRESH = 10.0
-"""Seconds for which a connection is taken to be as it was read. A replaced key is noticed in any case: it is refused."""
+"""Seconds for which triggers share a connection that one of them has read. A key that is replaced meanwhile is read anew as soon
+as the service refuses the old one."""
 
 
 @dataclass
