@@ -259,7 +259,9 @@ def _report(*, stack: LocalStack, pictures: Sequence[Picture], live: bool, secon
     print(f"DashScope  {LIVE_HOST if live else f'{stack.simulator.url}  (key {API_KEY})'}")
     print(f"S3         {stack.s3.url}")
     if not live:
-        print("\nThe DAGs' trigger forms begin with this demo's pictures and buckets: trigger one as it stands.")
+        print(
+            "\nThe DAGs' trigger forms begin with this demo's pictures and buckets: trigger one as it stands."
+        )
         cost = len(live_plan()) * 0.12
         print("\nThe local DashScope paints with Pillow, not with a model,")
         print(f"and its clocks run {SPEED:g} times as fast as the service's.")

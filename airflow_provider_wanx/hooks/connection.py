@@ -94,8 +94,7 @@ def _base_url(connection: Connection) -> str | None:
 
 
 FRESH = 10.0
-"""Seconds for which triggers share a connection that one of them has read. A key that is replaced meanwhile is read anew as soon
-as the service refuses the old one."""
+"""Seconds for which triggers share what one of them has read. If the service refuses the key, it is read anew in any case."""
 
 
 @dataclass
