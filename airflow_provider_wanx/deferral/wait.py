@@ -44,6 +44,7 @@ class DashScopeWait(_Task):
     poll_interval: float
     cancel_on_kill: bool
     end_from_trigger: bool = False
+    # Whether it is also the one that submits, so that clearing it submits again.
     submits: bool = False
     timeout_error: type[AirflowException] = TaskWaitTimeout
 
