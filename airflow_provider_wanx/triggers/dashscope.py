@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SUBMITTED_KEY = "dashscope_task_id"
 """XCom key under which a submitting operator publishes an id as soon as it is known, before any wait."""
+
+_CANCELLING: set[asyncio.Task[None]] = set()
+"""What ``on_kill`` has begun. An event loop itself keeps no task alive."""
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -115,8 +119,15 @@ class DashScopeTaskTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel what is still queued at the service, if a person has acted on the Airflow task.
 
-        Airflow calls this too when the trigger merely moves to another triggerer; then the task still waits.
+        Airflow calls this too when the trigger merely moves to another triggerer; then the task still waits. It also cancels
+        this call again every second or so until it has returned: what was begun must come to its end all the same.
         """
+        cancelling = asyncio.create_task(self._cancel_unless_wanted())
+        _CANCELLING.add(cancelling)
+        cancelling.add_done_callback(_CANCELLING.discard)
+        await asyncio.shield(cancelling)
+
+    async def _cancel_unless_wanted(self) -> None:
         if not self.cancel_on_kill or await self._still_wanted():
             return
         async with DashScopeHook(self.dashscope_conn_id) as hook:

@@ -205,6 +205,9 @@ class TestKilling:
             yield asked
 
     def killed(self, *ids: str, map_index: int = -1, **arguments: Any) -> None:
+        asyncio.run(self.made(*ids, map_index=map_index, **arguments).on_kill())
+
+    def made(self, *ids: str, map_index: int = -1, **arguments: Any) -> DashScopeTaskTrigger:
         made = trigger(*ids, **{"cancel_on_kill": True, **arguments})
         made.task_instance = TaskInstance(
             id=uuid.uuid4(),
@@ -215,7 +218,7 @@ class TestKilling:
             map_index=map_index,
             dag_version_id=uuid.uuid4(),
         )  # type: ignore[assignment]
-        asyncio.run(made.on_kill())
+        return made
 
     @pytest.mark.parametrize("now", ["failed", "success", "skipped", "scheduled", None])
     def test_it_cancels_what_is_queued_when_a_person_has_ended_or_cleared_the_task(
@@ -251,6 +254,18 @@ class TestKilling:
         published.assert_called_once_with(
             key="dashscope_task_id", dag_id="dag", task_id="wait", run_id=RUN, map_index=-1
         )
+
+    async def test_what_it_has_begun_comes_to_its_end_though_airflow_cancels_it_every_second(
+        self, at_rest: BackgroundSimulator, state: mock.Mock
+    ) -> None:
+        ids = submit_repaints(at_rest, 0, 1)
+        killing = asyncio.create_task(self.made(*ids).on_kill())
+        await asyncio.sleep(0)
+        killing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await killing
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        assert states(at_rest) == ["RUNNING", "CANCELED"]
 
     def test_of_mapped_tasks_its_own_state_counts(
         self, at_rest: BackgroundSimulator, state: mock.Mock
