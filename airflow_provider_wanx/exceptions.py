@@ -6,7 +6,7 @@ the decision to the task's retries. Either way Airflow sees one message and no t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -27,12 +27,16 @@ def airflow_error(message: str, *, retryable: bool) -> AirflowException:
 
 
 @contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Let every :class:`DashScopeError` leave the block as Airflow's."""
+def airflow_errors(*, again: Callable[[], str] | None = None) -> Iterator[None]:
+    """Let every :class:`DashScopeError` leave the block as Airflow's.
+
+    :param again: says how to submit again; asked for errors that nothing else can mend.
+    """
     try:
         yield
     except DashScopeError as error:
-        raise airflow_error(f"{error}{_advice(error)}", retryable=error.retryable) from None
+        advice = f" {again()}" if again is not None and error.final else ""
+        raise airflow_error(f"{error}{_advice(error)}{advice}", retryable=error.retryable) from None
 
 
 def _advice(error: DashScopeError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as airflow_version
 from asgiref.sync import sync_to_async
@@ -31,3 +31,12 @@ async def task_state(ti: TaskInstance) -> str | None:
     mapped = f"{ti.task_id}_{ti.map_index}"
     state = by_task.get(mapped, by_task.get(ti.task_id))
     return None if state is None else str(getattr(state, "value", state))
+
+
+async def own_xcom(ti: TaskInstance, key: str) -> Any:
+    """Read, from a trigger of Airflow 3, what its task instance has pushed; None if it has pushed nothing."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    return await sync_to_async(XCom.get_one)(
+        key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
+    )

@@ -2,7 +2,7 @@
 ### Repaint every portrait under an S3 prefix
 
 List the pictures under a prefix and repaint each in a mapped task group, so that every picture goes its own way through
-submit, wait and copy: one bad picture stops no other.
+submit, wait and copy: one bad picture stops no other. In the UI, each copy of a task carries its picture's name.
 
 *When to use:* some to some hundred pictures at a time.
 *Needs:* connection `dashscope_default` with an API key; connection `aws_default` that may read the source and write the
@@ -33,7 +33,13 @@ with DAG(
     doc_md=__doc__,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
-        "bucket": Param("wanx-portraits", type="string", minLength=3, title="S3 bucket with the portraits"),
+        "bucket": Param(
+            "wanx-portraits",
+            type="string",
+            minLength=3,
+            title="S3 bucket with the portraits",
+            description="Put your own bucket here; this one exists in the demo only",
+        ),
         "prefix": Param("portraits/", type="string", title="Prefix of the portraits"),
         "style": Param("fresh", type="string", enum=STYLES, title="Style"),
         "result_bucket": Param("wanx-results", type="string", minLength=3, title="S3 bucket for the results"),
@@ -47,7 +53,10 @@ with DAG(
         bucket = (params or {})["bucket"]
         return [f"s3://{bucket}/{key}" for key in found if key.lower().endswith(SUFFIXES)]
 
-    @task_group
+    # Copy number n of a task in the group below has the n-th picture; its name is the last part of the URL.
+    name = "{{ ti.xcom_pull(task_ids='pictures', map_indexes=-1)[ti.map_index].rpartition('/')[2] }}"
+
+    @task_group(default_args={"map_index_template": name})
     def repaint(image: str) -> None:
         submit = WanxStyleRepaintOperator(task_id="submit", image=image, style="{{ params.style }}")
         wait = DashScopeTaskSensor(task_id="wait", dashscope_task_id=submit.output, timeout=4 * 3600)

@@ -30,11 +30,12 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
         "image": Param(
-            "https://example.com/portrait.jpg",
+            "s3://wanx-portraits/portraits/astronaut.png",
             type="string",
             minLength=1,
             title="Portrait",
-            description="https://, s3://, data: or oss:// URL, or a path that the worker can read",
+            description="Put your own portrait here; this one exists in the demo only. "
+            "An https://, s3://, data: or oss:// URL, or a path that the worker can read",
         ),
         "style": Param("fresh", type="string", enum=STYLES, title="Style"),
         "bucket": Param("wanx-results", type="string", minLength=3, title="S3 bucket for the result"),

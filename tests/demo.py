@@ -24,7 +24,9 @@ from PIL import Image, ImageChops, ImageStat
 from tests.stack import ROOT, DagRun, LocalStack, StackConfig, StackError
 from tests.stack.dashscope import API_KEY
 
-BUCKET = "wanx-demo"
+# What the trigger forms of the example DAGs begin with, so that they work as they are.
+BUCKET = "wanx-portraits"
+RESULTS = "wanx-results"
 PREFIX = "portraits/"
 SPEED = 3.0
 # Not the variable that the official SDK reads: many have that one set, and nobody should pay by surprise.
@@ -86,14 +88,14 @@ def local_plan() -> list[PlannedRun]:
     single = [
         PlannedRun(
             dag_id="wanx_style_repaint",
-            conf={"image": f"s3://{BUCKET}/{PREFIX}{_SINGLE}", "style": style, "bucket": BUCKET},
+            conf={"image": f"s3://{BUCKET}/{PREFIX}{_SINGLE}", "style": style, "bucket": RESULTS},
             title=f"{_SINGLE} as “{style}”",
         )
         for style in _STYLES
     ]
     folder = PlannedRun(
         dag_id="wanx_repaint_folder",
-        conf={"bucket": BUCKET, "prefix": PREFIX, "style": _FOLDER_STYLE, "result_bucket": BUCKET},
+        conf={"bucket": BUCKET, "prefix": PREFIX, "style": _FOLDER_STYLE, "result_bucket": RESULTS},
         title=f"every portrait under s3://{BUCKET}/{PREFIX} as “{_FOLDER_STYLE}”",
     )
     return [*single, folder]
@@ -108,7 +110,7 @@ def live_plan() -> list[PlannedRun]:
     return [
         PlannedRun(
             dag_id="wanx_style_repaint",
-            conf={"image": str(PORTRAITS / _SINGLE), "style": style, "bucket": BUCKET},
+            conf={"image": str(PORTRAITS / _SINGLE), "style": style, "bucket": RESULTS},
             title=f"{_SINGLE} as “{style}”",
         )
         for style in _STYLES
@@ -166,12 +168,12 @@ def _failure(*, stack: LocalStack, run: DagRun) -> str:
 
 def results(*, stack: LocalStack) -> list[Picture]:
     """
-    Read everything that the runs left in the bucket.
+    Read everything that the runs left in the bucket for results.
 
     :param stack: a started stack
     """
-    keys = [each.key for each in stack.s3.list(bucket=BUCKET) if not each.key.startswith(PREFIX)]
-    return [Picture(key=key, body=stack.s3.get(bucket=BUCKET, key=key)) for key in sorted(keys)]
+    keys = sorted(each.key for each in stack.s3.list(bucket=RESULTS))
+    return [Picture(key=key, body=stack.s3.get(bucket=RESULTS, key=key)) for key in keys]
 
 
 def check(*, pictures: Sequence[Picture], inputs: Sequence[Picture], expected: int) -> None:
@@ -235,6 +237,7 @@ def demo(*, key: str | None) -> None:
         print(f"  ready after {stack.startup_seconds:.0f} s", flush=True)
         for each in inputs:
             stack.s3.put(bucket=BUCKET, key=each.key, body=each.body)
+        stack.s3.client.create_bucket(Bucket=RESULTS)
         run_all(stack=stack, plan=plan, timeout=_LIVE_RUN_SECONDS if key else _RUN_SECONDS)
         pictures = results(stack=stack)
         expected = sum(len(inputs) if each.dag_id == "wanx_repaint_folder" else 1 for each in plan)
@@ -248,14 +251,17 @@ def demo(*, key: str | None) -> None:
 
 
 def _report(*, stack: LocalStack, pictures: Sequence[Picture], live: bool, seconds: float) -> None:
-    print(f"\n{len(pictures)} pictures in s3://{BUCKET}, each unlike its input and unlike the others:")
+    print(f"\n{len(pictures)} pictures in s3://{RESULTS}, each unlike its input and unlike the others:")
     for picture in pictures:
-        print(f"  s3://{BUCKET}/{picture.key}  {picture.described()}")
+        print(f"  s3://{RESULTS}/{picture.key}  {picture.described()}")
     print(f"  copies: {(DATA / 'pictures').relative_to(ROOT)}/")
     print(f"\nAirflow    {stack.airflow.url}  (no login)")
     print(f"DashScope  {LIVE_HOST if live else f'{stack.simulator.url}  (key {API_KEY})'}")
     print(f"S3         {stack.s3.url}")
     if not live:
+        print(
+            "\nThe DAGs' trigger forms begin with this demo's pictures and buckets: trigger one as it stands."
+        )
         cost = len(live_plan()) * 0.12
         print("\nThe local DashScope paints with Pillow, not with a model,")
         print(f"and its clocks run {SPEED:g} times as fast as the service's.")

@@ -18,7 +18,8 @@
     └── DownloadError              a result did not arrive whole
 
 ``retryable`` says whether doing the same again later can help. ``certainly_refused`` says whether it is certain that the
-service did *not* act on the request: only then may a submission be repeated without risk of paying twice.
+service did *not* act on the request: only then may a submission be repeated without risk of paying twice. ``final`` says
+that a task has ended badly and stays so: only submitting its input again can help.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class DashScopeError(Exception):
 
     retryable: bool = False
     certainly_refused: bool = True
+    final: bool = False
 
 
 class InvalidInputError(DashScopeError, ValueError):
@@ -184,6 +186,8 @@ class TaskNotSucceededError(DashScopeError):
     :param succeeded: how many of the same wait did.
     """
 
+    final = True
+
     def __init__(self, tasks: Sequence[Task], *, succeeded: int = 0) -> None:
         self.tasks = tuple(tasks)
         verdicts = [
@@ -208,7 +212,7 @@ def _advice(task: Task, advice: str) -> str:
         case TaskStatus.UNKNOWN:
             return (
                 "The service does not know this id: it is wrong, belongs to another account, or the task and its "
-                "results were deleted 24 hours after they were made. Submit the input again to get new results."
+                "results were deleted 24 hours after they were made."
             )
         case TaskStatus.CANCELED:
             return "It was canceled before it ran and is not billed."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
@@ -43,6 +44,8 @@ class DashScopeWait(_Task):
     poll_interval: float
     cancel_on_kill: bool
     end_from_trigger: bool = False
+    # Whether it is also the one that submits, so that clearing it submits again.
+    submits: bool = False
     timeout_error: type[AirflowException] = TaskWaitTimeout
 
     def awaited_ids(self, context: Context) -> list[str]:
@@ -57,8 +60,36 @@ class DashScopeWait(_Task):
         """
         raise TypeError(f"{type(self).__name__} does not say what follows the wait.")
 
+    def airflow_errors(self) -> AbstractContextManager[None]:
+        """Let every error of this package leave the block as Airflow's, with the Airflow task to clear where that helps."""
+        return airflow_errors(again=self.how_to_submit_again)
+
+    def how_to_submit_again(self) -> str:
+        """Say which Airflow task to clear so that the awaited tasks' input is submitted again."""
+        above = self.get_flat_relatives(upstream=True) if self.has_dag() else ()  # type: ignore[no-untyped-call]
+        found = sorted(
+            task.task_id for task in above if getattr(getattr(task, "operator_class", task), "submits", False)
+        )
+        if found:
+            return f"To submit again, clear the Airflow task {' or '.join(found)}, and all after it."
+        known = (
+            f" (right before this one: {', '.join(sorted(ids))})" if (ids := self.upstream_task_ids) else ""
+        )
+        return f"To submit again, clear the Airflow task that submitted it{known}, and all after it."
+
+    def say_what_is_awaited(self, ids: Sequence[str], limit: Deadline) -> None:
+        """Log what is waited for, and until when."""
+        what = f"DashScope task {ids[0]}" if len(ids) == 1 else f"{len(ids)} DashScope tasks"
+        self.log.info(
+            "Waiting for %s until %s%s.",
+            what,
+            datetime.fromtimestamp(limit.end_time, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+            ", when execution_timeout is over" if limit.by_execution_timeout else "",
+        )
+
     def defer_until(self, ids: Sequence[str], limit: Deadline) -> None:
         """Leave the worker, and go on in :meth:`execute_complete` when the tasks have ended or the deadline has come."""
+        self.say_what_is_awaited(ids, limit)
         self.defer(
             trigger=DashScopeTaskTrigger(
                 dashscope_task_ids=list(ids),
@@ -75,6 +106,7 @@ class DashScopeWait(_Task):
 
     def wait_here(self, hook: DashScopeHook, ids: Sequence[str], limit: Deadline) -> None:
         """Wait on this worker, with the code that the trigger runs."""
+        self.say_what_is_awaited(ids, limit)
         event = wait_here(hook, ids, poll_interval=self.poll_interval, end_time=limit.end_time, log=self.log)
         self.check_wait(event, hook, ids, by_execution_timeout=limit.by_execution_timeout)
 
@@ -87,7 +119,7 @@ class DashScopeWait(_Task):
         :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
         :raises AirflowException: a task has not succeeded, or the time is over.
         """
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
             self.check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
             return self.finish(context, hook, ids)

@@ -98,7 +98,7 @@ def _base_url(connection: Connection) -> str | None:
 
 
 FRESH = 10.0
-"""Seconds for which a connection is taken to be as it was read. A replaced key is noticed in any case: it is refused."""
+"""Seconds for which triggers share what one of them has read. If the service refuses the key, it is read anew in any case."""
 
 
 @dataclass

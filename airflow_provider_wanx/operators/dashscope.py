@@ -12,12 +12,10 @@ from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-SUBMITTED_KEY = "dashscope_task_id"
-"""XCom key under which an id is published as soon as it is known, before any wait."""
 
 
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
@@ -50,6 +48,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     template_fields: Sequence[str] = ("service", "model", "input", "parameters", "dashscope_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
     ui_color = "#e8e4f8"
+    submits = True
 
     def __init__(
         self,
@@ -151,7 +150,11 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         try:
             super().check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
         except TaskNotSucceededError as error:
-            raise airflow_error(str(error), retryable=error.resubmission_may_help) from None
+            retryable = error.resubmission_may_help
+            then = (
+                "A retry submits it again." if retryable else "To submit it again, clear this Airflow task."
+            )
+            raise airflow_error(f"{error} {then}", retryable=retryable) from None
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the id that was published before the wait; the record has it too, should somebody have deleted the XCom.

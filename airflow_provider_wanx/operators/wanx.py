@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_number
+from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import TaskRequest
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REPAINT_MODEL = "wanx-style-repaint-v1"
 REPAINT_SERVICE = "aigc/image-generation/generation"
+REPAINT_PRICE = 0.12
+"""CNY for each repainted picture; a task that does not succeed costs nothing (model page)."""
 
 
 class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
@@ -104,4 +106,10 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
                 **{name: picture.publish() for name, picture in pictures.items()},
                 "style_index": number,
             },
+            summary=f"{' like '.join(picture.name for picture in pictures.values())} in style {_named(number)}, "
+            f"for {REPAINT_PRICE} CNY if it succeeds",
         )
+
+
+def _named(number: int) -> str:
+    return f"{number} ({style_name(number)})" if is_known_style(number) else str(number)

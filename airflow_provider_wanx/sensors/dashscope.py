@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -25,7 +26,6 @@ from airflow_provider_wanx.dashscope.polling import (
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
-from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     It defers by default, so that it holds no worker while the service works. Retrying it never submits anything. It
     returns what it was given, so that the next task can take its output: an id for an id, a list for a list.
 
-    The sensor fails when a task is FAILED, CANCELED, or UNKNOWN to the service (wrong id, other account, or deleted 24 hours
-    after it was made), but only once all tasks of a list have ended. ``timeout`` and ``soft_fail`` mean what they mean for
-    every sensor.
+    The sensor fails, without retries, when a task is FAILED, CANCELED, or UNKNOWN to the service (wrong id, other account, or
+    deleted 24 hours after it was made), but only once all tasks of a list have ended. Its message names the Airflow task to
+    clear in order to submit again. ``timeout``, ``soft_fail`` and ``never_fail`` mean what they mean for every sensor.
 
     .. seealso:: the guide :doc:`/sensor`.
 
@@ -80,6 +80,8 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.end_from_trigger = end_from_trigger
+        self._said: list[TaskStatus] = []
+        self._next_line_at = 0.0
         if (start_from_trigger or end_from_trigger) and not deferrable:
             raise AirflowException(
                 f"{self.task_id}: start_from_trigger and end_from_trigger need deferrable=True."
@@ -100,13 +102,24 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
-        with airflow_errors():
+        with self.airflow_errors():
             ids = task_ids(self.dashscope_task_id)
         if not self.deferrable:
             return super().execute(context)
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
         self.defer_until(ids, limit)
         return None
+
+    @contextmanager
+    def airflow_errors(self) -> Iterator[None]:
+        """Let errors leave as Airflow's; log them where Airflow skips the sensor, because it does not say why then."""
+        try:
+            with super().airflow_errors():
+                yield
+        except AirflowException as error:
+            if self.soft_fail or self.never_fail:
+                self.log.warning("%s", error)
+            raise
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
@@ -118,15 +131,34 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
             tasks = self._look(hook, ids)
-            ended = [task for task in tasks if task.status.is_terminal]
-            self.log.info("%s of %s DashScope tasks have ended.", len(ended), len(tasks))
-            if len(ended) < len(tasks):
+            self._say_how_far(tasks)
+            if not all(task.status.is_terminal for task in tasks):
                 return PokeReturnValue(is_done=False)
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
+
+    def _say_how_far(self, tasks: Sequence[Task]) -> None:
+        from airflow_provider_wanx.dashscope.waiting.waits import (  # needs httpx, DAG parsing does not
+            LINE_EVERY,
+            LINES_EACH,
+            how_it_ended,
+        )
+
+        now, states = time.monotonic(), [task.status for task in tasks]
+        if states == self._said or (len(tasks) > LINES_EACH and now < self._next_line_at):
+            return
+        self._said, self._next_line_at = states, now + LINE_EVERY
+        if len(tasks) > LINES_EACH:
+            ended = sum(state.is_terminal for state in states)
+            self.log.info("%s of %s DashScope tasks have ended.", ended, len(tasks))
+            return
+        for task in tasks:
+            self.log.info(
+                "DashScope task %s is %s%s.", task.task_id, task.status, how_it_ended(task, time.time())
+            )
 
     def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
         tasks = [self._look_at(hook, task_id) for task_id in ids]

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT)
 class Picture:
     """A picture that has passed the checks that were possible.
 
+    :param name: what logs call it: its place without anything secret.
     :param identity: what makes it this picture and no other, the same on every try: its content's digest, its place and
         version, or its URL.
     :param publish: makes it reachable for the service and returns its URL, which may be signed.
     :param doubts: sentences about what the service may refuse or do badly with, for a log.
     """
 
+    name: str
     identity: str
     publish: Callable[[], str]
     doubts: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ class ImageSource:
         if scheme in ("https", "http", "oss"):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
-            return Picture(url, lambda: url)
+            return Picture(without_query(url), url, lambda: url)
         from airflow_provider_wanx.dashscope.images import check_image  # loads Pillow
 
         check = partial(check_image, is_style_reference=is_style_reference)
@@ -95,7 +98,7 @@ class ImageSource:
         if not comma or not content:
             raise InvalidInputError(f"{field} is not a readable data: URL.")
         info = check(content, what=f"{field} (a data: URL)")
-        return Picture(_digest(content), lambda: text, info.doubts)
+        return Picture(without_query(text), _digest(content), lambda: text, info.doubts)
 
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -132,7 +135,7 @@ class ImageSource:
                 raise InvalidInputError(f"{text} cannot be presigned; check the AWS connection.")
             return url
 
-        return Picture(f"{text} {answer.get('ETag', '')}", publish, info.doubts)
+        return Picture(text, f"{text} {answer.get('ETag', '')}", publish, info.doubts)
 
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -152,6 +155,7 @@ class ImageSource:
             reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
             raise InvalidInputError(f"{field} {text!r} cannot be read: {reason}.") from None
         return Picture(
+            text,
             _digest(content),
             lambda: self._hook.upload_file(content, model=self._model, filename=path.name),
             info.doubts,

@@ -8,7 +8,10 @@ Two rules hold, and nothing here may relax them:
 2. A record that cannot be read is not a record that is absent: it stops the task.
 
 The record lives in Airflow's task state store (Airflow 3.3 and later), one for each task instance and mapped index. It
-survives retries and clears alike; a clear is told from a retry by ``max_tries``, which only a clear changes.
+survives every retry. What a clear does with it depends on Airflow: 3.3 keeps it, and later versions are about to discard it
+unless they are asked to keep it. Either way a clear submits once more. If the record is still there, ``max_tries``, which
+only a clear changes, shows that it is from before the clear; its task is canceled if it is still queued. If the record is gone,
+no try knows the old task: unless a trigger still waits for it and cancels it, it goes on and is billed if it succeeds.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class TaskRequest:
     :param identity: what makes it this submission and no other, the same on every try.
     :param build_input: makes the input object; may upload files and sign URLs.
     :param parameters: the parameters object, if the model has one.
+    :param summary: what is asked for, in words for the log.
     """
 
     service: str
@@ -55,6 +56,7 @@ class TaskRequest:
     identity: Mapping[str, Any]
     build_input: Callable[[], Mapping[str, Any]]
     parameters: Mapping[str, Any] | None = None
+    summary: str = ""
 
 
 class Submitter:
@@ -120,6 +122,8 @@ class Submitter:
         :raises DashScopeError: the service has refused it; nothing is running.
         :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
         """
+        if request.summary:
+            self._log.info("Submitting %s.", request.summary)
         content = request.build_input()
         error: DashScopeError = UnconfirmedSubmissionError("No submission was tried.")
         for _ in range(MAX_POSTS):

@@ -17,7 +17,6 @@ from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
-from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
 from airflow_provider_wanx.storage.destination import TASK_ID, Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
@@ -104,7 +103,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
     def execute(self, context: Context) -> Manifest:
         """Wait if asked to, then copy."""
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = task_ids(self.dashscope_task_id)
             KeyTemplate(self.s3_key)
             self._destination().check()
@@ -255,6 +254,7 @@ class _Copier:
         return self._copy_once(task, file)
 
     def _copy_once(self, task: Task, file: ResultFile) -> dict[str, Any]:
+        began = time.monotonic()
         what = f"result {file.index} of DashScope task {task.task_id}"
         with self.hook.get_conn().download(file.url, what=what) as (received, chunks):
             key = self.template.render(
@@ -267,7 +267,13 @@ class _Copier:
         size, digest = (received.size, received.sha256) if written else self.destination.measure(key)
         bucket = self.destination.bucket
         self.log.info(
-            "%s %s as s3://%s/%s (%s bytes).", "Copied" if written else "Kept", what, bucket, key, size
+            "%s %s as s3://%s/%s (%s bytes, %.1f s).",
+            "Copied" if written else "Kept",
+            what,
+            bucket,
+            key,
+            size,
+            time.monotonic() - began,
         )
         return self._entry(
             task, file.index, key, size=size, sha256=digest, content_type=content_type, written=written
@@ -299,6 +305,7 @@ class _CopyError(DashScopeError):
 
     def __init__(self, failures: Sequence[DashScopeError]) -> None:
         self.retryable = any(failure.retryable for failure in failures)
+        self.final = any(failure.final for failure in failures)
         more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
         super().__init__(" ".join(str(failure) for failure in failures[:5]) + more)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,17 @@ from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskW
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.triggers.events import outcome_event
-from airflow_provider_wanx.version_compat import DEFERRED, task_state
+from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.waiting.waits import Outcome
+
+SUBMITTED_KEY = "dashscope_task_id"
+"""XCom key under which a submitting operator publishes an id as soon as it is known, before any wait."""
+
+_CANCELLING: set[asyncio.Task[None]] = set()
+"""What ``on_kill`` has begun. An event loop itself keeps no task alive."""
 
 
 class DashScopeTaskTrigger(BaseTrigger):
@@ -112,9 +119,16 @@ class DashScopeTaskTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel what is still queued at the service, if a person has acted on the Airflow task.
 
-        Airflow calls this too when the trigger merely moves to another triggerer; then the task is still deferred.
+        Airflow calls this too when the trigger merely moves to another triggerer; then the task still waits. It also cancels
+        this call again every second or so until it has returned: what was begun must come to its end all the same.
         """
-        if not self.cancel_on_kill or await self._still_deferred():
+        cancelling = asyncio.create_task(self._cancel_unless_wanted())
+        _CANCELLING.add(cancelling)
+        cancelling.add_done_callback(_CANCELLING.discard)
+        await asyncio.shield(cancelling)
+
+    async def _cancel_unless_wanted(self) -> None:
+        if not self.cancel_on_kill or await self._still_wanted():
             return
         async with DashScopeHook(self.dashscope_conn_id) as hook:
             for task_id in self._ids:
@@ -124,8 +138,9 @@ class DashScopeTaskTrigger(BaseTrigger):
                     outcome = f"DashScope task {task_id} could not be canceled: {error}"
                 self.log.info(outcome)
 
-    async def _still_deferred(self) -> bool:
+    async def _still_wanted(self) -> bool:
         ti = self.task_instance
-        if ti is None:
+        if ti is None or await task_state(ti) != DEFERRED:
             return False
-        return await task_state(ti) == DEFERRED
+        # After a clear, a quick new try may have submitted anew and be deferred already.
+        return await own_xcom(ti, SUBMITTED_KEY) in (None, *self._ids)

@@ -43,6 +43,7 @@ class TaskInstance(_Row):
     pid: int | None = None
     rendered_fields: dict[str, Any] = {}
     trigger: dict[str, Any] | None = None
+    rendered_map_index: str | None = None
 
 
 class ImportFailure(_Row):
@@ -237,6 +238,17 @@ class AirflowApi:
         }
         self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
+    def discard_task_state(self, *, dag_id: str, run_id: str, task_id: str) -> None:
+        """
+        Empty the task state store of a task, in all its mapped copies.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: id of the task
+        """
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/state-store"
+        self._call("DELETE", path, params={"all_map_indices": True})
+
     def mark(self, *, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
         """
         Set a task instance's state by hand.
@@ -279,7 +291,7 @@ class AirflowApi:
         response = self._http.request(method, path, **arguments)
         if not response.is_success:
             raise StackError(f"{method} {path}: HTTP {response.status_code} {response.text[:2000]}")
-        answer: dict[str, Any] = response.json()
+        answer: dict[str, Any] = response.json() if response.content else {}
         return answer
 
 

@@ -14,7 +14,9 @@ from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_wanx.dashscope.styles import WanxStyle
+from tests import demo
 from tests.stack import ROOT
+from tests.unit.support.airflow import DagRun, TaskInstance
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -84,6 +86,22 @@ def test_the_form_offers_every_style_but_the_one_that_needs_a_reference(name: st
     assert len(offered) == 23
 
 
+def test_the_forms_begin_with_what_the_demo_has_and_say_that_it_is_to_be_replaced() -> None:
+    portraits = {f"s3://{demo.BUCKET}/{demo.PREFIX}{file.name}" for file in demo.portraits()}
+    one = dag_of(ROOT / "dags" / "wanx_style_repaint.py").params
+    assert one["image"] in portraits
+    assert one["bucket"] == demo.RESULTS
+    folder = dag_of(ROOT / "dags" / "wanx_repaint_folder.py").params
+    assert (folder["bucket"], folder["prefix"], folder["result_bucket"]) == (
+        demo.BUCKET,
+        demo.PREFIX,
+        demo.RESULTS,
+    )
+    for param in (one.get_param("image"), folder.get_param("bucket")):
+        assert param.description is not None
+        assert param.description.startswith("Put your own")
+
+
 def test_one_portrait_goes_from_submit_over_wait_to_copy() -> None:
     dag = dag_of(ROOT / "dags" / "wanx_style_repaint.py")
     assert [task.task_id for task in dag.topological_sort()] == ["submit", "wait", "copy"]
@@ -94,6 +112,15 @@ def test_a_folder_is_repainted_by_a_mapped_group_in_which_one_bad_picture_stops_
     assert isinstance(dag.task_group.get_child_by_label("repaint"), MappedTaskGroup)
     upstream = {task_id: dag.get_task(f"repaint.{task_id}").upstream_task_ids for task_id in ("wait", "copy")}
     assert upstream == {"wait": {"repaint.submit"}, "copy": {"repaint.wait"}}
+
+
+@pytest.mark.parametrize("task_id", ["submit", "wait", "copy"])
+def test_of_a_folder_every_copy_of_a_task_carries_its_pictures_name(task_id: str) -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_repaint_folder.py")
+    template = dag.get_task(f"repaint.{task_id}").map_index_template
+    run = DagRun(xcoms={("pictures", -1): {"return_value": ["s3://faces/p/a.png", "s3://faces/p/b c.jpg"]}})
+    ti = TaskInstance(run=run, task_id=f"repaint.{task_id}", map_index=1)
+    assert dag.get_template_env().from_string(template).render(ti=ti) == "b c.jpg"
 
 
 def test_of_a_folder_only_pictures_are_repainted() -> None:

@@ -13,10 +13,12 @@ from airflow_provider_wanx.dashscope.errors import (
     DownloadError,
     InvalidInputError,
     LostAnswerError,
+    TaskNotSucceededError,
     TransportError,
     WaitTimeoutError,
     api_error,
 )
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 
@@ -76,6 +78,18 @@ def test_the_task_log_gets_no_traceback_into_the_http_library() -> None:
     assert "No answer." in shown
     assert "httpx" not in shown
     assert "LostAnswerError" not in shown
+
+
+def test_where_only_a_new_submission_helps_it_is_said_how_to_make_one() -> None:
+    failed = TaskNotSucceededError([Task(task_id="id-1", status=TaskStatus.FAILED)])
+    with (
+        pytest.raises(AirflowFailException, match=r"id-1 is FAILED.* Clear it\. Retries are skipped\.$"),
+        airflow_errors(again=lambda: "Clear it."),
+    ):
+        raise failed
+    with pytest.raises(AirflowException) as caught, airflow_errors(again=lambda: "Clear it."):
+        raise TransportError("later")
+    assert str(caught.value) == "later"
 
 
 def test_errors_of_others_pass_unchanged() -> None:

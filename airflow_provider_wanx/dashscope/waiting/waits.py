@@ -69,7 +69,7 @@ class Group:
             case Ended(task):
                 self.outcome.ended[task_id] = task
                 if self.size <= LINES_EACH:
-                    self._say("DashScope task %s is %s%s.", task_id, task.status, _times(task, wall))
+                    self._say("DashScope task %s is %s%s.", task_id, task.status, how_it_ended(task, wall))
             case GiveUp(error):
                 self.outcome.given_up[task_id] = error
         self.running.discard(task_id)
@@ -126,8 +126,11 @@ def queue_seconds(task: Task) -> float | None:
     return max(0.0, (began - task.submit_time).total_seconds())
 
 
-def _times(task: Task, wall: float) -> str:
-    """Say how long a task was queued, ran, and went unnoticed."""
+def how_it_ended(task: Task, wall: float) -> str:
+    """Say how long a task was queued, ran, and went unnoticed; nothing of what the service does not tell, or not yet.
+
+    :param wall: when its end was noticed, in seconds since 1970.
+    """
     began, parts = task.start_time or task.scheduled_time, []
     if (queued := queue_seconds(task)) is not None:
         parts.append(f"queued {queued:.1f} s")

@@ -147,13 +147,12 @@ def test_words_of_others_become_one_line_of_bounded_length() -> None:
     assert len(safe_words("long " * 10_000)) <= 501
 
 
-def test_a_task_that_failed_for_a_passing_reason_may_be_submitted_again() -> None:
+def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitted_again() -> None:
     error = TaskNotSucceededError(
         [_task(status=TaskStatus.FAILED, code="InternalError.Algo", message="inference error")]
     )
 
-    assert error.resubmission_may_help
-    assert not error.retryable
+    assert (error.retryable, error.final, error.resubmission_may_help) == (False, True, True)
     assert "task-1 is FAILED (InternalError.Algo: inference error)" in str(error)
     assert "not billed" in str(error)
 
@@ -172,7 +171,7 @@ def test_a_task_that_failed_for_a_passing_reason_may_be_submitted_again() -> Non
 def test_other_ends_are_final_and_explained(task: Task, told: str) -> None:
     error = TaskNotSucceededError([task])
 
-    assert not error.retryable
+    assert (error.retryable, error.final, error.resubmission_may_help) == (False, True, False)
     assert task.task_id in str(error)
     assert told in str(error)
 
@@ -181,7 +180,8 @@ def test_one_hopeless_task_makes_the_wait_hopeless() -> None:
     passing = _task(1, status=TaskStatus.FAILED, code="InternalError")
     hopeless = _task(2, status=TaskStatus.FAILED, code="InvalidURL")
 
-    assert not TaskNotSucceededError([passing, hopeless]).retryable
+    assert TaskNotSucceededError([passing]).resubmission_may_help
+    assert not TaskNotSucceededError([passing, hopeless]).resubmission_may_help
 
 
 def test_many_bad_tasks_are_counted_and_good_ones_too() -> None:

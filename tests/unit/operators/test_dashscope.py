@@ -16,9 +16,9 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_wanx.deferral.wait import BACKSTOP
-from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import PAINT, paint
 from tests.unit.support.airflow import deferral
 from tests.unit.support.service import totals

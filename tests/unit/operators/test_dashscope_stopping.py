@@ -14,9 +14,9 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
-from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import deferral, only_event, revived
 from tests.unit.support.service import states

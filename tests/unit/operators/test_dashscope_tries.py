@@ -12,9 +12,10 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.operators.dashscope import SUBMITTED_KEY, DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import DagRun, deferral
 from tests.unit.support.service import states, totals
@@ -26,7 +27,9 @@ def test_a_retry_after_a_passing_failure_submits_again_because_failures_are_not_
 ) -> None:
     dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InternalError.Algo", times=1)
     runner = paint(wait_for_completion=True, deferrable=deferrable)
-    with pytest.raises(AirflowException, match=r"InternalError\.Algo") as caught:
+    with pytest.raises(
+        AirflowException, match=r"InternalError\.Algo.* A retry submits it again\.$"
+    ) as caught:
         runner.run_try()
     assert not isinstance(caught.value, AirflowFailException)
     assert runner.run_try()
@@ -72,7 +75,10 @@ def test_a_task_that_is_gone_is_not_paid_for_again_by_a_retry(
     runner = paint(wait_for_completion=True, deferrable=True)
     runner.run_try()
     dashscope.advance(25 * 3600)
-    with pytest.raises(AirflowFailException, match=r"is UNKNOWN.*deleted 24 hours after"):
+    with pytest.raises(
+        AirflowFailException,
+        match=r"is UNKNOWN.*deleted 24 hours after.* To submit it again, clear this Airflow task\.",
+    ):
         runner.run_try()
     assert totals(dashscope)["submissions"] == 1
 
@@ -90,6 +96,20 @@ def test_a_clear_cancels_the_queued_task_and_submits_anew(at_rest: BackgroundSim
         (first, "CANCELED"),
         (second, "PENDING"),
     ]
+
+
+def test_a_clear_that_discards_the_task_state_submits_once_more_and_the_old_task_goes_on(
+    at_rest: BackgroundSimulator,
+) -> None:
+    runner = paint()
+    first = runner.run_try()
+    runner.max_tries += 1
+    assert runner.store is not None
+    runner.store.values.clear()
+    second = runner.run_try()
+    assert runner.run_try() == second
+    assert [task["task_id"] for task in at_rest.ledger()["tasks"]] == [first, second]
+    assert "CANCELED" not in states(at_rest)
 
 
 def test_a_changed_input_cancels_the_queued_task_and_submits_the_new_one(

@@ -136,6 +136,25 @@ def test_a_style_reaches_the_service_as_its_number(at_rest: BackgroundSimulator,
     assert [task["style_index"] for task in tasks(at_rest)] == [31]
 
 
+def test_before_it_submits_the_log_names_picture_style_and_price(
+    at_rest: BackgroundSimulator, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repaint(image="https://me:secret@pictures.example/a.jpg?Signature=secret", style="小清新").run_try()
+    repaint(image=str(file), style=-1, style_reference=data_url(picture(), "image/png")).run_try()
+    at_rest.add_fault(endpoint="submit", kind="status", status=400, code="InvalidParameter")
+    with pytest.raises(AirflowFailException):
+        repaint(image=str(file), style=99).run_try()
+    log = capsys.readouterr().out
+    for told in (
+        "Submitting https://pictures.example/a.jpg in style 3 (fresh), for 0.12 CNY if it succeeds.",
+        f"Submitting {file} like data:image/png;base64,… in style -1 (reference image), for 0.12 CNY",
+        f"Submitting {file} in style 99, for 0.12 CNY",
+    ):
+        assert told in log
+    assert "secret" not in log
+    assert log.index("Submitting https") < log.index("Submitted DashScope task")
+
+
 def test_a_style_can_be_taken_from_a_picture(dashscope: BackgroundSimulator, file: Path) -> None:
     runner = repaint(
         image=dashscope.portrait_url,

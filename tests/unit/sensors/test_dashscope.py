@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowException,
@@ -16,12 +20,14 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
 from airflow_provider_wanx.deferral.wait import BACKSTOP
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
-from tests.unit.sensors.sensing import POKING, RESCHEDULED, every_mode, run, wait
+from tests.unit.sensors.sensing import DEFERRED, POKING, RESCHEDULED, every_mode, run, wait
 from tests.unit.support.airflow import DagRun, deferral
+from tests.unit.support.service import submit_repaints
 
 
 @every_mode
@@ -114,6 +120,53 @@ def test_a_task_that_ends_badly_fails_the_sensor_without_retries_and_with_the_re
     (task_id,) = submit()
     with pytest.raises(AirflowFailException, match=f"DashScope task {task_id} {message}"):
         run(wait(task_id, **mode))
+
+
+@every_mode
+def test_a_failure_that_may_pass_is_final_for_the_sensor_too(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InternalError.Algo")
+    with pytest.raises(AirflowFailException, match=r"InternalError\.Algo.* Retries are skipped\.$"):
+        run(wait(submit()[0], **mode))
+
+
+@every_mode
+def test_a_bad_end_names_the_airflow_task_to_clear(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL")
+    runner = wait(submit()[0], **mode)
+    sensor, plain = runner.build, runner.build()
+
+    def between_others() -> DashScopeTaskSensor:
+        with DAG("portraits"):
+            given: Any = {"image": "a.png", "style": "fresh"}
+            submitting = [
+                WanxStyleRepaintOperator(task_id="submit", **given),
+                WanxStyleRepaintOperator.partial(task_id="submit_all", style="fresh").expand(image=["a.png"]),
+            ]
+            submitting >> EmptyOperator(task_id="between") >> (built := sensor())
+        return built
+
+    runner.build = between_others
+    with pytest.raises(AirflowFailException) as caught:
+        run(runner)
+    assert "To submit again, clear the Airflow task submit or submit_all, and all after it." in str(
+        caught.value
+    )
+    assert plain.how_to_submit_again() == (
+        "To submit again, clear the Airflow task that submitted it, and all after it."
+    )
+
+
+def test_where_it_does_not_know_who_has_submitted_it_names_the_tasks_right_before_it() -> None:
+    build = wait("x").build
+    with DAG("portraits"):
+        EmptyOperator(task_id="script") >> EmptyOperator(task_id="ids") >> (sensor := build())
+    assert sensor.how_to_submit_again() == (
+        "To submit again, clear the Airflow task that submitted it (right before this one: ids), and all after it."
+    )
 
 
 @every_mode
@@ -251,6 +304,63 @@ def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
     unmapped = dag.get_task("wait").unmap({"dashscope_task_id": "b"})
     assert isinstance(unmapped, DashScopeTaskSensor)
     assert (unmapped.dashscope_task_id, unmapped.timeout) == ("b", 60)
+
+
+def test_before_it_defers_the_log_says_what_is_waited_for_and_until_when(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = submit(2)
+    with time_machine.travel("2026-11-25 08:00:00+00:00", tick=False):
+        deferral(wait(ids[0], timeout=4 * 3600).start)
+        deferral(wait(ids, timeout=60).start)
+        deferral(wait(ids[0], timeout=4 * 3600, execution_timeout=timedelta(hours=1)).start)
+    log = capsys.readouterr().out
+    assert f"Waiting for DashScope task {ids[0]} until 2026-11-25 12:00:00 UTC." in log
+    assert "Waiting for 2 DashScope tasks until 2026-11-25 08:01:00 UTC." in log
+    assert "until 2026-11-25 09:00:00 UTC, when execution_timeout is over." in log
+
+
+@pytest.mark.parametrize("mode", [DEFERRED, POKING], ids=["deferred", "poking"])
+def test_the_log_says_how_a_task_has_ended_and_how_long_that_took(
+    dashscope: BackgroundSimulator,
+    submit: Callable[..., list[str]],
+    mode: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (task_id,) = submit()
+    run(wait(task_id, **mode))
+    times = r"queued \d+\.\d s, ran \d+\.\d s, noticed \d+\.\d s later"
+    assert re.search(f"DashScope task {task_id} is SUCCEEDED: {times}\\.", capsys.readouterr().out)
+
+
+def test_poking_says_so_only_if_something_has_changed(
+    queued: tuple[BackgroundSimulator, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator, task_id = queued
+    sensor = wait(task_id, **POKING).build()
+    context: Any = {}
+    for _ in range(3):
+        assert not sensor.poke(context)
+    for _ in range(3):
+        simulator.advance(9)
+    assert sensor.poke(context)
+    states = re.findall(rf"DashScope task {task_id} is (\w+)", capsys.readouterr().out)
+    assert states == ["PENDING", "SUCCEEDED"]
+
+
+def test_poking_for_many_says_so_once_a_minute(
+    queued: tuple[BackgroundSimulator, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    simulator, _ = queued
+    ids = submit_repaints(simulator, *range(6))
+    sensor = wait(ids, **POKING).build()
+    context: Any = {}
+    for _ in range(12):
+        sensor.poke(context)
+        simulator.advance(9)
+    log = capsys.readouterr().out
+    assert re.findall(r"(\d) of 6 DashScope tasks have ended", log) == ["0"]
+    assert ids[0] not in log
 
 
 def test_it_pokes_as_often_as_it_would_look(queued: tuple[BackgroundSimulator, str]) -> None:

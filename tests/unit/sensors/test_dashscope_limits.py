@@ -37,11 +37,18 @@ def test_soft_fail_skips_on_a_timeout(queued: tuple[BackgroundSimulator, str], m
 @every_mode
 @pytest.mark.parametrize("option", ["soft_fail", "never_fail"])
 def test_soft_and_never_fail_skip_on_a_bad_end(
-    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any], option: str
+    dashscope: BackgroundSimulator,
+    submit: Callable[..., list[str]],
+    mode: dict[str, Any],
+    option: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL")
+    dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InternalError.Algo")
+    (task_id,) = submit()
     with pytest.raises(AirflowSkipException):
-        run(wait(submit()[0], **{option: True}, **mode))
+        run(wait(task_id, **{option: True}, **mode))
+    # Airflow tells only that it skips.
+    assert f"DashScope task {task_id} is FAILED (InternalError.Algo" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("soft", [True, False])

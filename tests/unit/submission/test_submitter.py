@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,38 @@ class TestClears:
         assert isinstance(world.run(Plan(gap=1, posts=("answer lost",))), UnconfirmedSubmissionError)
         assert world.run(Plan(why="clear")) == "id-2"
 
+    def test_a_clear_that_discards_the_record_submits_once_more_and_leaves_the_old_task_alone(self) -> None:
+        world = SubmissionWorld()
+        assert [world.run(Plan()), world.run(Plan(why="discard")), world.run(Plan())] == [
+            "id-0",
+            "id-1",
+            "id-1",
+        ]
+        assert world.canceled == []
+
+    @pytest.mark.parametrize("killed_at", range(1, 10))
+    def test_so_it_does_when_the_worker_is_killed_after_the_clear(self, killed_at: int) -> None:
+        world = SubmissionWorld()
+        world.run(Plan())
+        world.run(Plan(why="discard", gap=600, killed_at=killed_at))
+        assert world.run(Plan()) == "id-1"
+        assert len(world.ledger) == 2
+
+    def test_and_when_an_unsettled_submission_was_discarded(self) -> None:
+        world = SubmissionWorld()
+        world.run(Plan(killed_at=5))
+        assert world.run(Plan(why="discard")) == "id-1"
+
+    def test_a_lost_answer_soon_after_it_stops_for_a_person_because_the_old_task_could_be_the_new_one(
+        self,
+    ) -> None:
+        world = SubmissionWorld()
+        world.run(Plan())
+        ended = world.run(Plan(why="discard", gap=20, posts=("answer lost",)))
+        assert isinstance(ended, UnconfirmedSubmissionError)
+        assert "(id-1, id-0)" in str(ended)
+        assert len(world.ledger) == 2
+
     def test_what_a_quick_clear_has_replaced_is_not_taken_for_the_new_submission(self) -> None:
         world = SubmissionWorld()
         world.run(Plan(latency=0.1))
@@ -188,9 +221,14 @@ class TestClears:
         assert world.run(Plan(input_gone=True)) == task_id
 
 
+def _unhurried(plan: Plan) -> Plan:
+    """Let nobody discard a record within seconds: a task as new as that could be taken for its own successor."""
+    return replace(plan, gap=max(plan.gap, 30.0)) if plan.why == "discard" else plan
+
+
 plans = st.builds(
     Plan,
-    why=st.sampled_from(["retry", "retry", "retry", "clear", "change"]),
+    why=st.sampled_from(["retry", "retry", "retry", "clear", "discard", "change"]),
     gap=st.sampled_from([0.5, 3.0, 30.0, 300.0, 4000.0, 90_000.0]) | st.floats(0.5, 8000),
     skew=st.floats(-2, 2),
     latency=st.sampled_from([0.1, 0.75, 5.0, 30.0]),
@@ -198,7 +236,7 @@ plans = st.builds(
     lists=st.lists(st.sampled_from([True, True, False]), max_size=6).map(tuple),
     killed_at=st.none() | st.integers(1, 30),
     input_gone=st.sampled_from([False, False, False, True]),
-)
+).map(_unhurried)
 
 worlds = st.fixed_dictionaries(
     {

@@ -55,7 +55,7 @@ class KilledError(BaseException):
 class Plan:
     """What happens to one try.
 
-    :param why: ``retry``, ``clear``, or ``change`` of the input.
+    :param why: ``retry``, ``clear``, ``discard`` for a clear that discards the task state, or ``change`` of the input.
     :param gap: seconds since the try before.
     :param skew: by how much this worker's clock is ahead.
     :param latency: seconds that each request takes.
@@ -179,7 +179,9 @@ class SubmissionWorld:
     def run(self, plan: Plan) -> str | BaseException:
         """Run one try; return its id, or what ended it."""
         self.now += plan.gap
-        self.max_tries += 3 if plan.why == "clear" else 0
+        self.max_tries += 3 if plan.why in ("clear", "discard") else 0
+        if plan.why == "discard":
+            self.store.values.clear()
         # An input that cannot be read cannot be seen to have changed.
         self.input += 1 if plan.why == "change" and not plan.input_gone else 0
         if (key := (self.input, self.max_tries)) != self._last_key:

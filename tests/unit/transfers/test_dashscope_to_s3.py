@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -115,9 +116,11 @@ class TestCopying:
         (task_id,) = painted()
         dashscope.add_fault(endpoint="result", kind="truncate", times=1)
         dashscope.add_fault(endpoint="result", kind="status", status=403, times=1)
-        copy(task_id, bucket.name).run_try()
+        (runner := copy(task_id, bucket.name)).run_try()
         log = capsys.readouterr().out
-        assert f"Copied result 0 of DashScope task {task_id} as s3://{bucket.name}/" in log
+        (entry,) = runner.xcoms["return_value"]
+        copied = f"Copied result 0 of DashScope task {task_id} as s3://{bucket.name}/{entry['key']}"
+        assert re.search(rf"{re.escape(copied)} \({entry['bytes']} bytes, \d+\.\d s\)\.", log)
         assert "Asking for its URL again" in log
         assert "Signature" not in log
         assert dashscope.api_key not in log

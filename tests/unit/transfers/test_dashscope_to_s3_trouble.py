@@ -146,8 +146,13 @@ class TestTrouble:
         dashscope.advance(9)
         dashscope.advance(9)
         dashscope.advance(9)
-        with pytest.raises(AirflowFailException, match=rf"{ids[1]} is FAILED .*2 other task\(s\) succeeded"):
+        with pytest.raises(
+            AirflowFailException, match=rf"{ids[1]} is FAILED .*2 other task\(s\) succeeded"
+        ) as caught:
             runner.run_try()
+        assert "To submit again, clear the Airflow task that submitted it, and all after it." in str(
+            caught.value
+        )
         manifest = runner.xcoms["return_value"]
         assert [entry["dashscope_task_id"] for entry in manifest] == [ids[0], ids[2]]
         assert sorted(entry["key"] for entry in manifest) == bucket.keys()

@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.api.datamodels._generated import TaskInstance, TaskInstanceState
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -198,7 +199,16 @@ class TestKilling:
             asked.return_value = {RUN: {}}
             yield asked
 
+    @pytest.fixture(autouse=True)
+    def published(self) -> Any:
+        """The id that the task instance has published: nothing, as for a sensor; likewise a stand-in."""
+        with mock.patch.object(XCom, "get_one", autospec=True, return_value=None) as asked:
+            yield asked
+
     def killed(self, *ids: str, map_index: int = -1, **arguments: Any) -> None:
+        asyncio.run(self.made(*ids, map_index=map_index, **arguments).on_kill())
+
+    def made(self, *ids: str, map_index: int = -1, **arguments: Any) -> DashScopeTaskTrigger:
         made = trigger(*ids, **{"cancel_on_kill": True, **arguments})
         made.task_instance = TaskInstance(
             id=uuid.uuid4(),
@@ -209,7 +219,7 @@ class TestKilling:
             map_index=map_index,
             dag_version_id=uuid.uuid4(),
         )  # type: ignore[assignment]
-        asyncio.run(made.on_kill())
+        return made
 
     @pytest.mark.parametrize("now", ["failed", "success", "skipped", "scheduled", None])
     def test_it_cancels_what_is_queued_when_a_person_has_ended_or_cleared_the_task(
@@ -227,6 +237,36 @@ class TestKilling:
         state.return_value = {RUN: {"wait": TaskInstanceState.DEFERRED}}
         self.killed(*ids)
         assert states(at_rest) == ["RUNNING", "PENDING"]
+
+    @pytest.mark.parametrize(("number", "state_then"), [(1, "PENDING"), (2, "CANCELED")])
+    def test_a_new_try_that_waits_already_for_a_task_of_its_own_does_not_keep_it_from_cancelling(
+        self,
+        at_rest: BackgroundSimulator,
+        state: mock.Mock,
+        published: mock.Mock,
+        number: int,
+        state_then: str,
+    ) -> None:
+        ids = submit_repaints(at_rest, 0, 1, 2)
+        state.return_value = {RUN: {"wait": TaskInstanceState.DEFERRED}}
+        published.return_value = ids[number]
+        self.killed(ids[1])
+        assert states(at_rest) == ["RUNNING", state_then, "PENDING"]
+        published.assert_called_once_with(
+            key="dashscope_task_id", dag_id="dag", task_id="wait", run_id=RUN, map_index=-1
+        )
+
+    async def test_what_it_has_begun_comes_to_its_end_though_airflow_cancels_it_every_second(
+        self, at_rest: BackgroundSimulator, state: mock.Mock
+    ) -> None:
+        ids = submit_repaints(at_rest, 0, 1)
+        killing = asyncio.create_task(self.made(*ids).on_kill())
+        await asyncio.sleep(0)
+        killing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await killing
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+        assert states(at_rest) == ["RUNNING", "CANCELED"]
 
     def test_of_mapped_tasks_its_own_state_counts(
         self, at_rest: BackgroundSimulator, state: mock.Mock

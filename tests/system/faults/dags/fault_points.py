@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.submission.submitter import Submitter
 
 ORDERS = Path(os.environ["WANX_FAULT_ORDERS"])
 
@@ -98,7 +98,7 @@ def _wrap_upload() -> None:
     S3Hook.load_file_obj = load_file_obj  # type: ignore[method-assign]
 
 
-_wrap(DashScopeHook, "submit_task", after="after_post")
+_wrap(Submitter, "_post", after="after_post")
 _wrap(DashScopeSubmitTaskOperator, "finish", before="in_resume")
 _wrap_record()
 _wrap_upload()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shapes import alone
 
-from airflow_provider_wanx.operators import base
+from airflow_provider_wanx.deferral import wait
 
 # Far before the deadline, instead of ten minutes after it.
-base.BACKSTOP = 8.0 - 3600.0
+wait.BACKSTOP = 8.0 - 3600.0
 
 alone("impatient_airflow", wait_timeout=3600, retries=0)

@@ -176,7 +176,7 @@ def unknown_at_first(case: Case) -> None:
     injected="the job fails with InternalError.Algo",
     billed=0,
     objects=0,
-    failure=r"wait: AirflowException: .*FAILED.*InternalError\.Algo.*not billed",
+    failure=r"wait: AirflowFailException: .*InternalError\.Algo.*not billed\. To submit again, clear the Airflow task submit,",
 )
 def task_failed(case: Case) -> None:
     case.simulator.add_fault(endpoint="job", kind="outcome", outcome="FAILED")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 
 import httpx
 
+from airflow_provider_wanx.submission.search import QUIET_MARGIN
 from tests.system.faults.support.bench import HERE
 from tests.system.faults.support.case import Case
 from tests.system.faults.support.catalogue import fault
@@ -101,6 +103,113 @@ def cleared_while_running(case: Case) -> None:
     for _ in range(2):
         case.release()
     run.ends("success")
+
+
+@fault(
+    "Cleared after success, task state discarded",
+    injected="the same as “Cleared after success”, and the clear empties the task state store",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def discarded_after_success(case: Case) -> None:
+    run = case.start("chain")
+    run.ends("success")
+    run.clear("submit", discard_state=True)
+    run.ends("success")
+
+
+@fault(
+    "Cleared while deferred, task still queued, task state discarded",
+    injected="the clear empties the task state store, so that only the trigger knows the old task; it cancels that",
+    submissions=2,
+    allowed=2,
+)
+def discarded_while_queued(case: Case) -> None:
+    case.block()
+    run = case.start("alone")
+    _wait_in_triggerer(case, run)
+    run.clear("repaint", discard_state=True)
+    case.until(lambda: _status(case, 0) == "CANCELED", what="the first task to be canceled")
+    case.until(lambda: _status(case, 1) == "PENDING", what="the second task to be made")
+    case.release()
+    run.ends("success")
+
+
+@fault(
+    "Cleared while deferred, task running, task state discarded",
+    injected="the same with a task that runs and cannot be canceled",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def discarded_while_running(case: Case) -> None:
+    case.hold()
+    run = case.start("alone")
+    run.reaches("repaint", "deferred")
+    case.until(lambda: _status(case, 0) == "RUNNING", what="the task to run")
+    run.clear("repaint", discard_state=True)
+    case.until(lambda: _status(case, 1) is not None, what="the second task to be made")
+    for _ in range(2):
+        case.release()
+    run.ends("success")
+
+
+@fault(
+    "Cleared while deferred, task running, task state discarded, worker killed",
+    injected="the same, and SIGKILL to the new try's process right after it has recorded the new id",
+    submissions=2,
+    allowed=2,
+    billed=2,
+)
+def discarded_then_killed_after_record(case: Case) -> None:
+    case.hold()
+    run = case.start("alone")
+    run.reaches("repaint", "deferred")
+    case.until(lambda: _status(case, 0) == "RUNNING", what="the task to run")
+    case.order("after_record")
+    run.clear("repaint", discard_state=True)
+    run.reaches("repaint", "deferred", try_number=3)
+    for _ in range(2):
+        case.release()
+    run.ends("success")
+
+
+@fault(
+    "Cleared, task state discarded, worker killed between POST and record",
+    injected="a clear empties the store over a minute after the first submission; SIGKILL to the new try's process between the "
+    "service's answer and its record",
+    submissions=2,
+    allowed=2,
+    billed=2,
+    slow=True,
+)
+def discarded_then_killed_after_post(case: Case) -> None:
+    run = case.start("chain")
+    run.ends("success")
+    # Until then, the old task counts as one that could be the new one.
+    quiet_at = case.now() + QUIET_MARGIN + timedelta(seconds=10)
+    case.until(lambda: case.now() > quiet_at, what="the first submission to be over a minute old")
+    case.order("after_post")
+    run.clear("submit", discard_state=True)
+    run.ends("success")
+
+
+@fault(
+    "Cleared within a minute, task state discarded, worker killed between POST and record",
+    injected="the same within a minute of the first submission, so that the old task could be the new one",
+    submissions=2,
+    allowed=2,
+    billed=2,
+    objects=0,
+    failure=r"submit: AirflowFailException: The answer to a submission was lost.*2 task\(s\) of model",
+)
+def discarded_at_once_then_killed_after_post(case: Case) -> None:
+    run = case.start("chain")
+    run.reaches("wait", "deferred")
+    case.order("after_post")
+    run.clear("submit", discard_state=True)
+    run.ends("failed")
 
 
 @fault(

@@ -83,8 +83,17 @@ class Run:
         if ended != state:
             raise StackError(f"The run was to end as {state}: {self.states()}: {self.last_words()}")
 
-    def clear(self, *task_ids: str, downstream: bool = True) -> None:
-        """Clear tasks, as a user does."""
+    def clear(self, *task_ids: str, downstream: bool = True, discard_state: bool = False) -> None:
+        """
+        Clear tasks, as a user does.
+
+        :param task_ids: their ids
+        :param downstream: whether the tasks after them are cleared too
+        :param discard_state: whether their task state goes too, as in the Airflow that comes after 3.3. It goes first: nothing
+            reads it between the end of one try and the start of the next
+        """
+        for task_id in task_ids if discard_state else ():
+            self._api.discard_task_state(dag_id=self.dag_id, run_id=self.run_id, task_id=task_id)
         self._api.clear(dag_id=self.dag_id, run_id=self.run_id, task_ids=task_ids, downstream=downstream)
         self._observer.catch_up()
 
