@@ -31,7 +31,7 @@ LATE = 2.0
 """Poll intervals by which the list may be late. If it is later, tasks are asked for without it, the oldest first."""
 
 INCREDIBLE = 3600.0
-"""Seconds beyond which a difference between two of the service's times is no delay but a mistake."""
+"""Seconds beyond which a difference between two of the service's times is no delay but a mistake, for instance of the zone."""
 
 SAMPLES = 8
 """Observations of the list's lateness that count."""
@@ -194,7 +194,8 @@ class Schedule:
                 watched.doubts = min(watched.doubts + 1, MOST_DOUBTS)
                 watched.rest_until = now + pause * 2.0**watched.doubts
         watched.hinted = False
-        self._plan(watched, now + (max(pause, self._sweep()) if settled and self._trusted else pause))
+        relies = settled and self._trusted and watched.listed
+        self._plan(watched, now + (max(pause, self._sweep()) if relies else pause))
 
     def ended(self, task_id: str, task: Task, *, now: float, wall: float) -> None:
         """Note that a task has ended, before it is removed."""
@@ -249,7 +250,7 @@ class Schedule:
                     watched.status = TaskStatus.RUNNING
                     known = 0 < row.created <= row.started
                     started.append((row.task_id, row.started - row.created if known else None))
-        if not self._lateness and wall - newest <= LATE * self.shortest_interval:
+        if not self._lateness and abs(wall - newest) <= LATE * self.shortest_interval:
             # It cannot be later than the newest thing that it shows.
             self._lateness.append(wall - newest)
         return started
@@ -308,7 +309,7 @@ class Schedule:
 
         :param since: seconds for which the task had been watched when it happened: what is older says nothing about the list.
         """
-        if since > 0 and lateness < INCREDIBLE:
+        if since > 0 and abs(lateness) < INCREDIBLE:
             self._lateness.append(max(0.0, lateness))
 
     def _trusts(self, now: float) -> bool:
@@ -325,12 +326,10 @@ class Schedule:
         if self._trusted is not trusted:
             self._trusted = trusted
             for watched in self._watched.values():
-                # Those that the list was searched for in vain must be asked for in any case.
-                unknown = (
-                    watched.status is None and not watched.listed and watched.task_id not in self.unlisted
-                )
-                if watched.token and not (trusted and unknown):
-                    self._plan(watched, now + self._sweep() if self._trusted else now)
+                # The list says nothing about those that it was searched for in vain.
+                relies = trusted and (watched.listed or watched.task_id in self.unlisted)
+                if watched.token and (relies or not trusted):
+                    self._plan(watched, now + self._sweep() if relies else now)
 
     def _ripen(self, now: float) -> None:
         """Get those ready whose time has come, and drop what is outdated."""

