@@ -32,8 +32,8 @@ LISTED_FOR = RESULT_LIFETIME - 3600.0
 
 PAGE_SIZE = 100
 MAX_PAGES = 500
-"""Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 seconds at a time makes 4,500, which are
-450 pages of the documented 10 rows."""
+"""Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 s at a time makes 4,500: 450
+pages of the documented 10 rows."""
 
 FRUITLESS = 3
 """Readings in a row that show nothing new after which a look is given up, for instance because the list has one page only."""
