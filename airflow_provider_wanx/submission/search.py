@@ -31,6 +31,8 @@ LISTED_FOR = RESULT_LIFETIME - 3600.0
 """Seconds after a submission for which its absence from the list means that the service did not accept it."""
 
 PAGE_SIZE = 100
+"""Rows to ask for; as many count as come."""
+
 MAX_PAGES = 500
 """Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 s at a time makes 4,500: 450
 pages of the documented 10 rows."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from statistics import quantiles
 
+import httpx
 import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.waiting.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
-from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, queue
+from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, Trouble, queue
 from tests.unit.dashscope.waiting.virtual_time import run
 
 
@@ -34,9 +36,9 @@ class Seen:
         return quantiles(self.lags, n=20)[-1]
 
 
-def wait_for(jobs: list[Job], habits: Habits, *, watchers: int = 1) -> Seen:
+def wait_for(jobs: list[Job], habits: Habits, *, watchers: int = 1, trouble: Trouble | None = None) -> Seen:
     """Wait for each job by itself, as triggers do."""
-    service = FakeService(jobs, habits)
+    service = FakeService(jobs, habits, trouble=trouble)
 
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
@@ -110,6 +112,17 @@ def test_200_ends_are_noticed_in_time_without_the_lists_help(name: str) -> None:
     assert seen.service.refused == 0
     assert seen.requests <= 1400
     assert seen.p95 <= 6
+
+
+def test_errors_now_and_then_keep_nobody_from_reading_the_list() -> None:
+    answers = itertools.count(1)
+
+    def every_tenth_fails(endpoint: str, request: httpx.Request, now: float) -> httpx.Response | None:
+        return httpx.Response(500, json={"code": "InternalError"}) if next(answers) % 10 == 0 else None
+
+    seen = wait_for(queue(200, seconds=4, at_once=10), Habits(), trouble=every_tenth_fails)
+    assert seen.requests <= 600
+    assert seen.p95 <= 4
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
