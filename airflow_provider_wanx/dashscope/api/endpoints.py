@@ -168,7 +168,7 @@ def list_tasks(
     page_no: int = 1,
     page_size: int = 10,
 ) -> Call[TaskPage]:
-    """List the account's tasks, in an order that no document gives; rows have states but no results.
+    """List the account's tasks, newest first; rows have states but no results.
 
     :param task_id: only this task.
     :param start_time: submitted at or after; aware. Default: 24 hours before ``end_time``.
