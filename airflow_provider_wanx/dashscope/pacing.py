@@ -2,8 +2,7 @@
 
 Each process that wants to submit reserves the next free moment in a small file that all of them on this machine share, and
 sends then: so they queue up instead of running into the limit together. Machines, and containers, do not know of each other.
-There, whoever is refused makes the moments of its machine lie further apart, and brings them closer again with every accepted
-submission; as long as they are apart only the nearest are given away, so that nobody keeps a late one when it gets better.
+There, a refusal pauses the whole machine for a random time, which may be twice as long with each further refusal in a row.
 
 Ready-made limiters were looked at first: those that work across processes need a common parent or a database, let each process
 try again and again instead of giving it a place in a queue, and keep to one rate however often the service refuses.
@@ -14,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import random
 import tempfile
@@ -22,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -44,30 +42,9 @@ PATIENCE = 10.0
 MARGIN = 1.04
 """By how much moments lie further apart than the limit asks: requests do not take equally long on their way."""
 
-LARGEST_BURST = 2
-"""Submissions that are sent together; a faster account gets its pairs more often."""
-
-STEP, STEEP = 0.5, 8.0
-"""What a refusal adds to the distance between moments, in distances that the limit asks for: twice as much with each further
-one in a row until there is so much between them, then as much as the first time again. With few other machines, being refused
-again and again is bad luck; only a crowd of them makes it a rule."""
-
-LONGEST_STRETCH = 32.0
-
-RELAX = 0.75, 0.2
-"""What an accepted submission leaves of the distance, and takes off it."""
-
-CROWDED = 1.05
-"""Stretch above which other machines are at work: then moments are spread, or the same ones would meet again and again."""
-
-SPREAD = 0.5, 1.5
-"""By how much the distance varies then, and the time until one asks again."""
-
-HORIZON = 2.0
-"""Seconds ahead for which moments are given away then; whoever gets none asks again after about that time."""
-
-HALF_LIFE = 60.0
-"""Seconds in which half of a stretch is forgotten when nobody submits."""
+LONGEST_PAUSE = 20.0
+"""Moments among which the end of a pause is drawn at most. Among 8, a hundred machines are refused half as often again; among
+32, the last submissions of a few machines wait for nobody."""
 
 STALE = 3600.0
 """Seconds ahead at which a reserved moment is not believed: then the clock was set back."""
@@ -88,67 +65,41 @@ class SubmissionQueueError(DashScopeError):
 class PaceState:
     """What the processes of one machine share about one account and model. Times are seconds since 1970.
 
-    :param slots: the last reserved moments, as many as the service allows in a row.
-    :param stretch: how much further apart than the limit asks they are to lie.
-    :param refusals: submissions that were refused since the last accepted one.
-    :param changed_at: when the stretch was last changed.
-    :param paused_until: when the service wants to hear of us again.
+    :param next_at: the first moment that nobody has reserved.
+    :param paused_until: when this machine submits again after a refusal.
+    :param reach: moments among which the end of the last pause was drawn; 1 after an accepted submission.
     """
 
-    slots: list[float] = field(default_factory=list)
-    stretch: float = 1.0
-    refusals: int = 0
-    changed_at: float = 0.0
+    next_at: float = 0.0
     paused_until: float = 0.0
+    reach: float = 1.0
 
-    @property
-    def crowded(self) -> bool:
-        """Whether other machines are at work."""
-        return self.stretch > CROWDED
-
-    def reserve(self, *, rate: float, now: float, patience: float) -> tuple[float, bool]:
+    def reserve(self, *, rate: float, now: float, patience: float, held: bool = False) -> float:
         """Take the next free moment, unless it is too far away.
 
         :param rate: submissions per second that the account allows.
         :param patience: seconds that one is willing to wait.
-        :return: seconds until the moment, and whether it is taken.
+        :param held: whether a moment that was taken has come; it is lost only if it falls into a pause.
+        :return: seconds until the moment.
         """
-        self._forget(now)
-        burst = min(math.ceil(rate), LARGEST_BURST)
-        slot = earliest = max(now, self.paused_until)
-        if self.crowded and self.slots:
-            slot = max(slot, self.slots[-1] + MARGIN * self.stretch / rate * random.uniform(*SPREAD))
-        elif len(self.slots) >= burst:
-            slot = max(slot, self.slots[-burst] + MARGIN * burst / rate)
-        taken = slot - now <= patience and not (self.crowded and slot - earliest > HORIZON)
-        if taken:
-            self.slots = sorted([*self.slots, slot])[-burst:]
-        return slot - now, taken
+        if max(self.next_at, self.paused_until) - now > STALE:
+            self.next_at = self.paused_until = now
+        if held and now >= self.paused_until:
+            return 0.0
+        moment = max(now, self.next_at, self.paused_until)
+        if moment - now <= patience:
+            self.next_at = moment + MARGIN / rate
+        return moment - now
 
-    def refused(self, *, now: float, retry_after: float | None) -> None:
+    def refused(self, *, rate: float, now: float, retry_after: float | None) -> None:
         """Take the news that a submission came too early."""
-        self.paused_until = max(self.paused_until, now + (retry_after or 0.0))
-        # One refusal a second: those that were on their way together say the same thing.
-        if now - self.changed_at >= 1.0:
-            if self.stretch < STEEP:
-                self.stretch = min(self.stretch + STEP * 2**self.refusals, STEEP)
-            else:
-                self.stretch = min(self.stretch + STEP, LONGEST_STRETCH)
-            self.changed_at = now
-            self.refusals += 1
+        self.reach = min(2 * self.reach, LONGEST_PAUSE)
+        pause = (retry_after or 0.0) + random.uniform(0, self.reach) * MARGIN / rate
+        self.paused_until = max(self.paused_until, now + pause)
 
     def accepted(self) -> None:
         """Take the news that a submission did not."""
-        self.refusals = 0
-        self.stretch = max(1.0, self.stretch * RELAX[0] - RELAX[1])
-
-    def _forget(self, now: float) -> None:
-        if any(slot - now > STALE for slot in (*self.slots, self.paused_until, self.changed_at)):
-            self.slots, self.stretch, self.refusals = [], 1.0, 0
-            self.changed_at, self.paused_until = now, 0.0
-        idle = now - max((self.changed_at, *self.slots))
-        if idle > HALF_LIFE:
-            self.stretch = 1 + (self.stretch - 1) * 0.5 ** (idle / HALF_LIFE)
+        self.reach = 1.0
 
 
 class Pacer:
@@ -180,12 +131,10 @@ class Pacer:
         :raises SubmissionQueueError: it is too far away.
         :raises ThrottledError: it is too far away for one more try.
         """
-        if self._has_moment:
-            self._has_moment = False
-            return 0.0
         left = max(self._patience - (time.monotonic() - self._began), 0.0)
-        wait, taken = self._store.update(
-            lambda state: state.reserve(rate=self._rate, now=time.time(), patience=left)
+        held = self._has_moment
+        wait = self._store.update(
+            lambda state: state.reserve(rate=self._rate, now=time.time(), patience=left, held=held)
         )
         if wait > left:
             if not self._patience:
@@ -198,9 +147,7 @@ class Pacer:
                 f"another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can "
                 "succeed."
             )
-        if not taken:
-            wait = HORIZON * random.uniform(*SPREAD)
-        self._has_moment = taken and wait > 0
+        self._has_moment = wait > 0
         self._held_back += wait
         return wait
 
@@ -215,7 +162,9 @@ class Pacer:
             if came_too_early(error):
                 self._refusal = error
                 retry_after = error.retry_after
-                self._store.update(lambda state: state.refused(now=time.time(), retry_after=retry_after))
+                self._store.update(
+                    lambda state: state.refused(rate=self._rate, now=time.time(), retry_after=retry_after)
+                )
             raise
         self._store.update(PaceState.accepted)
 
@@ -314,12 +263,6 @@ def _remove_old(directory: Path) -> None:
 def _read(file: int) -> PaceState:
     try:
         known = json.loads(os.pread(file, 4096, 0) or b"{}")
-        return PaceState(
-            slots=[float(slot) for slot in known["slots"]],
-            stretch=min(max(float(known["stretch"]), 1.0), LONGEST_STRETCH),
-            refusals=int(known["refusals"]),
-            changed_at=float(known["changed_at"]),
-            paused_until=float(known["paused_until"]),
-        )
+        return PaceState(**{each.name: float(known[each.name]) for each in fields(PaceState)})
     except (ValueError, KeyError, TypeError):
         return PaceState()

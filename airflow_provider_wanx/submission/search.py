@@ -31,7 +31,14 @@ LISTED_FOR = RESULT_LIFETIME - 3600.0
 """Seconds after a submission for which its absence from the list means that the service did not accept it."""
 
 PAGE_SIZE = 100
+"""Rows to ask for; as many count as come."""
+
 MAX_PAGES = 500
+"""Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 s at a time makes 4,500: 450
+pages of the documented 10 rows."""
+
+FRUITLESS = 3
+"""Readings in a row that show nothing new after which a look is given up, for instance because the list has one page only."""
 
 ZONE_DOUBT = timedelta(hours=9)
 """No document says whether the list reads its time filter as China time or as UTC. Asking for this much more covers both."""
@@ -77,14 +84,22 @@ class Clock(Protocol):
 
 
 def find_submission(
-    record: Record, rows: Iterable[TaskRow], *, claimed: frozenset[str], clock_offset: timedelta
+    record: Record,
+    rows: Iterable[TaskRow],
+    *,
+    claimed: frozenset[str],
+    clock_offset: timedelta,
+    now: datetime,
 ) -> Finding:
     """Decide which row of the list is the task of an unconfirmed submission.
+
+    A row whose time is missing or yet to come says nothing about when its task was submitted, so it may be the one.
 
     :param record: the intent.
     :param rows: the list's rows of the same model.
     :param claimed: ids that are known to belong to somebody else.
     :param clock_offset: the service's clock minus this machine's.
+    :param now: this machine's clock after the rows were read.
     """
     start, end = (moment + clock_offset for moment in _window(record))
     candidates: list[str] = []
@@ -93,7 +108,7 @@ def find_submission(
     for row in rows:
         if row.task_id in claimed or (row.model_name is not None and row.model_name != record.model):
             continue
-        if row.create_time is None:
+        if row.create_time is None or row.create_time > now + clock_offset + CLOCK_MARGIN:
             undated = True
             neighbours.append(row.task_id)
         elif start <= row.create_time <= end:
@@ -152,7 +167,9 @@ class TaskSearch:
                 finding = Unclear(())
                 continue
             claimed = self._claimed().union(not_ours)
-            finding = find_submission(record, rows.values(), claimed=claimed, clock_offset=offset)
+            finding = find_submission(
+                record, rows.values(), claimed=claimed, clock_offset=offset, now=self._now()
+            )
             if self._clock.time() > settled_at:
                 break
         return finding
@@ -164,6 +181,7 @@ class TaskSearch:
         """
         start, end = _window(record)
         page_no, seen, moved = 1, set[str](), False
+        known, fruitless = len(rows), 0
         for _ in range(MAX_PAGES):
             page = self._hook.list_tasks(
                 model_name=record.model,
@@ -183,7 +201,10 @@ class TaskSearch:
             else:
                 # Rows move between pages while these are read: some may have been missed.
                 page_no, seen, moved = 1, set(), False
-        raise DashScopeError(f"it does not come to an end within {MAX_PAGES} pages.")
+                known, fruitless = len(rows), 0 if len(rows) > known else fruitless + 1
+                if fruitless == FRUITLESS:
+                    break
+        raise DashScopeError("it does not show as many rows as it should have.")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), tz=UTC)

@@ -40,6 +40,7 @@ def main() -> int:
                     processes=options.processes,
                     tasks=options.tasks,
                     machines=options.machines,
+                    arguments=tuple(options.service.split()),
                 )
             )
         case "report":
@@ -86,12 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     wait.add_argument("--processes", type=int, default=1, help="processes that share the waiting")
     wait.add_argument("--seconds", type=float, default=0.0, help="end of the measurement; 0 to wait for all")
     wait.add_argument("--fault", action="append", default=[], metavar="JSON", help="a fault of the service")
-    wait.add_argument("--service", default="", metavar="ARGUMENTS", help="more arguments of the service")
     many = commands.add_parser("submissions", help="measure submissions once")
     many.add_argument("--client", choices=["provider", "SDK"], default="provider")
     many.add_argument("--processes", type=int, default=32)
     many.add_argument("--tasks", type=int, default=200)
     many.add_argument("--machines", type=int, default=1)
+    for each in (wait, many):
+        each.add_argument("--service", default="", metavar="ARGUMENTS", help="more arguments of the service")
     return parser
 
 

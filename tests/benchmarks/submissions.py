@@ -14,7 +14,9 @@ from tests.benchmarks.processes import environment, reports_of, start_all
 LIMIT = 2.0
 
 
-def measure(client: str, *, processes: int, tasks: int, machines: int = 1) -> dict[str, Any]:
+def measure(
+    client: str, *, processes: int, tasks: int, machines: int = 1, arguments: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """
     Measure one client.
 
@@ -22,9 +24,10 @@ def measure(client: str, *, processes: int, tasks: int, machines: int = 1) -> di
     :param processes: processes that submit at a time
     :param tasks: tasks in all
     :param machines: machines to make believe: processes of different ones share no files
+    :param arguments: more arguments of the service
     """
     with (
-        SimulatorProcess(arguments=("--queue-limit", "100000", "--duration", "1")) as simulator,
+        SimulatorProcess(arguments=("--queue-limit", "100000", "--duration", "1", *arguments)) as simulator,
         ExitStack() as stack,
     ):
         folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(machines)]

@@ -42,6 +42,7 @@ STALL = 0.2
 """Seconds by which this may wake too late before the event loop counts as held up by someone."""
 
 IDLE = 60.0
+"""Seconds after which this looks around although nothing is planned."""
 
 AT_A_TIME = 500
 """Tasks that are taken in before the event loop gets its turn."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import subprocess
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -24,7 +26,13 @@ from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
-from airflow_provider_wanx.dashscope.pacing import HORIZON, STALE, Pacer, PaceState, SubmissionQueueError
+from airflow_provider_wanx.dashscope.pacing import (
+    LONGEST_PAUSE,
+    STALE,
+    Pacer,
+    PaceState,
+    SubmissionQueueError,
+)
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime
 
@@ -64,11 +72,9 @@ def test_reserved_moments_never_exceed_the_rate_in_any_window(rate: float, arriv
     state, now, moments = PaceState(), NOW, []
     for pause in arrivals:
         now += pause
-        moments.append(now + state.reserve(rate=rate, now=now, patience=1e9)[0])
+        moments.append(now + state.reserve(rate=rate, now=now, patience=1e9))
 
-    burst = 1 if rate <= 1 else 2
-    for earlier, later in zip(moments, moments[burst:], strict=False):
-        assert later - earlier >= burst / rate
+    assert all(later - earlier >= 1 / rate for earlier, later in pairwise(moments))
 
 
 @given(st.lists(st.sampled_from(["refused", "accepted", "reserve", "idle"]), max_size=200))
@@ -78,18 +84,14 @@ def test_whatever_happens_a_free_account_is_fast_again_in_the_end(events: list[s
         now += 0.5
         match event:
             case "refused":
-                state.refused(now=now, retry_after=None)
+                state.refused(rate=2.0, now=now, retry_after=None)
             case "accepted":
                 state.accepted()
             case "reserve":
-                state.reserve(rate=2.0, now=now, patience=1e9)
+                state.reserve(rate=2.0, now=now, patience=60)
             case "idle":
                 now += 100
-    now += 3600
-    for _ in range(60):
-        now += state.reserve(rate=2.0, now=now, patience=1e9)[0]
-        state.accepted()
-    assert state.stretch == 1.0
+    assert state.reserve(rate=2.0, now=now + 60, patience=60) == 0.0
 
 
 def test_a_single_submission_is_not_held_back() -> None:
@@ -102,7 +104,7 @@ def test_those_that_want_to_submit_together_get_different_moments(monkeypatch: p
     with ThreadPoolExecutor(10) as threads:
         waits = sorted(threads.map(lambda _: _pacer().turn(), range(10)))
 
-    assert waits == pytest.approx([0, 0, 1.04, 1.04, 2.08, 2.08, 3.12, 3.12, 4.16, 4.16], abs=1e-4)
+    assert waits == pytest.approx([0.52 * number for number in range(10)], abs=1e-4)
 
 
 def test_models_and_accounts_do_not_hold_each_other_back() -> None:
@@ -113,29 +115,35 @@ def test_models_and_accounts_do_not_hold_each_other_back() -> None:
     assert _pacer(ClientConfig(api_key="sk-other", base_url="http://127.0.0.1:1")).turn() == 0.0
 
 
-def test_refusals_move_the_next_moments_apart_and_accepted_submissions_bring_them_together() -> None:
+def test_a_machine_pauses_longer_with_each_refusal_in_a_row_and_an_accepted_submission_ends_the_row() -> None:
+    def pause(refusals: int, *, accepted: bool = False) -> float:
+        state = PaceState()
+        for _ in range(refusals):
+            state.refused(rate=2.0, now=NOW, retry_after=None)
+        if accepted:
+            state.accepted()
+            state.refused(rate=2.0, now=NOW + 60, retry_after=None)
+            return state.paused_until - NOW - 60
+        return state.paused_until - NOW
+
+    def mean(*, refusals: int, accepted: bool = False) -> float:
+        return sum(pause(refusals, accepted=accepted) for _ in range(200)) / 200
+
+    assert mean(refusals=1) > 0
+    assert mean(refusals=4) > 2 * mean(refusals=1)
+    assert pause(5000) <= LONGEST_PAUSE
+    assert mean(refusals=4, accepted=True) < 2 * mean(refusals=1)
+
+
+def test_a_moment_that_falls_into_a_pause_is_lost() -> None:
     state = PaceState()
-    for second in range(10):
-        state.refused(now=NOW + 2 * second, retry_after=None)
-    stretched = state.stretch
-    assert stretched > 4
+    assert state.reserve(rate=2.0, now=NOW, patience=60) == 0.0
+    wait = state.reserve(rate=2.0, now=NOW, patience=60)
 
-    state.reserve(rate=2.0, now=NOW + 30, patience=1e9)
-    assert state.reserve(rate=2.0, now=NOW + 30, patience=1e9)[0] > 1.0
+    state.refused(rate=2.0, now=NOW, retry_after=5.0)
 
-    for _ in range(3):
-        state.accepted()
-    assert state.stretch < stretched / 1.5
-
-
-def test_refusals_that_were_on_their_way_together_count_once() -> None:
-    together, apart = PaceState(), PaceState()
-    for number in range(4):
-        together.refused(now=NOW + number * 0.01, retry_after=None)
-        apart.refused(now=NOW + number * 2, retry_after=None)
-
-    assert together.stretch == 1 + pacing.STEP
-    assert apart.stretch > together.stretch * 1.5
+    assert state.reserve(rate=2.0, now=NOW + wait, patience=60, held=True) >= 5.0 - wait
+    assert state.reserve(rate=2.0, now=state.paused_until, patience=60, held=True) == 0.0
 
 
 def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them() -> None:
@@ -144,13 +152,13 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
             code="Throttling", service_message="", http_status=429, doing="submit", retry_after=7.0
         )
 
-    assert _pacer().turn() == 7.0
+    assert 7.0 <= _pacer().turn() <= 8.5
 
 
 def test_moments_of_a_clock_that_was_set_back_are_forgotten() -> None:
-    state = PaceState(slots=[NOW + 2 * STALE, NOW + 2 * STALE + 1])
+    state = PaceState(next_at=NOW + 2 * STALE)
 
-    assert state.reserve(rate=2.0, now=NOW, patience=10) == (0.0, True)
+    assert state.reserve(rate=2.0, now=NOW, patience=10) == 0.0
 
 
 def test_a_turn_that_is_too_far_away_is_an_error_that_says_what_to_do_and_takes_no_place() -> None:
@@ -174,7 +182,7 @@ def test_who_has_no_patience_at_all_is_not_held_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"garbage", b"[]", b'{"slots": "x"}', b'{"slots": [1], "stretch": null}']
+    "content", [b"", b"garbage", b"[]", b'{"next_at": "x"}', b'{"next_at": 1, "reach": null}']
 )
 def test_a_damaged_file_is_taken_for_an_empty_one(machine: Path, content: bytes) -> None:
     _pacer().turn()
@@ -229,7 +237,7 @@ def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, ob
 
     waits = [_pacer().turn() for _ in range(4)]
 
-    assert waits[:2] == [0.0, 0.0]
+    assert waits[0] == 0.0
     assert waits[3] > 0.8
     for file_descriptor in held:
         os.close(file_descriptor)
@@ -266,8 +274,8 @@ def test_processes_share_the_rate_without_losing_a_moment(machine: Path) -> None
     outputs = [process.communicate(timeout=120)[0] for process in processes]
 
     waits = sorted(float(line) for output in outputs for line in output.splitlines())
-    # The same pairs of moments as if one process had taken all of them.
-    assert waits == pytest.approx([number // 2 * 2 * pacing.MARGIN / 10 for number in range(200)], abs=1e-4)
+    # The same moments as if one process had taken all of them.
+    assert waits == pytest.approx([number * pacing.MARGIN / 10 for number in range(200)], abs=1e-4)
 
 
 class _Account:
@@ -322,7 +330,7 @@ def test_submissions_at_the_same_time_are_all_accepted_at_the_first_try() -> Non
 
     # Sent at once, all but two would be.
     assert account.refused == 0
-    assert account.accepted[-1] <= 7 * 1.1
+    assert account.accepted[-1] - account.accepted[0] == pytest.approx(15 * pacing.MARGIN / 2)
 
 
 def _submit(skipped_time: SkippedTime, refuses: Callable[[float], Reply], *, retry_for: float) -> _Account:
@@ -365,64 +373,44 @@ def test_throttling_without_end_ends_in_the_services_error(skipped_time: Skipped
     assert 2 <= account.refused < 100
 
 
-def test_moments_are_spread_where_other_machines_are_at_work() -> None:
-    gaps = []
-    for _ in range(20):
-        state = PaceState(stretch=2.0, slots=[NOW], changed_at=NOW)
-        wait, taken = state.reserve(rate=2.0, now=NOW, patience=1e9)
-        assert taken
-        gaps.append(wait)
-
-    assert max(gaps) > 1.2 * min(gaps)
-
-
-def test_where_other_machines_are_at_work_only_near_moments_are_given_away() -> None:
-    state = PaceState(stretch=8.0, slots=[NOW], changed_at=NOW)
-
-    wait, taken = state.reserve(rate=2.0, now=NOW, patience=1e9)
-    assert wait > HORIZON
-    assert not taken
-
-    for _ in range(20):
-        state.accepted()
-    assert state.reserve(rate=2.0, now=NOW + 1, patience=1e9) == (0.0, True)
-
-
+@pytest.mark.parametrize("fixed_windows", [False, True])
 @pytest.mark.parametrize(
     ("machines", "tasks", "most_refused"),
-    [(1, 8, 0.0), (2, 64, 1.0), (4, 32, 1.2), (8, 16, 2.5), (32, 4, 5.0), (100, 1, 12.0)],
+    [(1, 8, 0.0), (2, 64, 1.0), (4, 32, 1.3), (8, 16, 2.5), (32, 4, 5.0), (100, 1, 12.0)],
 )
 def test_machines_that_do_not_know_of_each_other_find_a_common_rate(
-    machines: int, tasks: int, most_refused: float
+    machines: int, tasks: int, most_refused: float, fixed_windows: bool
 ) -> None:
     service, limit = deque[float](maxlen=2), 2.0
     refused, accepted = 0, list[float]()
-    # What happens next: its time, on which machine, and whether it is a submission or a process that asks for its turn.
-    coming: list[tuple[float, int, bool]] = []
+    # What happens next: its time, on which machine, and whether a process asks for a moment, has one, or has sent.
+    coming: list[tuple[float, int, str]] = []
     states = [PaceState() for _ in range(machines)]
     for number in range(machines):
-        coming += [(NOW + random.uniform(0, 0.05), number, False) for _ in range(min(tasks, 8))]
+        coming += [(NOW + random.uniform(0, 0.05), number, "asks") for _ in range(min(tasks, 8))]
     left = [tasks - min(tasks, 8)] * machines
     heapify(coming)
     while coming:
-        now, number, sent = heappop(coming)
+        now, number, step = heappop(coming)
         state = states[number]
-        if not sent:
-            wait, taken = state.reserve(rate=limit, now=now, patience=1e9)
+        if step != "has sent":
+            wait = state.reserve(rate=limit, now=now, patience=1e9, held=step == "has a moment")
             on_the_way = random.uniform(0.003, 0.02)
-            pause = wait + on_the_way if taken else HORIZON * random.uniform(*pacing.SPREAD)
-            heappush(coming, (now + pause, number, taken))
-        elif len(service) == 2 and now - service[0] < 1.0:
+            heappush(
+                coming,
+                (now + wait, number, "has a moment") if wait else (now + on_the_way, number, "has sent"),
+            )
+        elif len(service) == 2 and service[0] > (math.floor(now) if fixed_windows else now - 1.0):
             refused += 1
-            state.refused(now=now, retry_after=None)
-            heappush(coming, (now, number, False))
+            state.refused(rate=limit, now=now, retry_after=None)
+            heappush(coming, (now, number, "asks"))
         else:
             service.append(now)
             accepted.append(now)
             state.accepted()
             if left[number]:
                 left[number] -= 1
-                heappush(coming, (now, number, False))
+                heappush(coming, (now, number, "asks"))
 
     assert len(accepted) == machines * tasks
     assert (len(accepted) - 1) / (accepted[-1] - accepted[0]) >= 0.6 * limit

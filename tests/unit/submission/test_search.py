@@ -31,8 +31,13 @@ def row(task_id: str, after: float | None, *, model: str | None = MODEL) -> Task
 
 
 def find(*rows: TaskRow, claimed: set[str] | None = None, offset: float = 0.0) -> object:
+    """Search a list that was read two hours after the intent was written."""
     return find_submission(
-        INTENT, rows, claimed=frozenset(claimed or ()), clock_offset=timedelta(seconds=offset)
+        INTENT,
+        rows,
+        claimed=frozenset(claimed or ()),
+        clock_offset=timedelta(seconds=offset),
+        now=datetime.fromtimestamp(NOW + 7200, tz=UTC),
     )
 
 
@@ -75,6 +80,10 @@ class TestFinding:
     def test_a_task_without_a_time_may_be_it(self) -> None:
         assert find(row("id-1", None)) == Unclear(("id-1",))
         assert find(row("id-1", 1), row("id-2", None)) == Unclear(("id-1", "id-2"))
+
+    def test_a_task_whose_time_is_yet_to_come_may_be_it(self) -> None:
+        assert find(row("id-1", 8 * 3600)) == Unclear(("id-1",))
+        assert find(row("id-2", 8 * 3600), claimed={"id-2"}) == NotAccepted()
 
     def test_a_task_without_a_time_that_is_somebody_elses_for_certain_makes_nothing_doubtful(self) -> None:
         assert find(row("id-2", None), claimed={"id-2"}) == NotAccepted()

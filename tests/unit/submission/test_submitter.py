@@ -146,6 +146,15 @@ class TestSiblings:
         world.others_submit(20)
         assert isinstance(world.run(Plan(gap=600, posts=("answer lost",))), UnconfirmedSubmissionError)
 
+    @pytest.mark.parametrize("totals", [True, False])
+    def test_a_list_that_always_shows_its_first_page_stops_it_soon(self, totals: bool) -> None:
+        world = SubmissionWorld(totals=totals)
+        world.others_submit(20)
+        original = world.list
+        world.list = lambda **query: original(**query | {"page_no": 1})  # type: ignore[method-assign]
+        assert isinstance(world.run(Plan(gap=600, posts=("answer lost",))), UnconfirmedSubmissionError)
+        assert world._worker.lists <= 8 * len(LOOKS)
+
 
 class TestClears:
     """A user who wants it anew."""

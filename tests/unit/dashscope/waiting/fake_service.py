@@ -29,8 +29,13 @@ class Habits:
     :param order: of the rows: ``newest``, ``oldest``, or ``shuffled`` anew for every page.
     :param late: seconds by which it shows what was.
     :param page_cap: rows on a page at most.
-    :param totals: whether it says how many rows there are.
+    :param totals: whether it says how many rows there are: on all pages, or on this one only.
     :param times: unit of its times: 1000 for milliseconds, 1 for seconds, 0 for none.
+    :param zone: hours by which its times are wrong.
+    :param dates: whether answers say what time it is.
+    :param turns: whether it has pages after the first; if not, it shows that one again.
+    :param knows: part of the tasks that it ever shows.
+    :param history: tasks in it that ended before.
     :param filters: whether it keeps to the state that was asked for.
     :param fixed_windows: whether requests are counted from second to second.
     :param status: HTTP status of its answers.
@@ -39,8 +44,13 @@ class Habits:
     order: str = "newest"
     late: float = 0.0
     page_cap: int = 100
-    totals: bool = True
+    totals: bool | str = True
     times: int = 1000
+    zone: float = 0.0
+    dates: bool = True
+    turns: bool = True
+    knows: float = 1.0
+    history: int = 0
     filters: bool = True
     fixed_windows: bool = False
     status: int = 200
@@ -105,6 +115,9 @@ class FakeService(httpx.AsyncBaseTransport):
         self._by_id = {job.task_id: job for job in self.jobs}
         self._recent: dict[str, deque[float]] = {"get": deque(), "list": deque()}
         self._dice = random.Random(7)
+        self._listed = [job for job in self.jobs if self._dice.random() < self.habits.knows]
+        past = [Job(f"old-{number}", -9000.0, -8000.0, -7000.0) for number in range(self.habits.history)]
+        self._listed = past + self._listed
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         task_id = request.url.path.partition("/tasks/")[2]
@@ -155,7 +168,7 @@ class FakeService(httpx.AsyncBaseTransport):
 
     def _page(self, query: dict[str, str], seen_at: float) -> dict[str, Any]:
         habits = self.habits
-        jobs = [job for job in self.jobs if job.created <= seen_at]
+        jobs = [job for job in self._listed if job.created <= seen_at]
         if habits.filters:
             jobs = [job for job in jobs if job.status(seen_at) == query["status"]]
         if habits.order == "newest":
@@ -163,22 +176,24 @@ class FakeService(httpx.AsyncBaseTransport):
         elif habits.order == "shuffled":
             self._dice.shuffle(jobs)
         size, page_no = min(int(query["page_size"]), habits.page_cap), int(query["page_no"])
+        page_no = page_no if habits.turns else 1
         shown = jobs[(page_no - 1) * size : page_no * size]
         page: dict[str, Any] = {"data": [self._row(job, seen_at) for job in shown], "request_id": "r"}
-        return (
-            {**page, "total": len(jobs), "total_page": math.ceil(len(jobs) / size)} if habits.totals else page
-        )
+        if habits.totals:
+            page["total"] = len(jobs) if habits.totals is True else len(shown)
+        return page
 
     def _row(self, job: Job, seen_at: float) -> dict[str, Any]:
         row: dict[str, Any] = {"task_id": job.task_id, "status": job.status(seen_at), "model_name": "wanx-v1"}
         if self.habits.times:
-            row["gmt_create"] = round((NOON + job.created) * self.habits.times)
+            midnight = NOON + self.habits.zone * 3600
+            row["gmt_create"] = round((midnight + job.created) * self.habits.times)
             if seen_at >= job.started:
-                row["start_time"] = round((NOON + job.started) * self.habits.times)
+                row["start_time"] = round((midnight + job.started) * self.habits.times)
         return row
 
     def _json(self, body: dict[str, Any], now: float, *, status: int = 200) -> httpx.Response:
-        headers = {"date": email.utils.formatdate(NOON + now, usegmt=True)}
+        headers = {"date": email.utils.formatdate(NOON + now, usegmt=True)} if self.habits.dates else {}
         return httpx.Response(status, content=json.dumps(body), headers=headers)
 
 

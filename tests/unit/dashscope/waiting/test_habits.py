@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 from statistics import quantiles
 
+import httpx
 import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
-from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, queue
+from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, Trouble, queue
 from tests.unit.dashscope.waiting.virtual_time import run
 
 
@@ -34,9 +36,9 @@ class Seen:
         return quantiles(self.lags, n=20)[-1]
 
 
-def wait_for(jobs: list[Job], habits: Habits, *, watchers: int = 1) -> Seen:
+def wait_for(jobs: list[Job], habits: Habits, *, watchers: int = 1, trouble: Trouble | None = None) -> Seen:
     """Wait for each job by itself, as triggers do."""
-    service = FakeService(jobs, habits)
+    service = FakeService(jobs, habits, trouble=trouble)
 
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
@@ -65,6 +67,9 @@ HABITS = {
     "no totals": Habits(totals=False),
     "times in seconds": Habits(times=1),
     "no times": Habits(times=0),
+    "times eight hours ahead": Habits(zone=8),
+    "times eight hours back": Habits(zone=-8),
+    "answers without a date": Habits(dates=False),
     "requests counted by the second": Habits(fixed_windows=True),
 }
 
@@ -81,13 +86,20 @@ def test_the_worst_habits_together_only_cost_more_requests() -> None:
     habits = Habits(totals=False, page_cap=10, order="shuffled", times=0)
     seen = wait_for(queue(200, seconds=4, at_once=10), habits)
     assert seen.service.refused == 0
-    assert seen.requests <= 800
+    assert seen.requests <= 900
     assert seen.p95 <= 3
 
 
 USELESS = {
     "ten seconds late": Habits(late=10),
     "late without times": Habits(late=10, times=0),
+    "late with times eight hours ahead": Habits(late=10, zone=8),
+    "a minute late": Habits(late=60),
+    "ten minutes late": Habits(late=600),
+    "empty": Habits(knows=0),
+    "empty, without totals": Habits(knows=0, totals=False),
+    "half of the tasks are missing": Habits(knows=0.5),
+    "always the first page of five rows": Habits(turns=False, page_cap=5),
     "forbidden": Habits(status=403),
     "broken": Habits(status=500),
     "not filtered": Habits(filters=False),
@@ -98,8 +110,28 @@ USELESS = {
 def test_200_ends_are_noticed_in_time_without_the_lists_help(name: str) -> None:
     seen = wait_for(queue(200, seconds=4, at_once=10), USELESS[name])
     assert seen.service.refused == 0
-    assert seen.requests <= 1300
+    assert seen.requests <= 1400
     assert seen.p95 <= 6
+
+
+def test_errors_now_and_then_keep_nobody_from_reading_the_list() -> None:
+    answers = itertools.count(1)
+
+    def every_tenth_fails(endpoint: str, request: httpx.Request, now: float) -> httpx.Response | None:
+        return httpx.Response(500, json={"code": "InternalError"}) if next(answers) % 10 == 0 else None
+
+    seen = wait_for(queue(200, seconds=4, at_once=10), Habits(), trouble=every_tenth_fails)
+    assert seen.requests <= 600
+    assert seen.p95 <= 4
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+def test_a_long_history_in_a_list_that_does_not_filter_hides_nothing(order: str) -> None:
+    habits = Habits(order=order, filters=False, history=3000)
+    seen = wait_for(queue(200, seconds=4, at_once=10), habits)
+    assert seen.service.refused == 0
+    assert seen.requests <= 1500
+    assert seen.p95 <= 9
 
 
 @pytest.mark.parametrize(
