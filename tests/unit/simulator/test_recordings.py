@@ -158,7 +158,8 @@ def test_filetrans_counts_seconds_and_paraformer_its_duration(service: Service, 
 def test_each_model_has_its_documented_limits(
     serve: Callable[..., Service], path: str, model: str, per_second: int, at_once: int
 ) -> None:
-    service = serve(submit_rate=None)
+    # So slow that no second passes by itself.
+    service = serve(submit_rate=None, speed=0.001)
     service.simulator.add_fault(endpoint="job", kind="outcome", runs_for=3600)
     given = {
         "messages": TALK,
