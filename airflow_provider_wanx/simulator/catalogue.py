@@ -104,7 +104,7 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         path="aigc/text2image/image-synthesis",
-        models=("wanx2.*-t2i*", "wan2.*-t2i*", "qwen-image*"),
+        models=("wanx2.*-t2i*", "wan2.1-t2i*", "wan2.2-t2i*", "qwen-image*"),
         family=Family.RESULTS,
         concurrency=2,
     ),

@@ -194,8 +194,9 @@ def test_unknown_model_is_refused_in_the_way_that_was_chosen(
     assert (response.status_code, response.json()["code"], response.json()["message"]) == expected
 
 
-def test_model_of_another_path_is_a_wrong_url(service: Service) -> None:
-    response = service.post(path=TEXT_TO_IMAGE, input=WORDS)
+@pytest.mark.parametrize("model", [REPAINT, "wan2.6-t2i"])
+def test_model_of_another_path_is_a_wrong_url(service: Service, model: str) -> None:
+    response = service.post(path=TEXT_TO_IMAGE, model=model, input=WORDS)
     assert (response.status_code, response.json()["code"]) == (400, "InvalidParameter")
     assert response.json()["message"].startswith("url error, please check url")
 
