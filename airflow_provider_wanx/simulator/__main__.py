@@ -12,7 +12,13 @@ from dataclasses import asdict, fields
 from functools import partial
 
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
-from airflow_provider_wanx.simulator.settings import LIST_ORDERS, RATE_WINDOWS, Settings, is_loopback
+from airflow_provider_wanx.simulator.settings import (
+    LIST_ORDERS,
+    RATE_WINDOWS,
+    UNKNOWN_MODEL_ANSWERS,
+    Settings,
+    is_loopback,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         choices=RATE_WINDOWS,
         help="how requests per second are counted (default: %(default)s)",
     )
-    number("--url-lifetime", help="how long a result URL works (default: a day)")
+    lifetime = (
+        "how long a result URL works after it was handed out (default: until a day after the task's end)"
+    )
+    number("--url-lifetime", help=lifetime)
+    add(
+        "--unknown-model",
+        choices=UNKNOWN_MODEL_ANSWERS,
+        help="how an unknown model is refused: as recorded, with HTTP 404 or 400, or as documented (default: %(default)s)",
+    )
     add("--inspect-on-submit", action="store_true", help="refuse bad inputs at submission, not in the task")
     add("--seed", type=int, help="makes faults with a rate reproducible")
     add("--until-input-ends", action="store_true", help="stop when the standard input is closed")

@@ -1,20 +1,12 @@
-"""Which models exist under which service path, what they take, and in what shape each answers.
-
-Refused at submission is what the body alone shows: its structure, an unknown style, a URL that is none. What takes
-the input's bytes (unreachable, not a picture, too small, too large) fails the task later, as the documented sample of
-a failed task does; with ``inspect_on_submit`` it refuses the submission with the same code, as the documented table
-of HTTP errors does.
-"""
+"""Which models exist under which service path, what they may be asked for, and in what shape each answers."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Any
 
-from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter, invalid_url
+from airflow_provider_wanx.simulator.errors import invalid_parameter, unknown_model
 
 # The service's own numbers, those between and beyond them being refused; the English names are for the page at ``/``.
 STYLES = {
@@ -25,13 +17,6 @@ STYLES = {
     37: "hand-drawn world", 38: "crayon world", 39: "fridge magnet world", 40: "badge world",
 }  # fmt: skip
 REFERENCE_STYLE = -1
-MAX_RESULTS = 6
-
-_URL_KEYS = (
-    "image_url", "base_image_url", "ref_image_url", "ref_img", "mask_image_url", "template_image_url",
-    "person_image_url", "top_garment_url", "bottom_garment_url", "shoe_image_url", "images", "sketch_image_url",
-    "user_urls", "face_image_url",
-)  # fmt: skip
 
 
 class Family(Enum):
@@ -40,16 +25,22 @@ class Family(Enum):
     REPAINT = "results[].url, and what style repaint alone tells"
     RESULTS = "results[].url"
     POSTER = "render_urls[] and bg_urls[]"
-    BACKGROUND = "results[].url and text_results.urls[].url"
+    BACKGROUND = "results[].url, and text_results.urls[].url for a title"
     WORDART = "results[].png_url and .svg_url"
     IMAGE_URL = "image_url"
-    RESULT_URL = "result_url"
     OUTPUT_IMAGE_URL = "output_image_url"
-    SEGMENTATION = "output_img_url and output_vis_image_url"
+    SEGMENTATION = "output_image_url and output_vis_image_url"
     CHOICES = "choices[].message.content[].image"
     TRANSCRIPTIONS = "results[].transcription_url"
     TRANSCRIPTION = "result.transcription_url"
     EMBEDDING = "url"
+    VIDEO = "video_url"
+    VIDEO_RESULTS = "results.video_url"
+
+    @property
+    def makes_video(self) -> bool:
+        """Whether the result is a video."""
+        return self in (Family.VIDEO, Family.VIDEO_RESULTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +52,7 @@ class Service:
     :param family: how they answer.
     :param submit_rate: documented submissions per second.
     :param concurrency: documented number of jobs at once.
+    :param counts_failures: whether a failed task has a usage, of no image.
     """
 
     path: str
@@ -68,39 +60,27 @@ class Service:
     family: Family
     submit_rate: float = 2.0
     concurrency: int = 1
+    counts_failures: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """A submission that was understood: what is to be made of what.
-
-    :param service: where it was sent.
-    :param model: the model's name.
-    :param sources: the URLs to read, in the order in which the model uses them.
-    :param style: the style number of a repaint.
-    :param prompt: the words to paint from.
-    :param count: how many pictures are wanted.
-    :param size: width and height that were asked for.
-    """
-
-    service: Service
-    model: str
-    sources: tuple[str, ...] = ()
-    style: int | None = None
-    prompt: str = field(default="", repr=False)
-    count: int = 1
-    size: tuple[int, int] = (1024, 1024)
-
-
+# The figures are those of the documents for Beijing.
 SERVICES: tuple[Service, ...] = (
     Service(
         path="aigc/image-generation/generation",
         models=("wanx-style-repaint-v1", "wanx-style-cosplay-v1"),
         family=Family.REPAINT,
+        counts_failures=True,
     ),
     Service(
         path="aigc/image-generation/generation",
-        models=("wan2.6-image", "wan2.6-t2i", "wan2.7-image*"),
+        models=("wan2.6-t2i",),
+        family=Family.CHOICES,
+        submit_rate=1.0,
+        concurrency=5,
+    ),
+    Service(
+        path="aigc/image-generation/generation",
+        models=("wan2.6-image", "wan2.7-image*"),
         family=Family.CHOICES,
         submit_rate=5.0,
         concurrency=5,
@@ -112,11 +92,21 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         path="aigc/text2image/image-synthesis",
-        models=("wanx-v1", "wanx2.*-t2i*", "wan2.*-t2i*", "flux*", "stable-diffusion*"),
+        models=("wanx-v1", "flux*", "stable-diffusion*"),
         family=Family.RESULTS,
     ),
     Service(
-        path="aigc/text2image/image-synthesis", models=("qwen-image*",), family=Family.RESULTS, concurrency=2
+        path="aigc/text2image/image-synthesis",
+        models=("wan2.5-t2i*",),
+        family=Family.RESULTS,
+        submit_rate=5.0,
+        concurrency=5,
+    ),
+    Service(
+        path="aigc/text2image/image-synthesis",
+        models=("wanx2.*-t2i*", "wan2.1-t2i*", "wan2.2-t2i*", "qwen-image*"),
+        family=Family.RESULTS,
+        concurrency=2,
     ),
     Service(
         path="aigc/image2image/image-synthesis",
@@ -126,7 +116,14 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service(
         path="aigc/image2image/image-synthesis",
-        models=("wan2.5-i2i*", "wanx-x-painting", "wanx-sketch-to-image*"),
+        models=("wan2.5-i2i*",),
+        family=Family.RESULTS,
+        submit_rate=5.0,
+        concurrency=5,
+    ),
+    Service(
+        path="aigc/image2image/image-synthesis",
+        models=("wanx-x-painting", "wanx-sketch-to-image*"),
         family=Family.RESULTS,
     ),
     Service(
@@ -136,7 +133,13 @@ SERVICES: tuple[Service, ...] = (
         submit_rate=10.0,
         concurrency=5,
     ),
-    Service(path="aigc/image2image/image-synthesis", models=("qwen-mt-image",), family=Family.IMAGE_URL),
+    Service(
+        path="aigc/image2image/image-synthesis",
+        models=("qwen-mt-image",),
+        family=Family.IMAGE_URL,
+        submit_rate=1.0,
+        concurrency=2,
+    ),
     Service(
         path="aigc/image2image/image-synthesis",
         models=("image-instance-segmentation",),
@@ -163,11 +166,40 @@ SERVICES: tuple[Service, ...] = (
         models=("virtualmodel-v2", "wanx-virtualmodel"),
         family=Family.RESULTS,
     ),
-    Service(path="aigc/virtualmodel/generation", models=("shoemodel-v1",), family=Family.RESULT_URL),
+    Service(
+        path="aigc/virtualmodel/generation",
+        models=("shoemodel-v1",),
+        family=Family.RESULTS,
+        counts_failures=True,
+    ),
     Service(path="aigc/wordart/semantic", models=("wordart-semantic",), family=Family.WORDART),
     Service(path="aigc/wordart/texture", models=("wordart-texture",), family=Family.RESULTS),
     Service(path="aigc/wordart/surnames", models=("wordart-surnames",), family=Family.RESULTS),
     Service(path="aigc/album/gen_potrait", models=("facechain-generation",), family=Family.RESULTS),
+    Service(
+        path="aigc/video-generation/video-synthesis",
+        models=("wanx2.1-t2v*", "wanx2.1-i2v*", "wan2.1-t2v*", "wan2.2-t2v*", "wan2.2-i2v*"),
+        family=Family.VIDEO,
+        concurrency=2,
+    ),
+    Service(
+        path="aigc/video-generation/video-synthesis",
+        models=("wan2.*-t2v*", "wan2.*-i2v*", "wan2.*-r2v*"),
+        family=Family.VIDEO,
+        submit_rate=5.0,
+        concurrency=5,
+    ),
+    Service(
+        path="aigc/image2video/video-synthesis",
+        models=("wanx2.1-kf2v*", "wan2.2-kf2v*"),
+        family=Family.VIDEO,
+        concurrency=2,
+    ),
+    Service(
+        path="aigc/image2video/video-synthesis",
+        models=("emo-v1", "liveportrait", "wan2.2-s2v", "wan2.2-animate-*"),
+        family=Family.VIDEO_RESULTS,
+    ),
     Service(
         path="audio/asr/transcription",
         models=("paraformer-*", "fun-asr*", "sensevoice-*"),
@@ -190,115 +222,19 @@ SERVICES: tuple[Service, ...] = (
 )
 
 
-def find_service(*, path: str, model: str) -> Service:
+def find_service(*, path: str, model: str, unknown: str) -> Service:
     """Find the service of a model under a path.
 
-    :raises ServiceError: there is no such path, or no such model under it.
+    :param unknown: how an unknown model is refused, one of ``settings.UNKNOWN_MODEL_ANSWERS``.
+    :raises ServiceError: there is no such model, or it does not stand under this path.
     """
-    under_path = [service for service in SERVICES if service.path == path.strip("/")]
-    if not under_path:
-        raise invalid_parameter("url error, please check url!")
-    for service in under_path:
-        if any(fnmatchcase(model, pattern) for pattern in service.models):
+    known = [
+        service for service in SERVICES if any(fnmatchcase(model, pattern) for pattern in service.models)
+    ]
+    for service in known:
+        if service.path == path.strip("/"):
             return service
-    raise ServiceError(status=404, code="ModelNotFound", message="Model can not be found.")
-
-
-def read_order(*, path: str, body: Any) -> Order:
-    """Read a submission's body.
-
-    :param path: what follows ``/api/v1/services/``.
-    :param body: the parsed JSON.
-    :raises ServiceError: the submission is refused.
-    """
-    if not isinstance(body, dict):
-        raise ServiceError(code="BadRequest.IllegalInput", message="The input is not a valid JSON object.")
-    model, given, parameters = body.get("model"), body.get("input"), body.get("parameters") or {}
-    if not isinstance(model, str) or not model:
-        raise ServiceError(
-            code="BadRequest.EmptyModel", message='Required parameter "model" missing from request.'
-        )
-    service = find_service(path=path, model=model)
-    if not isinstance(given, dict) or not given:
-        raise ServiceError(
-            code="BadRequest.EmptyInput", message='Required parameter "input" missing from request.'
-        )
-    if not isinstance(parameters, dict):
-        raise invalid_parameter('"parameters" must be an object.')
-    if service.family is Family.REPAINT:
-        return _read_repaint(service, model, given)
-    return _read_other(service, model, given, parameters)
-
-
-def _read_repaint(service: Service, model: str, given: dict[str, Any]) -> Order:
-    style = given.get("style_index")
-    if not isinstance(style, int) or isinstance(style, bool):
-        raise invalid_parameter("input.style_index must be an integer.")
-    if style not in STYLES:
-        raise invalid_parameter(f"input.style_index must be one of {sorted(STYLES)}.")
-    sources = [_url(given.get("image_url"), "input.image_url")]
-    if style == REFERENCE_STYLE:
-        sources.append(_url(given.get("style_ref_url"), "input.style_ref_url"))
-    return Order(service=service, model=model, sources=tuple(sources), style=style)
-
-
-def _read_other(service: Service, model: str, given: dict[str, Any], parameters: dict[str, Any]) -> Order:
-    count = parameters.get("n", 1)
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MAX_RESULTS:
-        raise invalid_parameter(f"parameters.n must be an integer from 1 to {MAX_RESULTS}.")
-    sources = _sources(service.family, given)
-    prompt = str(
-        given.get("prompt") or given.get("text") or given.get("messages") or given.get("title") or ""
-    )
-    if not sources and not prompt:
-        raise invalid_parameter("input has neither a prompt nor a file.")
-    return Order(
-        service=service,
-        model=model,
-        sources=tuple(_url(source, "input") for source in sources),
-        prompt=prompt,
-        count=count,
-        size=_size(parameters.get("size")),
-    )
-
-
-def _sources(family: Family, given: dict[str, Any]) -> list[Any]:
-    if family is Family.TRANSCRIPTIONS:
-        urls = given.get("file_urls")
-        if not isinstance(urls, list) or not 1 <= len(urls) <= 100:
-            raise invalid_parameter("input.file_urls must be a list of 1 to 100 URLs.")
-        return urls
-    if family is Family.TRANSCRIPTION:
-        return [given.get("file_url")]
-    if family is Family.EMBEDDING:
-        return [given.get("url")]
-    found: list[Any] = []
-    for key in _URL_KEYS:
-        value = given.get(key)
-        found += value if isinstance(value, list) else [value] if value else []
-    for message in given.get("messages") or []:
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, list):
-            found += [part["image"] for part in content if isinstance(part, dict) and part.get("image")]
-    return found
-
-
-def _url(value: Any, name: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise invalid_parameter(f"{name} is missing.")
-    if not value.startswith(("http://", "https://", "data:", "oss://")) or not value.isascii():
-        raise invalid_url()
-    # Ten thousand orders of one inlined picture must not hold it ten thousand times.
-    return sys.intern(value)
-
-
-def _size(value: Any) -> tuple[int, int]:
-    if value is None:
-        return (1024, 1024)
-    try:
-        width, height = (int(side) for side in str(value).replace("x", "*").split("*"))
-    except ValueError as error:
-        raise invalid_parameter("parameters.size must look like 1024*1024.") from error
-    if not (64 <= width <= 4096 and 64 <= height <= 4096):
-        raise invalid_parameter("parameters.size is out of range.")
-    return (width, height)
+    if known or all(service.path != path.strip("/") for service in SERVICES):
+        # As recorded, with the wide exclamation mark.
+        raise invalid_parameter("url error, please check url\uff01")
+    raise unknown_model(unknown)

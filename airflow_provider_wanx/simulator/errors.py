@@ -10,6 +10,7 @@ _DEFAULTS: dict[int, tuple[str, str]] = {
     401: ("InvalidApiKey", "Invalid API-key provided."),
     403: ("AccessDenied", "Access denied."),
     404: ("NotFound", "Not found."),
+    405: ("MethodNotAllowed", "The request method is not supported."),
     408: ("RequestTimeOut", "Request timed out, please try again later."),
     409: ("Conflict", "Already exists."),
     429: ("Throttling.RateQuota", "Requests rate limit exceeded, please try again later."),
@@ -53,3 +54,14 @@ def invalid_url() -> ServiceError:
     return ServiceError(
         code="InvalidURL", message="The request URL is invalid, make sure the url is correct and is an image."
     )
+
+
+def unknown_model(answer: str) -> ServiceError:
+    """Refuse a model that does not exist.
+
+    :param answer: one of ``settings.UNKNOWN_MODEL_ANSWERS``. Others recorded one code and message with two HTTP statuses,
+        and the documents have another code and message.
+    """
+    if answer == "documented":
+        return ServiceError(status=404, code="ModelNotFound", message="Model can not be found.")
+    return ServiceError(status=int(answer), code="InvalidParameter", message="Model not exist.")

@@ -10,6 +10,32 @@ DAY = 24 * HOUR
 
 LIST_ORDERS = ("newest", "oldest", "shuffled")
 RATE_WINDOWS = ("sliding", "fixed")
+UNKNOWN_MODEL_ANSWERS = ("404", "400", "documented")
+
+# What each setting may be. None, where a setting allows it, is always right.
+_ABOVE_ZERO = (
+    "speed",
+    "url_lifetime",
+    "retention",
+    "queue_timeout",
+    "policy_lifetime",
+    "fetch_timeout",
+)
+_NOT_NEGATIVE = (
+    "duration",
+    "submit_rate",
+    "task_rate",
+    "upload_rate",
+    "list_delay",
+    "upload_lifetime",
+    "queue_limit",
+)
+_AT_LEAST_ONE = ("concurrency", "max_page_size")
+_CHOICES = {
+    "list_order": LIST_ORDERS,
+    "rate_windows": RATE_WINDOWS,
+    "unknown_model": UNKNOWN_MODEL_ANSWERS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +56,15 @@ class Settings:
     :param list_order: order of the task list: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
     :param list_totals: whether the task list says how many rows and pages it has.
     :param rate_windows: how requests per second are counted: in ``sliding`` or in ``fixed`` windows of a second.
-    :param url_lifetime: how long a result URL works after it was handed out.
+    :param url_lifetime: how long a result URL works after it was handed out, each time with a new expiry; None, as
+        recorded: until about 24 hours after the task's end, and the same URL each time.
     :param retention: how long a task can be read after its submission.
     :param queue_timeout: how long after its submission a task that has not ended fails.
     :param policy_lifetime: how long an upload policy works.
     :param upload_lifetime: how long an uploaded file can be used.
     :param max_upload_mb: the largest file that the temporary store takes, in MB.
+    :param unknown_model: how a model that does not exist is refused: as recorded, with HTTP ``404`` or ``400`` and code
+        ``InvalidParameter``, or as ``documented``, with HTTP 404 and code ``ModelNotFound``.
     :param inspect_on_submit: read the input before a task is accepted, and refuse the submission where it is bad;
         otherwise the task fails. The documents allow both.
     :param fetch_timeout: how long the download of an input may take, in real seconds.
@@ -57,39 +86,31 @@ class Settings:
     list_order: str = "newest"
     list_totals: bool = True
     rate_windows: str = "sliding"
-    url_lifetime: float = DAY
+    url_lifetime: float | None = None
     retention: float = DAY
     queue_timeout: float = 3 * HOUR
     policy_lifetime: float = 300.0
     upload_lifetime: float = 2 * DAY
     max_upload_mb: int = 1024
+    unknown_model: str = "404"
     inspect_on_submit: bool = False
     fetch_timeout: float = 10.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "speed",
-            "url_lifetime",
-            "retention",
-            "queue_timeout",
-            "policy_lifetime",
-            "fetch_timeout",
-        ):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("duration", "task_rate", "upload_rate", "list_delay", "upload_lifetime", "queue_limit"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
-        if self.submit_rate is not None and self.submit_rate < 0:
-            raise ValueError(f"submit_rate must not be negative, but is {self.submit_rate}")
-        if self.concurrency is not None and self.concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
-        for name, choices in (("list_order", LIST_ORDERS), ("rate_windows", RATE_WINDOWS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}")
-        if self.max_page_size < 1:
-            raise ValueError(f"max_page_size must be at least 1, not {self.max_page_size}")
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        for name in _ABOVE_ZERO:
+            if given.get(name, 1) <= 0:
+                raise ValueError(f"{name} must be above 0, not {given[name]}")
+        for name in _NOT_NEGATIVE:
+            if given.get(name, 0) < 0:
+                raise ValueError(f"{name} must not be negative, but is {given[name]}")
+        for name in _AT_LEAST_ONE:
+            if given.get(name, 1) < 1:
+                raise ValueError(f"{name} must be at least 1, not {given[name]}")
+        for name, choices in _CHOICES.items():
+            if given[name] not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {given[name]}")
 
 
 def is_loopback(host: str) -> bool:

@@ -6,10 +6,11 @@ import asyncio
 
 from airflow_provider_wanx.simulator.account.ledger import Ledger
 from airflow_provider_wanx.simulator.account.limits import RateLimits
-from airflow_provider_wanx.simulator.catalogue import Family, Order
+from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.clock import Clock
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import Faults
+from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Item
 from airflow_provider_wanx.simulator.painting.workshop import Workshop
 from airflow_provider_wanx.simulator.settings import Settings
@@ -85,13 +86,13 @@ class Account:
     async def _transcribe_each(self, job: Job) -> tuple[Item, ...]:
         """Let a file that cannot be read fail alone; only when none can does the task fail."""
         items: list[Item] = []
-        for url in job.order.sources:
+        for number, url in enumerate(job.order.sources):
             try:
                 source = await self._inputs.read(job.order, url, task_id=job.task_id)
             except ServiceError as error:
-                items.append(Item(source=url, code=error.code, message=error.message))
+                items.append(Item(number=number, source=url, code=error.code, message=error.message))
             else:
-                items.append(await self._workshop.transcribe(source))
+                items.append(await self._workshop.transcribe(source, number=number))
         if all(item.blob is None for item in items):
             raise ServiceError(code=items[0].code, message=items[0].message)
         return tuple(items)

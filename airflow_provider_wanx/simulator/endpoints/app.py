@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from html import escape
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -166,9 +167,18 @@ def create_app(settings: Settings) -> tuple[Starlette, Site]:
         *page.routes(site),
         *control.routes(site),
     ]
-    app = Starlette(routes=routes)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse_address})
     app.router.redirect_slashes = False
     return app, site
+
+
+async def _refuse_address(_: Request, error: Exception) -> Response:
+    """Answer what no route takes, an unknown address or a wrong method, as the service answers all errors."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    refusal = ServiceError.of_status(status)
+    response = answer({"code": refusal.code, "message": refusal.message}, status=status)
+    response.headers.update(headers or {})
+    return response
 
 
 def _style_and_model(body: bytes) -> tuple[int | None, str | None]:

@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from airflow_provider_wanx.simulator.account.account import Account
 from airflow_provider_wanx.simulator.account.keys import api_key_id, authorize
-from airflow_provider_wanx.simulator.catalogue import find_service, read_order
+from airflow_provider_wanx.simulator.catalogue import find_service
 from airflow_provider_wanx.simulator.endpoints.answers import answer
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
+from airflow_provider_wanx.simulator.orders import read_model, read_order
 
 # 10 MB of picture become 13.4 MB of base64, and a repaint may carry two.
 MAX_BODY_BYTES = 32 * 1024 * 1024
@@ -29,17 +30,15 @@ async def submit(request: Request, account: Account) -> Response:
             status=403, code="AccessDenied", message="current user api does not support synchronous calls."
         )
     body = await _read_json(request)
-    path = request.path_params["path"]
-    model = body.get("model") if isinstance(body, dict) else None
-    if isinstance(model, str) and model:
-        service = find_service(path=path, model=model)
-        rate = account.settings.submit_rate
-        account.limits.admit("submit", rate=service.submit_rate if rate is None else rate, model=model)
-    order = read_order(path=path, body=body)
+    model, settings = read_model(body), account.settings
+    service = find_service(path=request.path_params["path"], model=model, unknown=settings.unknown_model)
+    rate = service.submit_rate if settings.submit_rate is None else settings.submit_rate
+    account.limits.admit("submit", rate=rate, model=model)
+    order = read_order(service, body)
     resolves = request.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
     if not resolves and any(source.startswith("oss://") for source in order.sources):
         raise invalid_url()
-    if account.settings.inspect_on_submit:
+    if settings.inspect_on_submit:
         await account.inspect(order)
     sent = {"model": order.model, "input": body.get("input"), "parameters": body.get("parameters")}
     job = account.board.admit(

@@ -6,42 +6,55 @@ from typing import Any
 
 from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.clock import Clock
+from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Item
 from airflow_provider_wanx.simulator.tasks.job import Job, Status
 
 _SINGLE_URL = {
     Family.IMAGE_URL: "image_url",
-    Family.RESULT_URL: "result_url",
     Family.OUTPUT_IMAGE_URL: "output_image_url",
     Family.EMBEDDING: "url",
+    Family.VIDEO: "video_url",
 }
 
+# All others do without metrics once they have ended; these do without them before, too.
+_METRICS_AT_THE_END = (Family.RESULTS, Family.BACKGROUND, Family.TRANSCRIPTIONS)
+_NO_METRICS = (Family.CHOICES, Family.EMBEDDING, Family.TRANSCRIPTION)
 
-def task_output(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
-    """Write the ``output`` of a task.
+
+def task_body(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
+    """Write the answer to the question about a task, but for the request id.
 
     :param job: the task.
     :param clock: translates its times.
     :param urls: an address for each of its results.
     """
     if job.status is Status.UNKNOWN:
-        return unknown_output(job.task_id)
+        return {"output": unknown_output(job.task_id)}
+    body: dict[str, Any] = {"output": _output(job, clock=clock, urls=urls)}
+    if job.status is Status.FAILED:
+        # Only these models have the reason beside the output instead of in it.
+        beside = job.order.service.family is Family.CHOICES
+        (body if beside else body["output"]).update(code=job.code, message=job.message)
+    usage = _usage(job)
+    return body if usage is None else body | {"usage": usage}
+
+
+def _output(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
     output: dict[str, Any] = {
         "task_id": job.task_id,
         "task_status": str(job.status),
         "submit_time": clock.text(job.submitted),
     }
+    family = job.order.service.family
     if job.started is not None:
         output["scheduled_time"] = clock.text(job.started)
     if job.status in (Status.PENDING, Status.RUNNING):
-        output["task_metrics"] = _unfinished_metrics(job)
-        return output
-    repaint = job.order.service.family is Family.REPAINT
+        return output if family in _NO_METRICS else output | {"task_metrics": _unfinished_metrics(job)}
+    repaint = family is Family.REPAINT
     if job.ended is not None:
         # This model alone writes its end without milliseconds.
         output["end_time"] = clock.text(job.ended, milliseconds=not repaint)
-    if job.status is Status.FAILED:
-        return output | {"code": job.code, "message": job.message}
     if job.status is Status.SUCCEEDED:
         output |= _results(job, urls)
         if repaint:
@@ -51,9 +64,11 @@ def task_output(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
                 "error_code": 0,
                 "style_index": job.order.style,
             }
-        else:
+        elif family in _METRICS_AT_THE_END:
             failed = sum(1 for item in job.items if item.blob is None)
-            output["task_metrics"] = _metrics(len(job.items), len(job.items) - failed, failed)
+            # What comes beside a picture does not count.
+            total = sum(1 for item in job.items if not item.role)
+            output["task_metrics"] = _metrics(total, total - failed, failed)
     return output
 
 
@@ -62,17 +77,32 @@ def unknown_output(task_id: str) -> dict[str, Any]:
     return {"task_id": task_id, "task_status": "UNKNOWN"}
 
 
-def task_usage(job: Job) -> dict[str, Any] | None:
-    """Write the ``usage`` beside it; None before the end."""
-    if job.status is Status.FAILED:
+def _usage(job: Job) -> dict[str, Any] | None:
+    """Write the ``usage`` beside the output; None where there is none."""
+    order = job.order
+    if job.status is Status.FAILED and order.service.counts_failures:
         return {"image_count": 0}
     if job.status is not Status.SUCCEEDED:
         return None
-    if job.order.service.family is Family.EMBEDDING:
-        return {"total_tokens": job.billed}
-    if job.order.service.family in (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION):
-        return {"duration": job.billed}
-    return {"image_count": job.billed}
+    width, height = order.size
+    match order.service.family:
+        case Family.EMBEDDING:
+            return {"total_tokens": job.billed}
+        case Family.TRANSCRIPTIONS:
+            return {"duration": job.billed}
+        case Family.TRANSCRIPTION:
+            return {"seconds": job.billed}
+        case Family.VIDEO | Family.VIDEO_RESULTS:
+            return {
+                "video_count": job.billed,
+                "video_duration": order.seconds,
+                "video_ratio": f"{width}*{height}",
+            }
+        case Family.CHOICES:
+            tokens = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+            return {"image_count": job.billed, "size": f"{width}*{height}", **tokens}
+        case _:
+            return {"image_count": job.billed}
 
 
 def _metrics(total: int, succeeded: int, failed: int) -> dict[str, int]:
@@ -93,46 +123,70 @@ def _results(job: Job, urls: list[str]) -> dict[str, Any]:
     if family in _SINGLE_URL:
         return {_SINGLE_URL[family]: first}
     pairs = list(zip(job.items, urls, strict=True))
+    main = [(item, url) for item, url in pairs if not item.role]
+    beside = [url for item, url in pairs if item.role]
     match family:
         case Family.POSTER:
-            return {"render_urls": _of(pairs, "render"), "bg_urls": _of(pairs, "background")}
+            return {"render_urls": [url for _, url in main if url], "bg_urls": beside}
         case Family.BACKGROUND:
-            return _background(job, pairs)
+            texts = {"text_results": _text_results(job, beside)} if beside else {}
+            return {"results": _listed(job, main)} | texts
         case Family.WORDART:
-            both = zip(_of(pairs, "png"), _of(pairs, "svg"), strict=False)
-            return {"results": [{"png_url": png, "svg_url": svg} for png, svg in both]}
+            vectors = {item.number: url for item, url in pairs if item.role}
+            return {"results": [_wordart(item, url, vectors) for item, url in main]}
         case Family.SEGMENTATION:
-            return {"output_img_url": first, "output_vis_image_url": urls[-1]}
+            return {"output_image_url": first, "output_vis_image_url": beside[0]}
         case Family.CHOICES:
             return {"choices": [_choice(url) for url in urls if url], "finished": True}
         case Family.TRANSCRIPTIONS:
             return {"results": [_transcript(item, url) for item, url in pairs]}
         case Family.TRANSCRIPTION:
             return {"result": {"transcription_url": first}}
+        case Family.VIDEO_RESULTS:
+            return {"results": {"video_url": first}}
         case _:
-            return {"results": _listed(job, pairs)}
+            return {"results": _listed(job, main)}
 
 
-def _background(job: Job, pairs: list[tuple[Item, str]]) -> dict[str, Any]:
-    texts = [{"url": url, "params": "{}"} for url in _of(pairs, "text")]
-    pictures = [pair for pair in pairs if pair[0].role == "image"]
-    return {"results": _listed(job, pictures), "text_results": {"urls": texts}}
+def _text_results(job: Job, urls: list[str]) -> dict[str, Any]:
+    """Write the pictures with texts on them, and how each text is laid out."""
+    params = [{"sample_idx": number, "layers": _layers(job.order)} for number, _ in enumerate(urls)]
+    return {"urls": [{"url": url} for url in urls], "params": params}
 
 
-def _of(pairs: list[tuple[Item, str]], role: str) -> list[str]:
-    return [url for item, url in pairs if item.role == role and url]
+def _layers(order: Order) -> list[dict[str, Any]]:
+    width, height = order.size
+    return [
+        {
+            "idx": number,
+            "type": "text",
+            "sub_type": kind,
+            "content": text,
+            "top": number * height // 8,
+            "left": width // 4,
+            "width": width // 2,
+            "height": height // 8,
+            "font_size": height // 16,
+            "font_color": "#ffffff",
+            "alignment": "center",
+            "opacity": 1,
+        }
+        for number, (kind, text) in enumerate(order.texts)
+    ]
 
 
 def _listed(job: Job, pairs: list[tuple[Item, str]]) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
-    for item, url in pairs:
-        if item.blob is None:
-            rows.append({"code": item.code, "message": item.message})
-        elif job.order.prompt and job.order.service.path.startswith("aigc/text2image"):
-            rows.append({"orig_prompt": job.order.prompt, "actual_prompt": job.order.prompt, "url": url})
-        else:
-            rows.append({"url": url})
-    return rows
+    prompt = job.order.prompt if job.order.service.path.startswith("aigc/text2image") else ""
+    prompts = {"orig_prompt": prompt, "actual_prompt": prompt} if prompt else {}
+    return [_failure(item) if item.blob is None else {**prompts, "url": url} for item, url in pairs]
+
+
+def _wordart(item: Item, url: str, vectors: dict[int, str]) -> dict[str, str]:
+    return _failure(item) if item.blob is None else {"png_url": url, "svg_url": vectors[item.number]}
+
+
+def _failure(item: Item) -> dict[str, str]:
+    return {"code": item.code, "message": item.message}
 
 
 def _choice(url: str) -> dict[str, Any]:
@@ -144,10 +198,5 @@ def _choice(url: str) -> dict[str, Any]:
 
 def _transcript(item: Item, url: str) -> dict[str, str]:
     if item.blob is None:
-        return {
-            "file_url": item.source,
-            "code": item.code,
-            "message": item.message,
-            "subtask_status": "FAILED",
-        }
+        return {"file_url": item.source, **_failure(item), "subtask_status": "FAILED"}
     return {"file_url": item.source, "transcription_url": url, "subtask_status": "SUCCEEDED"}

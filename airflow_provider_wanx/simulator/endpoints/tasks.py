@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,9 +29,7 @@ async def get_task(request: Request, account: Account) -> Response:
         return answer({"output": task_bodies.unknown_output(task_id)})
     job.polls += 1
     urls = account.results.urls(job, base=base_url(request))
-    content: dict[str, Any] = {"output": task_bodies.task_output(job, clock=account.clock, urls=urls)}
-    usage = task_bodies.task_usage(job)
-    return answer(content if usage is None else content | {"usage": usage})
+    return answer(task_bodies.task_body(job, clock=account.clock, urls=urls))
 
 
 async def list_tasks(request: Request, account: Account) -> Response:

@@ -37,11 +37,12 @@ class Blob:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One result of a task, or the failure of one.
+    """One file of a result, or the failure of a result.
 
-    :param blob: the file; None when this result failed.
+    :param blob: the file; None when its result failed.
+    :param number: which result it belongs to, from 0.
     :param suffix: how its name ends.
-    :param role: which of the shape's places it takes.
+    :param role: what it is beside the result's main file, whose role is empty.
     :param source: the URL that it was made from, where the answer echoes it.
     :param code: the failure's code.
     :param message: the failure's message.
@@ -49,6 +50,7 @@ class Item:
     """
 
     blob: Blob | None = field(default=None, repr=False)
+    number: int = 0
     suffix: str = ""
     role: str = ""
     source: str = ""

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Generic, TypeVar
 
-from airflow_provider_wanx.simulator.catalogue import Family, Order
-from airflow_provider_wanx.simulator.painting import painter
+from airflow_provider_wanx.simulator.catalogue import Family
+from airflow_provider_wanx.simulator.orders import Order
+from airflow_provider_wanx.simulator.painting import films, painter
 from airflow_provider_wanx.simulator.painting.files import Blob, Item, Source
 
 T = TypeVar("T")
@@ -21,11 +22,12 @@ T = TypeVar("T")
 # Pillow leaves the interpreter lock while it works, so two threads do use two cores.
 _PAINTERS = 2
 
-_ROLES: dict[Family, tuple[str, ...]] = {
-    Family.POSTER: ("render", "background"),
-    Family.BACKGROUND: ("image", "text"),
-    Family.WORDART: ("png", "svg"),
-    Family.SEGMENTATION: ("image", "vis"),
+# What comes beside a result's main file.
+_COMPANIONS: dict[Family, str] = {
+    Family.POSTER: "background",
+    Family.BACKGROUND: "text",
+    Family.WORDART: "svg",
+    Family.SEGMENTATION: "vis",
 }
 
 
@@ -56,26 +58,31 @@ class Workshop:
         if family is Family.REPAINT:
             return (await self._repaint(order, sources),)
         if family in (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION):
-            return tuple([await self.transcribe(source) for source in sources])
+            return tuple(
+                [await self.transcribe(source, number=number) for number, source in enumerate(sources)]
+            )
         if family is Family.EMBEDDING:
             return (_embedding(sources[0]),)
-        one_only = family in (
-            Family.IMAGE_URL,
-            Family.RESULT_URL,
-            Family.OUTPUT_IMAGE_URL,
-            Family.SEGMENTATION,
-        )
-        count = 1 if one_only else order.count
-        items: list[Item] = []
-        for number in range(count):
-            items += [
+        if family.makes_video:
+            return (await self._film(order, sources),)
+        one_only = family in (Family.IMAGE_URL, Family.OUTPUT_IMAGE_URL, Family.SEGMENTATION)
+        roles = [""]
+        if family in _COMPANIONS and (family is not Family.BACKGROUND or order.texts):
+            roles.append(_COMPANIONS[family])
+        return tuple(
+            [
                 await self._picture(order, sources, number=number, role=role)
-                for role in _ROLES.get(family, ("",))
+                for number in range(1 if one_only else order.count)
+                for role in roles
             ]
-        return tuple(items)
+        )
 
-    async def transcribe(self, source: Source) -> Item:
-        """Write the document that a recording becomes."""
+    async def transcribe(self, source: Source, *, number: int) -> Item:
+        """Write the document that a recording becomes.
+
+        :param source: the recording.
+        :param number: which of the task's it is.
+        """
         document = {
             "file_url": source.url,
             "properties": {"audio_format": "pcm_s16le", "channels": [0], "original_sampling_rate": 16000},
@@ -84,7 +91,8 @@ class Workshop:
             ],
         }
         data = json.dumps(document, ensure_ascii=False).encode()
-        return Item(blob=Blob(data=data, content_type="application/json"), suffix=".json", source=source.url)
+        blob = Blob(data=data, content_type="application/json")
+        return Item(blob=blob, number=number, suffix=".json", source=source.url)
 
     async def _repaint(self, order: Order, sources: list[Source]) -> Item:
         style = order.style if order.style is not None else 0
@@ -95,15 +103,21 @@ class Workshop:
         )
         return Item(blob=await self._made.get(key, paint), suffix=f"_style{style}.jpg", billed=1)
 
+    async def _film(self, order: Order, sources: list[Source]) -> Item:
+        prompt = _words(order, sources)
+        key = (prompt, order.size, order.seconds)
+        shoot = partial(films.film, prompt=prompt, size=order.size, seconds=order.seconds)
+        return Item(blob=await self._made.get(key, shoot), suffix=".mp4", billed=1)
+
     async def _picture(self, order: Order, sources: list[Source], *, number: int, role: str) -> Item:
         width, height = order.size
-        prompt = "|".join((order.model, order.prompt, role, *(source.sha256 for source in sources)))
+        prompt = _words(order, sources, role)
         if role == "svg":
-            return Item(blob=_svg(prompt), suffix=".svg", role=role)
+            return Item(blob=_svg(prompt), number=number, suffix=".svg", role=role)
         key = (prompt, number, width, height)
         draw = partial(painter.imagine, prompt=prompt, width=width, height=height, number=number)
-        first = role == _ROLES.get(order.service.family, ("",))[0]
-        return Item(blob=await self._made.get(key, draw), suffix=".png", role=role, billed=int(first))
+        blob = await self._made.get(key, draw)
+        return Item(blob=blob, number=number, suffix=".png", role=role, billed=int(not role))
 
 
 class _Memo(Generic[T]):
@@ -135,6 +149,11 @@ class _Memo(Generic[T]):
     def _drop_failure(self, key: object, work: asyncio.Future[T]) -> None:
         if (work.cancelled() or work.exception() is not None) and self._work.get(key) is work:
             del self._work[key]
+
+
+def _words(order: Order, sources: list[Source], role: str = "") -> str:
+    """Join what a picture is drawn from, so that other inputs give another picture."""
+    return "|".join((order.model, order.prompt, role, *(source.sha256 for source in sources)))
 
 
 def _svg(prompt: str) -> Blob:

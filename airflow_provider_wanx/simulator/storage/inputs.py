@@ -11,9 +11,10 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from airflow_provider_wanx.simulator.catalogue import Family, Order
+from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
 from airflow_provider_wanx.simulator.faults import Faults
+from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Source
 from airflow_provider_wanx.simulator.painting.painter import PictureInfo
 from airflow_provider_wanx.simulator.painting.workshop import Workshop
@@ -27,7 +28,14 @@ MAX_LONG_SIDE = 5760
 MAX_SHORT_SIDE = 3240
 USER_AGENT = "Mozilla/5.0 (compatible; DashScopeUserBot; airflow-provider-wanx simulator)"
 
-_TEXT_FAMILIES = (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION, Family.EMBEDDING)
+# Their inputs are recordings, texts, or pictures, recordings and videos together.
+_UNDECODED = (
+    Family.TRANSCRIPTIONS,
+    Family.TRANSCRIPTION,
+    Family.EMBEDDING,
+    Family.VIDEO,
+    Family.VIDEO_RESULTS,
+)
 
 
 class InputReader:
@@ -70,11 +78,11 @@ class InputReader:
         :raises ServiceError: it cannot be had, or the model does not take it.
         """
         await self._suffer(order, task_id)
-        is_text = order.service.family in _TEXT_FAMILIES
-        data = await self._bytes(order, url, limit=MAX_FILE_BYTES if is_text else MAX_IMAGE_BYTES)
+        is_picture = order.service.family not in _UNDECODED
+        data = await self._bytes(order, url, limit=MAX_IMAGE_BYTES if is_picture else MAX_FILE_BYTES)
         self._fetched()
         sha256 = hashlib.sha256(data).hexdigest()
-        if is_text:
+        if not is_picture:
             return Source(url=url, data=data, sha256=sha256)
         info = await self._workshop.inspect(data, sha256=sha256)
         if order.service.family is Family.REPAINT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from airflow_provider_wanx.simulator.catalogue import Order
+from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Item
 
 

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from airflow_provider_wanx.simulator.catalogue import Order, Service
+from airflow_provider_wanx.simulator.catalogue import Service
 from airflow_provider_wanx.simulator.clock import Clock, Pulse
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import FaultOrder, Faults
+from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Item
 from airflow_provider_wanx.simulator.settings import Settings
 from airflow_provider_wanx.simulator.tasks.job import Job, Status
@@ -275,9 +276,11 @@ class JobBoard:
 
 
 def _with_one_failure(items: tuple[Item, ...], fault: FaultOrder | None) -> tuple[Item, ...]:
+    """Let the last result fail with all its files, or one more where there is only one."""
+    number = max(1, items[-1].number)
     failed = Item(
+        number=number,
         code=(fault.code if fault else None) or "InternalError.Algo",
         message=(fault.message if fault else None) or "inference error",
-        role=items[-1].role if items else "",
     )
-    return (*(items[:-1] if len(items) > 1 else items), failed)
+    return (*(item for item in items if item.number < number), failed)

@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -138,6 +139,13 @@ def service(serve: Callable[..., Service]) -> Service:
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
     return draw_portrait(width=400, height=480)
+
+
+@pytest.fixture
+def china_time() -> Callable[[str], int]:
+    """Reads a time of a task, with milliseconds or without, into whole seconds of POSIX time."""
+    china = timezone(timedelta(hours=8))
+    return lambda text: int(datetime.fromisoformat(text).replace(tzinfo=china).timestamp())
 
 
 @pytest.fixture

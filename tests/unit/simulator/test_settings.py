@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_wanx.simulator.settings import Settings, is_loopback
@@ -23,8 +25,10 @@ def test_only_loopback_counts_as_local(host: str, expected: bool) -> None:
         {"submit_rate": -1},
         {"max_page_size": 0},
         {"retention": 0},
+        {"url_lifetime": 0},
+        {"unknown_model": "403"},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Settings(**wrong)  # type: ignore[arg-type]
+        Settings(**wrong)

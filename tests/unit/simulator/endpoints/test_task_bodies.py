@@ -44,13 +44,14 @@ WORDS = {"prompt": "a cat"}
         ("aigc/image2image/out-painting", "image-out-painting", WORDS, lambda o: [o["output_image_url"]]),
         (
             "aigc/image2image/image-synthesis", "image-instance-segmentation", WORDS,
-            lambda o: [o["output_img_url"], o["output_vis_image_url"]],
+            lambda o: [o["output_image_url"], o["output_vis_image_url"]],
         ),
         (
-            "aigc/background-generation/generation", "wanx-background-generation-v2", WORDS,
+            "aigc/background-generation/generation", "wanx-background-generation-v2", {"title": "a cat"},
             lambda o: [o["results"][0]["url"], o["text_results"]["urls"][0]["url"]],
         ),
-        ("aigc/virtualmodel/generation", "shoemodel-v1", WORDS, lambda o: [o["result_url"]]),
+        ("aigc/video-generation/video-synthesis", "wan2.2-t2v-plus", WORDS, lambda o: [o["video_url"]]),
+        ("aigc/image2video/video-synthesis", "wan2.2-s2v", WORDS, lambda o: [o["results"]["video_url"]]),
         (
             "aigc/wordart/semantic", "wordart-semantic", WORDS,
             lambda o: [o["results"][0]["png_url"], o["results"][0]["svg_url"]],
