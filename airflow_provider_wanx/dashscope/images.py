@@ -35,8 +35,11 @@ recommendation only."""
 _PHOTO_WITH_EXTRAS = "MPO"
 """What Pillow calls a JPEG file that has a preview or a depth map behind the picture, as many phones write it."""
 
+MOST_HEADERS = 16 * 1024
+"""So much of a file's beginning is enough to read format and size of most pictures."""
+
 HEADER_BYTES = 256 * 1024
-"""So much of a file's beginning is nearly always enough to read its format and size."""
+"""So much is nearly always enough."""
 
 
 @dataclass(frozen=True)

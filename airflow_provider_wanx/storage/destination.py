@@ -42,7 +42,12 @@ class S3Destination:
     encrypt: bool = False
     acl_policy: str | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict)
-    _client: Any = field(default=None, init=False, repr=False)
+    _connected: S3Hook | None = field(default=None, init=False, repr=False)
+
+    @property
+    def client(self) -> Any:
+        """boto3's S3 client; may be used by several threads once it was made."""
+        return self._hook().get_conn()
 
     def check(self) -> None:
         """Find out what can be wrong before anything is waited for or written.
@@ -105,8 +110,10 @@ class S3Destination:
         hook = S3Hook(
             aws_conn_id=self.aws_conn_id, extra_args=extra_args or {}, transfer_config_args=SMALL_MEMORY
         )
-        if self._client is not None:
-            # A hook carries the arguments of one upload, and making a client takes longer than most of them.
-            hook.conn = self._client
-        self._client = hook.get_conn()
+        # A hook carries the arguments of one upload. Reading the connection and making a client takes longer than most of them.
+        if self._connected is not None:
+            hook.conn, hook.conn_config = self._connected.conn, self._connected.conn_config
+        else:
+            hook.get_conn()
+            self._connected = hook
         return hook

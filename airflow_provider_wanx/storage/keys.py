@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
@@ -26,10 +26,14 @@ class KeyTemplate:
     """A key with fields in braces, see :data:`FIELDS`.
 
     :param template: for example ``portraits/{run_id}/{dashscope_task_id}_{index}{extension}``.
+    :param fields: what may stand in braces.
+    :param default_name: file name for a template that ends in a slash.
     :raises InvalidInputError: it is empty, climbs out of its prefix, or has an unknown field.
     """
 
     template: str
+    fields: tuple[str, ...] = FIELDS
+    default_name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
         template = self.template.lstrip("/")
@@ -41,36 +45,47 @@ class KeyTemplate:
             )
         if _climbs(template):
             raise InvalidInputError(f"s3_key {template!r} is no safe key: '.' and '..' are no names in it.")
-        object.__setattr__(self, "template", template + DEFAULT_NAME if template.endswith("/") else template)
+        object.__setattr__(
+            self, "template", template + self.default_name if template.endswith("/") else template
+        )
         try:
             parts = list(string.Formatter().parse(self.template))
         except ValueError as error:
             raise InvalidInputError(f"s3_key {self.template!r} cannot be read: {error}.") from None
         for _, name, spec, conversion in parts:
-            if name is not None and (name not in FIELDS or spec or conversion):
-                known = ", ".join(f"{{{field}}}" for field in FIELDS)
+            if name is not None and (name not in self.fields or spec or conversion):
+                known = ", ".join(f"{{{field}}}" for field in self.fields)
                 raise InvalidInputError(f"s3_key has {{{name}}}, which is not known. Known are {known}.")
 
-    def render(self, task: Task, index: int, *, extension: str, run_id: str) -> str:
-        """Make the key of one result.
+    def render(self, values: Mapping[str, str]) -> str:
+        """Make a key.
 
-        :param index: position among the task's results, from 0.
-        :param extension: with its dot, or empty.
+        :param values: field → its value for this result; anything but plain characters becomes a hyphen.
+        :raises InvalidInputError: the key would be none that S3 takes, or would climb out of its prefix.
         """
-        style = task.style_index
-        values = {
-            "dashscope_task_id": task.task_id,
-            "index": str(index),
-            "style": "none" if style is None else str(style),
-            "style_name": "no-style" if style is None else style_name(style).lower(),
-            "extension": extension,
-            "run_id": run_id,
-        }
         key = self.template.format(**{field: _safe(value) for field, value in values.items()})
         is_a_name = key and not key.startswith("/") and not key.endswith("/")
         if not is_a_name or _climbs(key) or len(key.encode()) > MAX_KEY_BYTES:
             raise InvalidInputError(f"s3_key becomes {key!r}, which is no safe key.")
         return key
+
+    def render_result(self, task: Task, index: int, *, extension: str, run_id: str) -> str:
+        """Make the key of one result of a task, from the fields of :data:`FIELDS`.
+
+        :param index: position among the task's results, from 0.
+        :param extension: with its dot, or empty.
+        """
+        style = task.style_index
+        return self.render(
+            {
+                "dashscope_task_id": task.task_id,
+                "index": str(index),
+                "style": "none" if style is None else str(style),
+                "style_name": "no-style" if style is None else style_name(style).lower(),
+                "extension": extension,
+                "run_id": run_id,
+            }
+        )
 
     def check_distinct(self, tasks: Iterable[Task], *, run_id: str) -> None:
         """Refuse a template that gives two results the same key, before the first is written.
@@ -80,7 +95,7 @@ class KeyTemplate:
         owners: dict[str, str] = {}
         for task in tasks:
             for index in range(len(task.results) or int(task.made_only_data)):
-                key = self.render(task, index, extension="", run_id=run_id)
+                key = self.render_result(task, index, extension="", run_id=run_id)
                 here = f"result {index} of task {task.task_id}"
                 if key in owners:
                     raise InvalidInputError(
@@ -95,4 +110,5 @@ def _climbs(key: str) -> bool:
 
 
 def _safe(value: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._=-]+", "-", value)
+    # Letters of any script stay: S3 takes them, and names of pictures have them.
+    return re.sub(r"[^\w.=-]+", "-", value)

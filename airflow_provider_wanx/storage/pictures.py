@@ -9,15 +9,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.storage.files import unreadable_is_refused
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
     from airflow_provider_wanx.dashscope.images import ImageInfo
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
@@ -45,7 +49,7 @@ class Picture:
 
 
 class ImageSource:
-    """Opens pictures wherever data teams keep them.
+    """Opens pictures wherever data teams keep them; may be used by several threads.
 
     :param hook: uploads what the service could not reach otherwise.
     :param model: the model that will read the pictures; uploads are bound to it.
@@ -56,6 +60,8 @@ class ImageSource:
         self._hook = hook
         self._model = model
         self._aws_conn_id = aws_conn_id
+        self._s3: dict[str | None, S3Hook] = {}
+        self._making_s3 = Lock()
 
     def open(self, image: str, *, field: str, is_style_reference: bool = False) -> Picture:
         """Find a picture and check what can be checked without sending anything.
@@ -66,12 +72,7 @@ class ImageSource:
         :raises InvalidInputError: it is missing, unreadable, or breaks the model's limits.
         :raises S3Error: S3 does not give it.
         """
-        text = str(image or "").strip()
-        if not text or text == "None":
-            raise InvalidInputError(f"{field} is empty.")
-        found = _SCHEME.match(text)
-        scheme = found.group().lower() if found else ""
-        text = scheme + text[len(scheme) :]
+        text, scheme = _read(image, field)
         if scheme in ("https", "http", "oss"):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
@@ -84,6 +85,24 @@ class ImageSource:
         if scheme == "s3":
             return self._s3_object(text, check)
         return self._stored_file(text, field, check)
+
+    def check(self, image: str, *, field: str, is_style_reference: bool = False) -> None:
+        """Check what :meth:`open` checks, reading no more of a file than its beginning where that is enough."""
+        text, scheme = _read(image, field)
+        if scheme:
+            self.open(image, field=field, is_style_reference=is_style_reference)
+            return
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, check_image
+
+        with unreadable_is_refused(f"{field} {text!r}"):
+            path = ObjectStoragePath(text)
+            size = int(path.stat().st_size)
+            with path.open("rb") as file:
+                check_image(
+                    file.read(HEADER_BYTES), what=text, size=size, is_style_reference=is_style_reference
+                )
 
     def _data_url(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         header, comma, payload = text.partition(",")
@@ -101,12 +120,10 @@ class ImageSource:
         return Picture(without_query(text), _digest(content), lambda: text, info.doubts)
 
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES
+        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, MOST_HEADERS
 
         conn_id, bucket, key = split_s3_url(text)
-        s3 = S3Hook(aws_conn_id=conn_id or self._aws_conn_id)
+        s3 = self._s3_hook(conn_id or self._aws_conn_id)
 
         def read(last_byte: int) -> tuple[bytes, dict[str, Any]]:
             with s3_errors(f"read {text}"):
@@ -115,17 +132,20 @@ class ImageSource:
                 )
                 return answer["Body"].read(), answer
 
-        head, answer = read(HEADER_BYTES - 1)
+        head, answer = read(MOST_HEADERS - 1)
         total = str(answer.get("ContentRange", "")).rpartition("/")[2]
         size = int(total) if total.isdecimal() else len(head)
-        try:
-            info = check(head, what=text, size=size)
-        except InvalidInputError:
-            if not len(head) < size <= MAX_BYTES:
-                raise
-            # Some cameras and editors write more than that before the size. What is bad otherwise is refused again.
-            content, answer = read(size - 1)
-            info = check(content, what=text)
+        info: ImageInfo | None = None
+        # Cameras and editors may write much before the size. What is bad otherwise is refused again.
+        for more in (HEADER_BYTES, MAX_BYTES):
+            try:
+                info = check(head, what=text, size=size)
+                break
+            except InvalidInputError:
+                if not len(head) < size <= MAX_BYTES:
+                    raise
+            head, answer = read(min(more, size) - 1)
+        info = info or check(head, what=text, size=size)
 
         def publish() -> str:
             url = s3.generate_presigned_url(
@@ -137,29 +157,44 @@ class ImageSource:
 
         return Picture(text, f"{text} {answer.get('ETag', '')}", publish, info.doubts)
 
+    def _s3_hook(self, conn_id: str | None) -> S3Hook:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        with self._making_s3:
+            if conn_id not in self._s3:
+                self._s3[conn_id] = S3Hook(aws_conn_id=conn_id)
+                # Making a client takes longer than reading a header, and is nothing for several threads at a time.
+                self._s3[conn_id].get_conn()
+            return self._s3[conn_id]
+
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
-        try:
+        with unreadable_is_refused(f"{field} {text!r}"):
             path = ObjectStoragePath(text)
             size = int(path.stat().st_size)
             with path.open("rb") as file:
                 # What is too big is refused unread.
                 content: bytes = file.read() if size <= MAX_BYTES else b""
                 info = check(content, what=text, size=size)
-        except InvalidInputError:
-            raise
-        except (OSError, ValueError, ImportError) as error:
-            reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
-            raise InvalidInputError(f"{field} {text!r} cannot be read: {reason}.") from None
         return Picture(
             text,
             _digest(content),
             lambda: self._hook.upload_file(content, model=self._model, filename=path.name),
             info.doubts,
         )
+
+
+def _read(image: str, field: str) -> tuple[str, str]:
+    """Return an image's URL or path, and its scheme if it is one that is not left to Airflow's object storage."""
+    text = str(image or "").strip()
+    if not text or text == "None":
+        raise InvalidInputError(f"{field} is empty.")
+    found = _SCHEME.match(text)
+    scheme = found.group().lower() if found else ""
+    return scheme + text[len(scheme) :], scheme
 
 
 def _digest(content: bytes) -> str:

@@ -12,11 +12,18 @@ class S3Error(DashScopeError):
     """S3 refused or could not be reached.
 
     :param retryable: whether trying again can help.
+    :param code: S3's code, empty if it sent none.
     """
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
+    def __init__(self, message: str, *, retryable: bool, code: str = "") -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.code = code
+
+    @property
+    def concerns_one_object(self) -> bool:
+        """Whether other objects may fare better. S3 says AccessDenied of a missing object too, to those who may not list."""
+        return self.code in ("NoSuchKey", "404", "InvalidRange", "AccessDenied", "403")
 
 
 _ADVICE = {
@@ -52,6 +59,7 @@ def s3_errors(what: str) -> Iterator[None]:
         raise S3Error(
             f"Could not {what}: {advice} ({code}, HTTP {status}).",
             retryable=code in _PASSING or (code not in _ADVICE and not 400 <= status < 500),
+            code=code,
         ) from error
     except (NoCredentialsError, ParamValidationError) as error:
         raise S3Error(f"Could not {what}: {error}.", retryable=False) from error
@@ -65,9 +73,26 @@ def split_s3_url(url: str) -> tuple[str | None, str, str]:
     :return: connection id or None, bucket, key.
     :raises InvalidInputError: it has no bucket or no key.
     """
+    conn_id, bucket, key = _parts(url)
+    if not bucket or not key:
+        raise InvalidInputError(f"{url!r} is not like s3://bucket/key.")
+    return conn_id, bucket, key
+
+
+def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
+    """Split ``s3://bucket/folder`` or ``s3://conn_id@bucket/folder``; without a folder it is the whole bucket.
+
+    :return: connection id or None, bucket, prefix: empty or with a slash at its end.
+    :raises InvalidInputError: it has no bucket.
+    """
+    conn_id, bucket, prefix = _parts(url)
+    if not bucket:
+        raise InvalidInputError(f"{url!r} is not like s3://bucket/folder.")
+    return conn_id, bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+
+def _parts(url: str) -> tuple[str | None, str, str]:
     # Not a URL parser's work: S3 keys may hold ?, # and %, and mean them.
     place, _, key = url.removeprefix("s3://").partition("/")
     conn_id, _, bucket = place.rpartition("@")
-    if not bucket or not key:
-        raise InvalidInputError(f"{url!r} is not like s3://bucket/key.")
     return conn_id or None, bucket, key

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
-from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
-from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-from airflow_provider_wanx.storage.destination import TASK_ID, Replace, S3Destination
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.storage.copying import ResultCopier
+from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
 from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 
 Manifest = list[dict[str, Any]]
-
-COPY_PAUSES = (1, 4, 10)
-"""Seconds between the tries of one copy."""
 
 
 class DashScopeToS3Operator(DashScopeWaitingOperator):
@@ -127,17 +118,11 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         KeyTemplate(self.s3_key).check_distinct(good, run_id=str(context["run_id"]))
         manifest: Manifest = []
         failures: list[DashScopeError] = []
-        copier = _Copier(
-            hook=hook,
-            destination=self._destination(),
-            template=KeyTemplate(self.s3_key),
-            run_id=str(context["run_id"]),
-            log=self.log,
-        )
+        copier = ResultCopier(hook=hook, destination=self._destination(), log=self.log)
         try:
             for task in good:
                 try:
-                    manifest.extend(copier.copy(task))
+                    manifest.extend(self._copied(copier, task, run_id=str(context["run_id"])))
                 except S3Error:
                     raise
                 except DashScopeError as error:
@@ -153,6 +138,27 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         if failures:
             raise _CopyError(failures)
         return manifest
+
+    def _copied(self, copier: ResultCopier, task: Task, *, run_id: str) -> Iterator[dict[str, Any]]:
+        """Copy the results of a task one by one; yield an entry of the manifest for each."""
+        template = KeyTemplate(self.s3_key)
+
+        def key_for(index: int, extension: str) -> str:
+            return template.render_result(task, index, extension=extension, run_id=run_id)
+
+        for copied in copier.copy_all(task, key_for=key_for):
+            entry = {
+                "bucket": copied.bucket,
+                "key": copied.key,
+                "bytes": copied.bytes,
+                "sha256": copied.sha256,
+                "content_type": copied.content_type,
+                "dashscope_task_id": task.task_id,
+                "index": copied.index,
+                "style": task.style_index,
+                "written": copied.written,
+            }
+            yield {**entry, "output": dict(task.output)} if task.made_only_data else entry
 
     def _destination(self) -> S3Destination:
         return S3Destination(
@@ -175,129 +181,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 context["outlet_events"][outlet].extra["objects"] = cast("Any", manifest)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Copier:
-    """Copies tasks' results to one destination."""
-
-    hook: DashScopeHook
-    destination: S3Destination
-    template: KeyTemplate
-    run_id: str
-    log: Log
-
-    def copy(self, task: Task) -> Iterator[dict[str, Any]]:
-        """Copy the results of a task one by one; yield an entry of the manifest for each."""
-        for failure in task.failures:
-            self.log.warning(
-                "Part %s of DashScope task %s failed: %s", failure.path, task.task_id, failure.reason
-            )
-        if task.made_only_data:
-            yield self._keep_output(task)
-        elif not task.results:
-            raise _NoFileError(task)
-        for file in task.results:
-            yield self._copy_file(task, file)
-
-    def _keep_output(self, task: Task) -> dict[str, Any]:
-        """Store the answer of a model that makes no file, and hand it on in the manifest."""
-        text = json.dumps(dict(task.output), ensure_ascii=False, indent=2).encode()
-        key = self.template.render(task, 0, extension=".json", run_id=self.run_id)
-        content_type = "application/json"
-        written = self.destination.write(
-            io.BytesIO(text), key, content_type=content_type, metadata=_metadata(task)
-        )
-        size, digest = (
-            (len(text), hashlib.sha256(text).hexdigest()) if written else self.destination.measure(key)
-        )
-        self.log.info(
-            "DashScope task %s made no file; its answer is s3://%s/%s.",
-            task.task_id,
-            self.destination.bucket,
-            key,
-        )
-        entry = self._entry(
-            task, 0, key, size=size, sha256=digest, content_type=content_type, written=written
-        )
-        return {**entry, "output": dict(task.output)}
-
-    def _entry(
-        self, task: Task, index: int, key: str, *, size: int, sha256: str, content_type: str, written: bool
-    ) -> dict[str, Any]:
-        """Make the entry of one object in the manifest."""
-        return {
-            "bucket": self.destination.bucket,
-            "key": key,
-            "bytes": size,
-            "sha256": sha256,
-            "content_type": content_type,
-            "dashscope_task_id": task.task_id,
-            "index": index,
-            "style": task.style_index,
-            "written": written,
-        }
-
-    def _copy_file(self, task: Task, file: ResultFile) -> dict[str, Any]:
-        """Copy one result; if its URL has expired or the download breaks, ask the task for a URL again and start over."""
-        for pause in COPY_PAUSES:
-            try:
-                return self._copy_once(task, file)
-            except S3Error:
-                raise
-            except DashScopeError as error:
-                if not error.retryable:
-                    raise
-                self.log.warning("%s Asking for its URL again in %s s.", error, pause)
-            time.sleep(pause)
-            task = self.hook.get_task(task.task_id)
-            check_outcome([task])
-            file = next((one for one in task.results if one.index == file.index), file)
-        return self._copy_once(task, file)
-
-    def _copy_once(self, task: Task, file: ResultFile) -> dict[str, Any]:
-        began = time.monotonic()
-        what = f"result {file.index} of DashScope task {task.task_id}"
-        with self.hook.get_conn().download(file.url, what=what) as (received, chunks):
-            key = self.template.render(
-                task, file.index, extension=_extension(file, received), run_id=self.run_id
-            )
-            content_type = received.content_type or "application/octet-stream"
-            written = self.destination.write(
-                _ChunkReader(chunks), key, content_type=content_type, metadata=_metadata(task)
-            )
-        size, digest = (received.size, received.sha256) if written else self.destination.measure(key)
-        bucket = self.destination.bucket
-        self.log.info(
-            "%s %s as s3://%s/%s (%s bytes, %.1f s).",
-            "Copied" if written else "Kept",
-            what,
-            bucket,
-            key,
-            size,
-            time.monotonic() - began,
-        )
-        return self._entry(
-            task, file.index, key, size=size, sha256=digest, content_type=content_type, written=written
-        )
-
-
 class _NotEndedError(DashScopeError):
     """A task that was to be copied still runs."""
 
     retryable = True
-
-
-class _NoFileError(DashScopeError):
-    """A task has succeeded without making anything; reading it again would not change that."""
-
-    def __init__(self, task: Task) -> None:
-        said = (
-            task.message
-            or " ".join(failure.reason for failure in task.failures)
-            or "nothing about the reason"
-        )
-        super().__init__(
-            f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL. The service says: {said}"
-        )
 
 
 class _CopyError(DashScopeError):
@@ -308,45 +195,3 @@ class _CopyError(DashScopeError):
         self.final = any(failure.final for failure in failures)
         more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
         super().__init__(" ".join(str(failure) for failure in failures[:5]) + more)
-
-
-class _ChunkReader:
-    """The part of a file's interface that boto3's upload needs, over chunks as they arrive."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, all that remain for -1, empty at the end."""
-        parts, missing = [self._rest], size - len(self._rest)
-        while size < 0 or missing > 0:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            parts.append(chunk)
-            missing -= len(chunk)
-        data = b"".join(parts)
-        self._rest = data[size:] if size >= 0 else b""
-        return data[:size] if size >= 0 else data
-
-
-_EXTENSIONS = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/bmp": ".bmp",
-    "application/json": ".json",
-    "application/gzip": ".gz",
-    "video/mp4": ".mp4",
-    "audio/mpeg": ".mp3",
-    "audio/wav": ".wav",
-}
-
-
-def _extension(file: ResultFile, received: ReceivedFile) -> str:
-    return file.extension or _EXTENSIONS.get(received.content_type, "")
-
-
-def _metadata(task: Task) -> dict[str, str]:
-    return {TASK_ID: task.task_id, "dashscope-request-id": task.request_id or ""}

@@ -38,11 +38,12 @@ class ReceivedFile:
         self.size = 0
         self.head = b""
         self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
         encoded = "content-encoding" in headers
         length = headers.get("content-length", "")
         self.expected_size = int(length) if length.isdecimal() and not encoded else None
         self._expected_md5 = None if encoded else headers.get("content-md5")
+        # It takes longer than everything else here.
+        self._md5 = hashlib.md5(usedforsecurity=False) if self._expected_md5 else None
 
     @property
     def sha256(self) -> str:
@@ -55,7 +56,8 @@ class ReceivedFile:
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._sha256.update(chunk)
-        self._md5.update(chunk)
+        if self._md5 is not None:
+            self._md5.update(chunk)
 
     def finish(self) -> None:
         """Check what came against what was announced.
@@ -67,7 +69,7 @@ class ReceivedFile:
             raise DownloadError(f"{self.what} is empty.")
         if self.expected_size is not None and self.size != self.expected_size:
             raise DownloadError(f"{self.what} broke off: {self.size} of {self.expected_size} bytes arrived.")
-        if self._expected_md5 and self._expected_md5 != base64.b64encode(self._md5.digest()).decode():
+        if self._md5 is not None and self._expected_md5 != base64.b64encode(self._md5.digest()).decode():
             raise DownloadError(
                 f"{self.what} was damaged on the way: its checksum differs from the service's."
             )

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.transfers import dashscope_to_s3
+from airflow_provider_wanx.storage import copying
 from tests.unit.support.service import submit_repaints
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dashscope_to_s3, "COPY_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0, 0))
 
 
 @pytest.fixture

@@ -1,0 +1,220 @@
+"""Copy one result from the service to S3: streamed, checked, and only as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.storage.destination import TASK_ID
+from airflow_provider_wanx.storage.s3_errors import S3Error
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.models import ResultFile, Task
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.storage.destination import S3Destination
+
+COPY_PAUSES = (1, 4, 10)
+"""Seconds between the tries of one copy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiedResult:
+    """A result as it is in S3.
+
+    :param index: position among the task's results, from 0.
+    :param bytes: its size.
+    :param sha256: its digest in hexadecimal.
+    :param written: whether it was written now; False if what was there was kept.
+    """
+
+    index: int
+    bucket: str
+    key: str
+    bytes: int
+    sha256: str
+    content_type: str
+    written: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultCopier:
+    """Copies results to one destination; may be used by several threads.
+
+    :param hook: the connection that the tasks were submitted with.
+    :param destination: where results go.
+    :param log: the task's log.
+    """
+
+    hook: DashScopeHook
+    destination: S3Destination
+    log: Log
+
+    def copy_all(
+        self, task: Task, *, key_for: Callable[[int, str], str], metadata: dict[str, str] | None = None
+    ) -> Iterator[CopiedResult]:
+        """Copy the results of a task one by one.
+
+        The answer of a model that makes no file becomes an object itself.
+
+        :param key_for: makes a key from a result's position and the file's extension, which has its dot or is empty.
+        :param metadata: of the objects, besides the ids of task and request.
+        :raises NoFileError: the task has succeeded without making anything.
+        :raises DashScopeError: a result cannot be had.
+        :raises S3Error: S3 does not take it.
+        """
+        for failure in task.failures:
+            self.log.warning(
+                "Part %s of DashScope task %s failed: %s", failure.path, task.task_id, failure.reason
+            )
+        if task.made_only_data:
+            yield self._keep_output(task, key_for(0, ".json"), metadata or {})
+        elif not task.results:
+            raise NoFileError(task)
+        for file in task.results:
+            yield self.copy(task, file, key_for=partial(key_for, file.index), metadata=metadata)
+
+    def copy(
+        self,
+        task: Task,
+        file: ResultFile,
+        *,
+        key_for: Callable[[str], str],
+        metadata: dict[str, str] | None = None,
+    ) -> CopiedResult:
+        """Copy one result; if its URL has expired or the download breaks, ask the task for a URL again and start over.
+
+        :param key_for: makes the key from the file's extension, which has its dot or is empty.
+        :param metadata: of the object, besides the ids of task and request.
+        :raises DashScopeError: the result cannot be had.
+        :raises S3Error: S3 does not take it.
+        """
+        for pause in COPY_PAUSES:
+            try:
+                return self._copy_once(task, file, key_for, metadata or {})
+            except S3Error:
+                raise
+            except DashScopeError as error:
+                if not error.retryable:
+                    raise
+                self.log.warning("%s Asking for its URL again in %s s.", error, pause)
+            time.sleep(pause)
+            task = self.hook.get_task(task.task_id)
+            check_outcome([task])
+            file = next((one for one in task.results if one.index == file.index), file)
+        return self._copy_once(task, file, key_for, metadata or {})
+
+    def _copy_once(
+        self, task: Task, file: ResultFile, key_for: Callable[[str], str], metadata: dict[str, str]
+    ) -> CopiedResult:
+        began = time.monotonic()
+        what = f"result {file.index} of DashScope task {task.task_id}"
+        with self.hook.get_conn().download(file.url, what=what) as (received, chunks):
+            key = key_for(file.extension or _EXTENSIONS.get(received.content_type, ""))
+            content_type = received.content_type or "application/octet-stream"
+            written = self.destination.write(
+                _ChunkReader(chunks), key, content_type=content_type, metadata={**metadata, **_ids(task)}
+            )
+        size, digest = (received.size, received.sha256) if written else self.destination.measure(key)
+        self.log.info(
+            "%s %s as s3://%s/%s (%s bytes, %.1f s).",
+            "Copied" if written else "Kept",
+            what,
+            self.destination.bucket,
+            key,
+            size,
+            time.monotonic() - began,
+        )
+        return CopiedResult(
+            index=file.index,
+            bucket=self.destination.bucket,
+            key=key,
+            bytes=size,
+            sha256=digest,
+            content_type=content_type,
+            written=written,
+        )
+
+    def _keep_output(self, task: Task, key: str, metadata: dict[str, str]) -> CopiedResult:
+        text = json.dumps(dict(task.output), ensure_ascii=False, indent=2).encode()
+        content_type = "application/json"
+        written = self.destination.write(
+            io.BytesIO(text), key, content_type=content_type, metadata={**metadata, **_ids(task)}
+        )
+        size, digest = len(text), hashlib.sha256(text).hexdigest()
+        if not written:
+            size, digest = self.destination.measure(key)
+        self.log.info(
+            "DashScope task %s made no file; its answer is s3://%s/%s.",
+            task.task_id,
+            self.destination.bucket,
+            key,
+        )
+        return CopiedResult(
+            index=0,
+            bucket=self.destination.bucket,
+            key=key,
+            bytes=size,
+            sha256=digest,
+            content_type=content_type,
+            written=written,
+        )
+
+
+class NoFileError(DashScopeError):
+    """A task has succeeded without making anything; reading it again would not change that."""
+
+    def __init__(self, task: Task) -> None:
+        said = (
+            task.message
+            or " ".join(failure.reason for failure in task.failures)
+            or "nothing about the reason"
+        )
+        super().__init__(
+            f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL. The service says: {said}"
+        )
+
+
+def _ids(task: Task) -> dict[str, str]:
+    return {TASK_ID: task.task_id, "dashscope-request-id": task.request_id or ""}
+
+
+class _ChunkReader:
+    """The part of a file's interface that boto3's upload needs, over chunks as they arrive."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes, all that remain for -1, empty at the end."""
+        parts, missing = [self._rest], size - len(self._rest)
+        while size < 0 or missing > 0:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            parts.append(chunk)
+            missing -= len(chunk)
+        data = b"".join(parts)
+        self._rest = data[size:] if size >= 0 else b""
+        return data[:size] if size >= 0 else data
+
+
+_EXTENSIONS = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/bmp": ".bmp",
+    "application/json": ".json",
+    "application/gzip": ".gz",
+    "video/mp4": ".mp4",
+    "audio/mpeg": ".mp3",
+    "audio/wav": ".wav",
+}

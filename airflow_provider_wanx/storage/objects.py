@@ -1,0 +1,121 @@
+"""Small objects that several writers may meet on: read and written whole, and only by whoever has seen the last version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.storage.s3_errors import s3_errors
+
+ABSENT: Final = ""
+"""The version of an object that does not exist."""
+
+_NO_VERSION = f'"{"0" * 32}"'
+"""A version that no object has."""
+
+_CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+
+
+class ConflictError(DashScopeError):
+    """Somebody else has written the object since it was read."""
+
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Version:
+    """An object as it was read.
+
+    :param body: its bytes; empty if it does not exist.
+    :param etag: its version, :data:`ABSENT` if it does not exist.
+    """
+
+    body: bytes
+    etag: str
+
+
+class ObjectStore:
+    """Objects under one prefix of a bucket.
+
+    :param client: boto3's S3 client; may be used by several threads.
+    :param bucket: the bucket's name.
+    :param prefix: what every key begins with; empty, or ends in a slash.
+    """
+
+    def __init__(self, client: Any, *, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def url(self, name: str) -> str:
+        """Return an object's ``s3://`` URL."""
+        return f"s3://{self._bucket}/{self._prefix}{name}"
+
+    def read(self, name: str) -> Version:
+        """Read an object; one that does not exist has the version :data:`ABSENT`.
+
+        :raises S3Error: S3 does not give it.
+        """
+        from botocore.exceptions import ClientError
+
+        with s3_errors(f"read {self.url(name)}"):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            except ClientError as error:
+                if _code(error) == "NoSuchKey":
+                    return Version(b"", ABSENT)
+                raise
+            return Version(answer["Body"].read(), answer["ETag"])
+
+    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+        """Write an object whole.
+
+        :param replacing: the version that it has now; :data:`ABSENT` if it must not exist, None to replace any.
+        :return: its new version.
+        :raises ConflictError: it has another version.
+        :raises S3Error: S3 does not take it.
+        """
+        from botocore.exceptions import ClientError
+
+        condition: dict[str, str] = {}
+        if replacing is not None:
+            condition = {"IfNoneMatch": "*"} if replacing == ABSENT else {"IfMatch": replacing}
+        with s3_errors(f"write {self.url(name)}"):
+            try:
+                answer = self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=self._prefix + name,
+                    Body=body,
+                    ContentType=content_type,
+                    **condition,
+                )
+            except ClientError as error:
+                # With If-Match, a deleted object is no conflict to S3 but a missing key.
+                if condition and (_code(error) in _CONFLICTS or _code(error) == "NoSuchKey"):
+                    raise ConflictError(
+                        f"{self.url(name)} was changed by somebody else in the meantime."
+                    ) from None
+                raise
+            return str(answer["ETag"])
+
+    def check_conditions(self, name: str) -> None:
+        """Find out whether the store refuses what must not be replaced; not every store that speaks S3 does.
+
+        :param name: an object that exists.
+        :raises InvalidInputError: it does not.
+        """
+        existing = self.read(name)
+        for header, version in (("If-None-Match", ABSENT), ("If-Match", _NO_VERSION)):
+            try:
+                self.write(name, existing.body, content_type="application/json", replacing=version)
+            except ConflictError:
+                continue
+            raise InvalidInputError(
+                f"The store of {self.url('')} ignores conditional writes ({header}), so two runs could not be kept apart. "
+                "Amazon S3 and MinIO know them; choose a bucket on such a store."
+            )
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

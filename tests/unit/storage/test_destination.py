@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
+from tests.unit.support.s3 import Bucket
+
+
+def test_the_connection_is_read_once_for_any_number_of_objects(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    read = S3Hook.get_connection
+
+    def get_connection(_: S3Hook, conn_id: str) -> Any:
+        reads.append(conn_id)
+        return read(conn_id)
+
+    monkeypatch.setattr(S3Hook, "get_connection", get_connection)
+    destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
+    destination.check()
+    for key in ("one", "two", "three"):
+        written = destination.write(
+            io.BytesIO(key.encode()), key, content_type="text/plain", metadata={TASK_ID: f"task of {key}"}
+        )
+        assert written
+    assert len(reads) == 1
+    assert [bucket.body(key) for key in ("one", "two", "three")] == [b"one", b"two", b"three"]
+    assert bucket.head("two")["Metadata"][TASK_ID] == "task of two"
