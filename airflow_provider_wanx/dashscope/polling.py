@@ -64,6 +64,7 @@ class TaskWait:
     :param poll_interval: seconds between looks.
     :param end_time: deadline as wall-clock seconds since 1970, None for none. Wall clock, because a wait moves between
         machines and outlives processes: a monotonic clock would start its time anew with each.
+    :param patience: seconds for which the end may go unnoticed if the task list does not show it; 0 for the usual time.
     """
 
     task_id: str
@@ -74,6 +75,7 @@ class TaskWait:
     new_statuses_in_a_row: int = 0
     errors_in_a_row: int = 0
     last_error: DashScopeError | None = None
+    patience: float = 0.0
 
     def after_task(self, task: Task, *, now: float) -> Decision:
         """Decide after a snapshot of the task."""

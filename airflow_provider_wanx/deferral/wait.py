@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
@@ -180,10 +181,39 @@ def wait_here(
     """
     from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
-    async def config_now() -> ClientConfig:
-        connection = await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id)
-        return client_config(connection)
-
     waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
-    outcome = asyncio.run(watch_tasks(hook.get_conn().config, waits, renew=config_now, log=log))
-    return outcome_event(outcome)
+    watch = watch_tasks(hook.get_conn().config, waits, renew=partial(_config_now, hook), log=log)
+    return outcome_event(asyncio.run(watch))
+
+
+def wait_for_some(
+    hook: DashScopeHook,
+    ids: Sequence[str],
+    *,
+    poll_interval: float,
+    wake_when_left: int,
+    wake_within: float,
+    wake_at: float,
+    log: Log | None = None,
+) -> list[str]:
+    """Wait on this worker until few tasks are left or it is time, with the same code that the batch's trigger runs.
+
+    :return: ids of the tasks that have ended.
+    """
+    from airflow_provider_wanx.dashscope.waiting.wave import watch_wave
+
+    watch = watch_wave(
+        hook.get_conn().config,
+        ids,
+        poll_interval=poll_interval,
+        wake_when_left=wake_when_left,
+        wake_within=wake_within,
+        wake_at=wake_at,
+        renew=partial(_config_now, hook),
+        log=log,
+    )
+    return asyncio.run(watch)
+
+
+async def _config_now(hook: DashScopeHook) -> ClientConfig:
+    return client_config(await asyncio.to_thread(hook.get_connection, hook.dashscope_conn_id))

@@ -36,6 +36,10 @@ INCREDIBLE = 3600.0
 """Seconds beyond which a difference between two of the service's times is no delay but a mistake, for instance of the zone."""
 
 
+HEAD_START = 7.0
+"""Poll intervals in which the list can show that it is of use, before patient tasks are asked for without it."""
+
+
 class Row(NamedTuple):
     """What a row of the task list tells; times are seconds since 1970, 0 for none."""
 
@@ -54,6 +58,7 @@ class Watched:
     :param added: the same in seconds since 1970.
     :param order: by when it was submitted, in seconds since 1970; until that is known, by ``added``.
     :param started: when it started, in seconds since 1970, if it was asked for since.
+    :param patience: seconds for which its end may go unnoticed if the list does not show it.
     :param token: tells its planned question from outdated plans; 0 while it is hinted at or being asked for.
     :param rest_until: when the list may speak for its end again, after it has been wrong.
     :param missed: complete readings in a row that did not show it.
@@ -64,6 +69,7 @@ class Watched:
     added_at: float
     added: float
     order: float
+    patience: float = 0.0
     status: TaskStatus | None = None
     started: float = 0.0
     token: int = 0
@@ -117,7 +123,7 @@ class Schedule:
         """The shortest poll interval among the tasks, in seconds."""
         return min(self._intervals, default=float("inf"))
 
-    def add(self, task_id: str, *, interval: float, now: float, wall: float) -> None:
+    def add(self, task_id: str, *, interval: float, now: float, wall: float, patience: float = 0.0) -> None:
         """Begin to watch a task, or watch it more closely."""
         watched = self._watched.get(task_id)
         if watched is not None:
@@ -125,14 +131,16 @@ class Schedule:
                 self._count(watched, -1)
                 watched.interval = interval
                 self._count(watched, 1)
+            watched.patience = min(watched.patience, patience)
             if watched.token:
                 self._plan(watched, now)
             return
-        watched = Watched(task_id, interval, added_at=now, added=wall, order=wall)
+        watched = Watched(task_id, interval, added_at=now, added=wall, order=wall, patience=patience)
         self._watched[task_id] = self.unlisted[task_id] = watched
         self._count(watched, 1)
         self._adapt(now)
-        self._plan(watched, now + self._sweep() if self._trusted else now)
+        untrusted = HEAD_START * interval if patience else 0.0
+        self._plan(watched, now + (self._first_sweep(watched) if self._trusted else untrusted))
 
     def remove(self, task_id: str) -> None:
         """Stop watching a task."""
@@ -182,7 +190,7 @@ class Schedule:
                 watched.rest_until = now + pause
         watched.hinted = False
         relies = settled and self._trusted and watched.listed
-        self._plan(watched, now + (max(pause, self._sweep()) if relies else pause))
+        self._plan(watched, now + (max(pause, self._sweep(watched)) if relies else pause))
 
     def ended(self, task_id: str, task: Task, *, now: float, wall: float) -> None:
         """Note that a task has ended, before it is removed."""
@@ -310,7 +318,7 @@ class Schedule:
                 # The list says nothing about those that it was searched for in vain.
                 relies = trusted and (watched.listed or watched.task_id in self.unlisted)
                 if watched.token and (relies or not trusted):
-                    self._plan(watched, now + self._sweep() if relies else now)
+                    self._plan(watched, now + self._first_sweep(watched) if relies else now)
 
     def _ripen(self, now: float) -> None:
         """Get those ready whose time has come, and drop what is outdated."""
@@ -340,8 +348,13 @@ class Schedule:
         watched.token = next(self._tokens)
         heapq.heappush(self._planned, (due, watched.token, watched))
 
-    def _sweep(self) -> float:
-        period = max(SWEEP, len(self._watched) / (self.rate * SWEEP_SHARE))
+    def _first_sweep(self, watched: Watched) -> float:
+        sweep = self._sweep(watched)
+        # What waits so long may have been waited for before, by somebody whose questions nobody remembers.
+        return random.uniform(0, sweep) if watched.patience else sweep
+
+    def _sweep(self, watched: Watched) -> float:
+        period = max(SWEEP, watched.patience, len(self._watched) / (self.rate * SWEEP_SHARE))
         return period * random.uniform(0.8, 1.2)
 
     def _count(self, watched: Watched, sign: int) -> None:

@@ -165,7 +165,9 @@ class Waits:
         if group.size > LINES_EACH:
             self._large.add(group)
         self._pairs.setdefault(wait.task_id, []).append((wait, group))
-        self._schedule.add(wait.task_id, interval=wait.poll_interval, now=now, wall=wall)
+        self._schedule.add(
+            wait.task_id, interval=wait.poll_interval, now=now, wall=wall, patience=wait.patience
+        )
         if wait.end_time is not None:
             self.deadline = min(self.deadline, wait.end_time)
 
