@@ -1,0 +1,1 @@
+"""Repaint thousands of images in one Airflow task: the input, the ledger, the flow of work."""

@@ -1,0 +1,213 @@
+"""One image in one style: the unit of work of a batch, and how it is made from what users write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
+
+Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
+"""One style or several; several may also stand in one text, separated by semicolons."""
+
+RESULT_COLUMNS = (
+    "row",
+    "image",
+    "style",
+    "style_name",
+    "style_reference",
+    "status",
+    "dashscope_task_id",
+    "bucket",
+    "key",
+    "bytes",
+    "sha256",
+    "content_type",
+    "code",
+    "message",
+    "attempts",
+    "submit_time",
+    "end_time",
+    "duplicate_of",
+    "cost",
+)
+"""Columns that a batch writes itself; a user's own columns are called otherwise."""
+
+_HAS_QUERY = re.compile(r"(https?|oss)://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRow:
+    """An image that is to be repainted in one style.
+
+    :param image: URL or path.
+    :param style: the service's ``style_index``.
+    :param style_reference: the picture whose style is taken; with style -1 only.
+    :param columns: what else the manifest says of it, as JSON values.
+    """
+
+    image: str
+    style: int
+    style_reference: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> bytes:
+        """16 bytes, equal for rows that ask for the same picture; own columns do not count."""
+        wish = json.dumps([self.image, self.style, self.style_reference])
+        return hashlib.blake2b(wish.encode(), digest_size=16).digest()
+
+    @property
+    def name(self) -> str:
+        """The image's file name without folders, query and extension, as it is; ``portrait`` if it has none."""
+        if self.image[:5].lower() == "data:":
+            return "portrait"
+        path = self.image
+        if _HAS_QUERY.match(path):
+            path = unquote(urlsplit(path).path)
+        return PurePosixPath(path).stem or "portrait"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRow:
+    """A part of the input that cannot become an :class:`ImageRow`.
+
+    :param place: where it stands, for example ``line 7``.
+    :param reason: what is wrong with it.
+    """
+
+    place: str
+    reason: str
+
+
+def style_numbers(styles: Any) -> tuple[int, ...]:
+    """Read one style or several, from an operator's argument or a manifest's cell.
+
+    :param styles: see :data:`Styles`; None and empty text are none.
+    :return: the numbers, each once, in the given order.
+    :raises InvalidInputError: a name is not known.
+    """
+    match styles:
+        case None:
+            return ()
+        case str():
+            found = [style_number(part) for part in re.split("[;；]", styles) if part.strip()]
+        case Sequence():
+            found = [number for each in styles for number in style_numbers(each)]
+        case float() if styles.is_integer():
+            # A column of numbers with gaps becomes one of floats in many tools.
+            found = [int(styles)]
+        case _:
+            found = [style_number(styles)]
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowMaker:
+    """Makes rows, with the operator's styles for the images that name none.
+
+    :param styles: the service's numbers.
+    :param style_reference: for rows with style -1.
+    """
+
+    styles: tuple[int, ...]
+    style_reference: str | None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it makes an input another one."""
+        return {"styles": list(self.styles), "style_reference": self.style_reference}
+
+    def check_complete(self) -> None:
+        """Refuse what cannot do for images that name no style and no reference themselves.
+
+        :raises InvalidInputError: it cannot.
+        """
+        if not self.styles:
+            raise InvalidInputError("styles is empty. Give one style or several for the images.")
+        if self._wants_reference(self.styles) and not self.style_reference:
+            raise InvalidInputError("style -1 takes the style from a picture: give style_reference too.")
+        if self.style_reference and not self._wants_reference(self.styles):
+            raise InvalidInputError(
+                "style_reference goes with style -1 only. Add -1 to styles, or leave it out."
+            )
+
+    def rows(
+        self,
+        *,
+        place: str,
+        image: object,
+        style: object = None,
+        style_reference: object = None,
+        columns: Mapping[str, Any] | None = None,
+    ) -> Iterator[ImageRow | InvalidRow]:
+        """Make one row for each style of an image, or one invalid row.
+
+        :param place: where the image stands in the input.
+        :param style: the image's own styles, instead of the operator's.
+        :param style_reference: the image's own, instead of the operator's.
+        """
+        try:
+            source = _text(image, "image")
+            own_reference = _text(style_reference, "style_reference")
+            styles = _cell_styles(style) or self.styles
+            reference = own_reference or self.style_reference
+            if not source:
+                raise InvalidInputError("image is empty")
+            if not styles:
+                raise InvalidInputError("style is empty, and the operator's styles are not given")
+            if self._wants_reference(styles) and not reference:
+                raise InvalidInputError("style -1 needs a style_reference")
+            if own_reference and not self._wants_reference(styles):
+                raise InvalidInputError("style_reference goes with style -1 only")
+            _check_text([source, own_reference, columns])
+        except InvalidInputError as error:
+            yield InvalidRow(place, str(error))
+            return
+        for number in styles:
+            yield ImageRow(
+                image=source,
+                style=number,
+                style_reference=reference if self._wants_reference((number,)) else None,
+                columns=columns or {},
+            )
+
+    @staticmethod
+    def _wants_reference(styles: tuple[int, ...]) -> bool:
+        return WanxStyle.REFERENCE_IMAGE.number in styles
+
+
+def _text(value: object, field_name: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{field_name} is no text: {reprlib.repr(value)}")
+    text = value.strip()
+    # What is left of a missing value that went through a template or a table.
+    return "" if text == "None" else text
+
+
+def _check_text(values: object) -> None:
+    """Refuse halves of characters: JSON can spell them, but no file and no URL can hold them."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"it has a character that is none: {reprlib.repr(error.object[error.start])}"
+        ) from None
+
+
+def _cell_styles(value: object) -> tuple[int, ...]:
+    try:
+        return style_numbers(value)
+    except InvalidInputError:
+        # The full sentence lists all styles, which is too much for each of many rows.
+        raise InvalidInputError(f"style {reprlib.repr(value)} is not known") from None

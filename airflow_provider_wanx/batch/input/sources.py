@@ -1,0 +1,192 @@
+"""The input of a batch: a folder of pictures, a list of images, or a manifest, all read as streams of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from airflow_provider_wanx.batch.input.manifests import ManifestSource
+from airflow_provider_wanx.batch.input.prefixes import PrefixSource
+from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.storage.s3_errors import split_s3_prefix
+
+__all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
+
+
+class Source(Protocol):
+    """An input that can be read any number of times, a row at a time."""
+
+    @property
+    def description(self) -> str:
+        """One line for messages and logs."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it the same input on a later run: a small JSON object."""
+        ...
+
+    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+        """Read it from its beginning.
+
+        :raises InvalidInputError: it cannot be read as what it is said to be, or is empty.
+        :raises S3Error: S3 does not give it.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListSource:
+    """Images that a user or another task has listed.
+
+    :param images: URLs or paths.
+    :param maker: makes the rows.
+    """
+
+    images: Sequence[str]
+    maker: RowMaker
+
+    @property
+    def description(self) -> str:
+        """One line for messages and logs."""
+        return f"a list of {len(self.images)} image(s)"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it the same input on a later run: all entries in their order."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(f"{json.dumps(image, default=str)}\n".encode())
+        return {"list": digest.hexdigest(), **self.maker.identity}
+
+    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+        """Go through the list."""
+        for index, image in enumerate(self.images):
+            yield from self.maker.rows(place=f"images[{index}]", image=image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A part of an input: so many of its rows, spread evenly, and the same ones every time.
+
+    :param source: the whole input.
+    :param number: which part, from 1.
+    :param count: how many parts there are.
+    """
+
+    source: Source
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls, source: Source, text: str) -> Shard:
+        """Read a part like ``"1/4"``.
+
+        :raises InvalidInputError: it is none.
+        """
+        found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
+        number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise InvalidInputError(
+                f"shard {text!r} is not like '1/4': a part from 1 on, and the number of parts."
+            )
+        return cls(source=source, number=number, count=count)
+
+    @property
+    def description(self) -> str:
+        """One line for messages and logs."""
+        return f"part {self.number} of {self.count} of {self.source.description}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it the same input on a later run."""
+        return {**self.source.identity, "shard": f"{self.number}/{self.count}"}
+
+    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+        """Go through the rows of the part; what is invalid belongs to every part."""
+        for row in self.source:
+            if isinstance(row, InvalidRow) or self._has(row):
+                yield row
+
+    def _has(self, row: ImageRow) -> bool:
+        return int.from_bytes(row.identity, "big") % self.count == self.number - 1
+
+
+def open_source(
+    *,
+    images: str | Sequence[str] | None,
+    manifest: str | None,
+    glob: str | None,
+    styles: Styles | None,
+    style_reference: str | None,
+    aws_conn_id: str | None,
+) -> Source:
+    """Choose how to read an operator's input; nothing is read yet.
+
+    :param images: a folder's URL or path, or a list of images.
+    :param manifest: URL or path of a JSONL, CSV or Parquet file.
+    :param glob: pattern of paths below the folder.
+    :param styles: for images that name none; a manifest may name them all itself.
+    :param style_reference: for style -1.
+    :param aws_conn_id: AWS connection for ``s3://`` URLs that name none.
+    :raises InvalidInputError: an argument is missing, wrong, or does not go with the others.
+    """
+    images = _url(images) if isinstance(images, str) else images
+    manifest, glob = _url(manifest or ""), (glob or "").strip() or None
+    if (images is None or images == "") == (not manifest):
+        raise InvalidInputError(
+            "Give either images (a folder or a list of images) or manifest (a file's URL)."
+        )
+    if glob and not isinstance(images, str):
+        raise InvalidInputError("glob goes with a folder only. Leave it out, or give the folder as images.")
+    _check_no_web_address(images if isinstance(images, str) else manifest)
+    maker = RowMaker(styles=style_numbers(styles), style_reference=(style_reference or "").strip() or None)
+    if manifest:
+        return ManifestSource(url=manifest, maker=maker, aws_conn_id=aws_conn_id)
+    if isinstance(images, str):
+        maker.check_complete()
+        return PrefixSource(url=images, glob=glob, maker=maker, aws_conn_id=aws_conn_id)
+    if not isinstance(images, Sequence) or isinstance(images, bytes):
+        raise InvalidInputError(f"images is neither a folder nor a list, but {type(images).__name__}.")
+    if not images:
+        raise InvalidInputError("images is an empty list.")
+    maker.check_complete()
+    return ListSource(images=images, maker=maker)
+
+
+def check_destination(source_url: str, bucket: str, prefix: str) -> None:
+    """Refuse a destination from which a later run would read its own results.
+
+    :param source_url: the folder that is read.
+    :param bucket: the bucket that is written to.
+    :param prefix: what the keys of all results begin with.
+    :raises InvalidInputError: it lies in the source folder.
+    """
+    url = _url(source_url)
+    if not url.startswith("s3://"):
+        return
+    _, source_bucket, source_prefix = split_s3_prefix(url)
+    if bucket == source_bucket and f"{prefix.strip('/')}/".startswith(source_prefix):
+        raise InvalidInputError(
+            f"The destination s3://{bucket}/{prefix} is inside the source {url}: the next run would repaint its results. "
+            "Choose a destination beside the source."
+        )
+
+
+def _check_no_web_address(url: str) -> None:
+    if url.lower().startswith(("http://", "https://")):
+        raise InvalidInputError(
+            f"{without_query(url)} is a web address, which is neither a folder nor a manifest that Airflow can read. "
+            "Give images on the web as a list, or their addresses in a manifest on S3."
+        )
+
+
+def _url(text: str) -> str:
+    text = text.strip()
+    return f"s3://{text[5:]}" if text[:5].lower() == "s3://" else text
