@@ -93,6 +93,7 @@ def s3_url() -> Iterator[str]:
     import botocore.session
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
     from moto.server import ThreadedMotoServer
+    from werkzeug.serving import WSGIRequestHandler
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -103,6 +104,8 @@ def s3_url() -> Iterator[str]:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         # Only for the user agent, every hook would read the source of every function that leads to it, pytest's too.
         patch.setattr(AwsGenericHook, "_find_operator_class_name", lambda *_: None)
+        # Nor does a test gain by a new connection for every request.
+        patch.setattr(WSGIRequestHandler, "protocol_version", "HTTP/1.1")
         yield f"http://{host}:{port}"
     server.stop()
 

@@ -1,11 +1,57 @@
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.simulator.painting import painter
+from airflow_provider_wanx.simulator.painting.files import Blob
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.storage import copying
 from airflow_provider_wanx.submission import search
+from tests.unit.operators.repainting import Bulk
+from tests.unit.support.pictures import picture
+from tests.unit.support.s3 import Bucket
 
 
 @pytest.fixture(autouse=True)
 def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope's task list does not lag behind."""
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
+
+
+@pytest.fixture
+def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
+    """A bulk task with three portraits, and no pauses but those that a test is about."""
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+    monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
+    # Every wake makes two clients, which takes longer than all else that it does here.
+    monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)
+    made = Bulk(bucket)
+    made.portraits("ann", "bob", "cleo")
+    return made
+
+
+@pytest.fixture
+def service(
+    connect_dashscope: Callable[..., BackgroundSimulator],
+    set_connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., BackgroundSimulator]:
+    """Start a local DashScope that repaints in no time, with settings of the test's choice."""
+    blob = Blob(data=picture(64, 64, kind="JPEG"), content_type="image/jpeg")
+    monkeypatch.setattr(painter, "repaint", lambda *args, **more: blob)
+
+    def start(**settings: Any) -> BackgroundSimulator:
+        simulator = connect_dashscope(**{"submit_rate": 0, "task_rate": 0, "duration": 0.02, **settings})
+        limits = {"submissions_per_second": 1000, "requests_per_second": 1000}
+        connection = simulator.connection_json(retry_for=0.1, timeout=5, **limits)
+        set_connection("dashscope_default", connection)
+        return simulator
+
+    return start

@@ -63,6 +63,11 @@ class TaskInstance:
     max_tries: int = 0
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     first_reschedule: datetime | None = None
+    dag_id: str = "dag"
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_reschedule

@@ -1,0 +1,294 @@
+"""A batch as an operator sees it: begin or go on, do a step, hold still while nobody works on it, finish."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from airflow_provider_wanx.batch.account import Account
+from airflow_provider_wanx.batch.flow import Rules
+from airflow_provider_wanx.batch.keys import ResultKeys
+from airflow_provider_wanx.batch.ledger import Ledger, LedgerLostError, Owner
+from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.plan import plan
+from airflow_provider_wanx.batch.report import (
+    STATUS,
+    manifest_row,
+    status,
+    summary,
+    write_manifests,
+)
+from airflow_provider_wanx.batch.run import (
+    UNCERTAIN,
+    BatchRun,
+    BatchStoppedError,
+    WarningsOnly,
+    Wave,
+    progress_line,
+)
+from airflow_provider_wanx.batch.settling import Settler
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.storage.copying import ResultCopier
+from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.objects import ObjectStore
+from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_prefix
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.batch.input.rows import ImageRow
+    from airflow_provider_wanx.batch.input.sources import Source
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.submission.submitter import TaskRequest
+
+LEDGER = "_ledger/"
+"""Where the ledger lives, below the destination."""
+
+GRACE = 1800.0
+"""Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchDestination:
+    """Where a batch's results and its ledger go.
+
+    :param prefix: what all keys begin with: empty, or ending in a slash.
+    :param results: takes the results.
+    """
+
+    prefix: str
+    results: S3Destination
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/prefix/``."""
+        return f"s3://{self.results.bucket}/{self.prefix}"
+
+    def store(self, name: str = "") -> ObjectStore:
+        """Return the small objects below the destination."""
+        return ObjectStore(self.results.client, bucket=self.results.bucket, prefix=self.prefix + name)
+
+    def upload(self, path: Path, name: str, content_type: str) -> None:
+        """Put a local file below the destination.
+
+        :raises S3Error: S3 does not take it.
+        """
+        with s3_errors(f"write {self.url}{name}"), path.open("rb") as file:
+            self.results.client.upload_fileobj(
+                file, self.results.bucket, self.prefix + name, ExtraArgs={"ContentType": content_type}
+            )
+
+
+class Batch:
+    """One worker's hold on a batch. As a context manager, it gives the ledger back when an error ends the work.
+
+    :param hook: the connection to submit with.
+    :param destination: where results go.
+    :param source: the input.
+    :param model: the model's name, for the account's limits.
+    :param keys: makes the keys of results.
+    :param request: makes what is submitted for an image, and checks it.
+    :param rules: what the user has decided.
+    :param owner: the Airflow task.
+    :param formats: of the manifest.
+    :param log: the task's log.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: DashScopeHook,
+        destination: BatchDestination,
+        source: Source,
+        model: str,
+        keys: ResultKeys,
+        request: Callable[[ImageRow], TaskRequest],
+        rules: Rules,
+        owner: Owner,
+        formats: Sequence[str],
+        log: Log,
+    ) -> None:
+        self._hook = hook
+        self._destination = destination
+        self._source = source
+        self._model = model
+        self._keys = keys
+        self._request = request
+        self._rules = rules
+        self._owner = owner
+        self._formats = formats
+        self._log = log
+        self._run: BatchRun | None = None
+        self._is_ours = False
+        self.ledger = Ledger(
+            destination.store(LEDGER),
+            owner=owner,
+            identity={**source.identity, "model": model, "s3_key": keys.template},
+        )
+
+    def begin(self, *, retry_failed: bool) -> None:
+        """Take the ledger, and put into it what the input wants.
+
+        :param retry_failed: whether images that have failed before are wanted again.
+        """
+        self.go_on()
+        known = len(self.ledger)
+        added = plan(self.ledger, self._source, keys=self._keys)
+        if retry_failed:
+            self._want_failed_again()
+        self._work().begin_pace()
+        self._log.info(
+            "%s: %s rows, %s of them new. %s",
+            self._source.description,
+            len(self.ledger),
+            added,
+            self.progress if known else f"The ledger is {self._destination.url}{LEDGER}",
+        )
+
+    def go_on(self) -> None:
+        """Take the ledger as an earlier worker has left it."""
+        self.ledger.acquire()
+        self._is_ours = True
+
+    def _want_failed_again(self) -> None:
+        self.ledger.examples = {}
+        for row in list(self.ledger.rows_in(RowStatus.FAILED)):
+            self.ledger.update(
+                row, **_wanted_again(row), failed_tasks=0, failed_copies=0, code=None, message=None
+            )
+
+    def _work(self) -> BatchRun:
+        if self._run is None:
+            self._run = BatchRun(
+                hook=self._hook,
+                ledger=self.ledger,
+                settler=Settler(
+                    hook=self._hook,
+                    ledger=self.ledger,
+                    copier=ResultCopier(
+                        hook=self._hook,
+                        destination=self._destination.results,
+                        log=WarningsOnly(self._log),
+                    ),
+                    keys=self._keys,
+                    prefix=self._destination.prefix,
+                    image_retries=self._rules.image_retries,
+                    log=self._log,
+                ),
+                request=self._request,
+                rules=self._rules,
+                account=Account.read(self._hook, self._model, self._log),
+                log=self._log,
+            )
+        return self._run
+
+    @property
+    def progress(self) -> str:
+        """One line about how far the batch has come."""
+        return progress_line(self.ledger, self._rules.ceiling, self._work().pace)
+
+    def step(self, ended: Collection[str]) -> Wave | None:
+        """Do all that can be done now.
+
+        :param ended: ids of the tasks that have ended.
+        :return: what to wait for, None if every image is done.
+        :raises DashScopeError: the batch cannot go on.
+        """
+        wave = self._work().step(ended)
+        self._write_status("running")
+        return wave
+
+    def hold(self, wave: Wave) -> None:
+        """Keep the ledger while a wave is waited for."""
+        self.ledger.hold(wave.seconds + GRACE)
+
+    def give_back(self) -> None:
+        """Let others have the ledger."""
+        self.ledger.give_back()
+
+    def finish(self) -> dict[str, Any]:
+        """Write the manifest, give the ledger back, and return the summary."""
+        return self._close("finished")
+
+    def _close(self, state: str) -> dict[str, Any]:
+        write_manifests(
+            (
+                manifest_row(row, bucket=self._destination.results.bucket, price=self._rules.ceiling.price)
+                for row in self.ledger.all_rows()
+            ),
+            self._formats,
+            own_columns=self.ledger.notes.get("columns", ()),
+            upload=self._destination.upload,
+        )
+        self._write_status(state)
+        self.ledger.compact(lease=0)
+        return {
+            **self.summary,
+            "manifest": [f"{self._destination.url}manifest.{name}" for name in self._formats],
+        }
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What has become of the batch, as a small JSON object."""
+        return summary(self.ledger, self._rules.ceiling, destination=self._destination.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object
+    ) -> None:
+        # A deferral is no Exception: then the ledger stays the task's. Nor is a kill, after which the next try takes it anyway.
+        if not isinstance(exc, Exception) or not self._is_ours or isinstance(exc, LedgerLostError):
+            return
+        try:
+            if isinstance(exc, BatchStoppedError):
+                self._close("stopped")
+            else:
+                self._write_status("stopped")
+                self.ledger.give_back()
+        except DashScopeError as error:
+            # What is to be told is the first error.
+            self._log.warning("The ledger could not be given back: %s", error)
+
+    def _write_status(self, state: str) -> None:
+        document: Mapping[str, Any] = status(
+            self.ledger,
+            self._rules.ceiling,
+            self._work().pace,
+            destination=self._destination.url,
+            state=state,
+            owner=str(self._owner),
+        )
+        self._destination.store().write(
+            STATUS,
+            json.dumps(document, ensure_ascii=False, indent=1).encode(),
+            content_type="application/json",
+            replacing=None,
+        )
+
+
+def _wanted_again(row: LedgerRow) -> dict[str, Any]:
+    """How a failed row begins anew, without paying for what has been paid for."""
+    if row.code == UNCERTAIN and row.submission is not None:
+        # The service's list may tell by now.
+        return {"status": RowStatus.INTENT}
+    if row.billed and row.dashscope_task_id and time.time() - (row.submit_time or 0) < RESULT_LIFETIME:
+        # Only its copy has failed, and the result is still there.
+        return {"status": RowStatus.SUBMITTED, "billed": 0}
+    return {"status": RowStatus.PLANNED, "submission": None, "dashscope_task_id": None}
+
+
+def split_destination(url: str) -> tuple[str | None, str, str]:
+    """Read a destination.
+
+    :param url: ``s3://bucket/prefix`` or ``s3://conn_id@bucket/prefix``.
+    :return: connection id or None, bucket, prefix: empty or with a slash at its end.
+    :raises InvalidInputError: it is none.
+    """
+    if not url.strip().startswith("s3://"):
+        raise InvalidInputError(f"destination {url!r} is not like s3://bucket/prefix/.")
+    return split_s3_prefix(url.strip())

@@ -1,0 +1,225 @@
+"""What others may read of a batch: its progress, its summary, and the manifest of all images."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_wanx.batch.flow import Ceiling, Pace
+from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS
+from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.styles import style_name
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.batch.ledger import Ledger
+
+STATUS = "status.json"
+MANIFEST = "manifest"
+
+FORMATS = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+"""Formats of the manifest → their content type."""
+
+CURRENCY = "CNY"
+
+PARQUET_ROWS = 10_000
+"""Rows that are written to a Parquet file at a time."""
+
+_TEXT_LIMIT = 2048
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse formats that are not known, or cannot be written here.
+
+    :raises InvalidInputError: one is not, or pyarrow is missing for Parquet.
+    """
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise InvalidInputError(f"manifest_formats has {unknown[0]!r}. Known are {', '.join(FORMATS)}.")
+    if "parquet" in formats:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise InvalidInputError(
+                "manifest_formats has parquet, which needs pyarrow: install airflow-provider-wanx[parquet]."
+            ) from None
+
+
+def summary(ledger: Ledger, ceiling: Ceiling, *, destination: str) -> dict[str, Any]:
+    """Say in a small JSON object what has become of a batch.
+
+    :param destination: URL of the results' prefix.
+    """
+    totals = ledger.totals
+    counts = {str(status): totals.counts[status] for status in RowStatus if totals.counts[status]}
+    return {
+        "destination": destination,
+        "images": totals.rows,
+        **counts,
+        "bytes": totals.bytes,
+        "billed": totals.billed,
+        "cost": money(ceiling.cost(totals.billed)),
+        "currency": CURRENCY,
+        "failures": {
+            code: {"count": number, "examples": ledger.examples.get(code, [])}
+            for code, number in totals.failures.most_common()
+            if number
+        },
+    }
+
+
+def status(
+    ledger: Ledger, ceiling: Ceiling, pace: Pace, *, destination: str, state: str, owner: str
+) -> dict[str, Any]:
+    """Say how far a batch has come, for whoever reads the destination.
+
+    :param state: ``running``, ``finished`` or ``stopped``.
+    :param owner: the Airflow task that works on it.
+    """
+    totals = ledger.totals
+    return {
+        "state": state,
+        "updated_at": datetime.fromtimestamp(time.time(), tz=UTC).isoformat(timespec="seconds"),
+        "owner": owner,
+        "in_flight": totals.in_flight,
+        "images_per_hour": round(3600 / pace.seconds_per_image, 1),
+        "seconds_left": round(totals.open * pace.seconds_per_image),
+        **summary(ledger, ceiling, destination=destination),
+    }
+
+
+def money(amount: Decimal) -> float:
+    """Write an amount to the cent."""
+    return float(round(amount, 2))
+
+
+def manifest_row(row: LedgerRow, *, bucket: str, price: Decimal) -> dict[str, Any]:
+    """Make a row of the manifest: what was wanted, what has become of it, and the user's own columns."""
+    return {
+        "row": row.row,
+        "image": row.image
+        if len(row.image) <= _TEXT_LIMIT
+        else f"{row.image[:64]}… ({len(row.image)} characters)",
+        "style": row.style,
+        "style_name": style_name(row.style),
+        "style_reference": row.style_reference,
+        "status": str(row.status),
+        "dashscope_task_id": row.dashscope_task_id,
+        "bucket": bucket if row.key else None,
+        "key": row.key,
+        "bytes": row.bytes,
+        "sha256": row.sha256,
+        "content_type": row.content_type,
+        "code": row.code,
+        "message": row.message,
+        "attempts": row.failed_tasks + bool(row.dashscope_task_id),
+        "submit_time": _iso(row.submit_time),
+        "end_time": _iso(row.end_time),
+        "duplicate_of": row.duplicate_of,
+        "cost": money(row.billed * price),
+        **row.columns,
+    }
+
+
+def _iso(seconds: float | None) -> str | None:
+    return (
+        None
+        if seconds is None
+        else datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="milliseconds")
+    )
+
+
+def write_manifests(
+    rows: Iterator[dict[str, Any]],
+    formats: Sequence[str],
+    *,
+    own_columns: Sequence[str],
+    upload: Callable[[Path, str, str], None],
+) -> None:
+    """Write the manifest in some formats, reading the rows once and keeping few of them in memory.
+
+    :param rows: see :func:`manifest_row`.
+    :param own_columns: names of all the user's columns; not every row need have them.
+    :param upload: takes a local file, the object's name and its content type.
+    """
+    with tempfile.TemporaryDirectory(prefix="wanx-manifest-") as directory, ExitStack() as stack:
+        paths = {name: Path(directory) / f"{MANIFEST}.{name}" for name in formats}
+        with stack:
+            writers = [stack.enter_context(_WRITERS[name](path, own_columns)) for name, path in paths.items()]
+            for row in rows:
+                for writer in writers:
+                    writer.write(row)
+        for name, path in paths.items():
+            upload(path, path.name, FORMATS[name])
+
+
+class _JsonLines:
+    """Writes rows as lines of JSON."""
+
+    def __init__(self, path: Path, own_columns: Sequence[str]) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> _JsonLines:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Write one row."""
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+_PARQUET_TYPES = {
+    **dict.fromkeys(("row", "style", "bytes", "attempts", "duplicate_of"), "int64"),
+    "cost": "float64",
+}
+"""Columns of the manifest that are no text."""
+
+
+class _Parquet:
+    """Writes rows as a Parquet file. Own columns are text there, or JSON, because their types may differ from row to row."""
+
+    def __init__(self, path: Path, own_columns: Sequence[str]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = [*RESULT_COLUMNS, *own_columns]
+        self._schema = pa.schema([(name, _PARQUET_TYPES.get(name, "string")) for name in columns])
+        self._writer = pq.ParquetWriter(path, self._schema)
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> _Parquet:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Write one row."""
+        self._rows.append(row)
+        if len(self._rows) >= PARQUET_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        table = {name: [_cell(name, row.get(name)) for row in self._rows] for name in self._schema.names}
+        self._writer.write_table(pa.table(table, schema=self._schema))
+        self._rows = []
+
+
+def _cell(name: str, value: Any) -> Any:
+    if value is None or name in _PARQUET_TYPES or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+_WRITERS: dict[str, Callable[[Path, Sequence[str]], Any]] = {"jsonl": _JsonLines, "parquet": _Parquet}

@@ -1,0 +1,66 @@
+"""Keys of a batch's results."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
+from airflow_provider_wanx.batch.ledger_rows import LedgerRow
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+
+
+def key(template: str, *, image: str = "s3://people/2026/Ann B.JPG", row: int = 7, style: int = 38) -> str:
+    made = LedgerRow(row=row, image=image, style=style, dashscope_task_id="id-1")
+    return ResultKeys(template).key(made, extension=".png")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (DEFAULT_KEY, "crayon-world/Ann-B-000007.png"),
+        ("{style}/", "38/Ann-B-000007.png"),
+        ("/all/{dashscope_task_id}{extension}", "all/id-1.png"),
+        ("{row}", "000007"),
+    ],
+)
+def test_its_fields_are_filled_in(template: str, expected: str) -> None:
+    assert key(template) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("https://example.com/a/b%20c.jpg?Signature=x/y", "b-c"),
+        ("data:image/png;base64,AAAA/BBBB", "portrait"),
+        ("s3://people/..jpg", "."),
+        ("肖像.png", "肖像"),
+        ("s3://people/what?.jpg", "what-"),
+    ],
+)
+def test_the_name_is_the_files_and_safe(image: str, name: str) -> None:
+    assert key("x/{name}-{row}", image=image) == f"x/{name}-000007"
+
+
+def test_the_default_differs_for_every_row_and_sorts_like_the_rows() -> None:
+    keys = [key("{row}", row=number) for number in (0, 9, 10, 999_999)]
+    assert keys == sorted(keys)
+    assert key(DEFAULT_KEY, row=1) != key(DEFAULT_KEY, row=2)
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{index}", r"s3_key has \{index\}, which is not known\. Known are \{row\}, \{name\}"),
+        ("../{row}", "no safe key"),
+        ("", "s3_key is empty"),
+        ("s3://bucket/{row}", "is a URL"),
+    ],
+)
+def test_a_bad_template_is_told(template: str, problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
+        ResultKeys(template)
+
+
+def test_a_name_that_makes_no_key_is_told() -> None:
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        key("{name}", image=f"{'x' * 1100}.jpg")

@@ -1,0 +1,124 @@
+"""What an input becomes in the ledger."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
+from airflow_provider_wanx.batch.ledger_rows import RowStatus
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from tests.unit.batch.ledgers import World, add, submit, wishes
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def image(name: str, style: int = 2, **columns: object) -> ImageRow:
+    return ImageRow(image=name, style=style, columns=columns)
+
+
+def test_an_image_that_is_wanted_twice_is_planned_once_and_both_rows_are_kept(world: World) -> None:
+    ledger = world.acquired()
+    assert add(ledger, [image("a"), image("b"), image("a", id=7), image("a", 4), image("a")]) == 5
+    assert [(row.status, row.duplicate_of) for row in ledger.all_rows()] == [
+        (RowStatus.PLANNED, None),
+        (RowStatus.PLANNED, None),
+        (RowStatus.DUPLICATE, 0),
+        (RowStatus.PLANNED, None),
+        (RowStatus.DUPLICATE, 0),
+    ]
+    assert ledger.totals.open == 3
+
+
+def test_the_same_input_again_adds_nothing_and_writes_no_row(world: World) -> None:
+    rows = [image("a"), image("b"), image("a")]
+    add(world.acquired(), rows)
+    before = world.body("rows-000000.jsonl")
+    assert add(world.acquired(), reversed(rows)) == 0
+    assert world.body("rows-000000.jsonl") == before
+
+
+def test_only_what_is_new_is_added_wherever_it_stands(world: World) -> None:
+    ledger = world.acquired()
+    add(ledger, [image("b"), image("d"), image("b")])
+    submit(world, ledger, ledger[0])
+    again = world.acquired()
+    assert add(again, [image("a"), image("b"), image("c"), image("b"), image("b"), image("d")]) == 3
+    assert [(row.image, row.duplicate_of) for row in again.all_rows()] == [
+        ("b", None),
+        ("d", None),
+        ("b", 0),
+        ("a", None),
+        ("c", None),
+        ("b", 0),
+    ]
+    assert again[0].status is RowStatus.INTENT
+
+
+def test_the_names_of_all_own_columns_are_kept_in_their_order(world: World) -> None:
+    add(world.acquired(), [image("a", id=1), image("b", team="x", id=2)])
+    again = world.acquired()
+    add(again, [image("a", id=1), image("c", age=3)])
+    assert world.acquired().notes["columns"] == ["id", "team", "age"]
+
+
+def test_bad_rows_refuse_the_whole_input_and_the_first_five_are_quoted(world: World) -> None:
+    bad = [InvalidRow(f"line {number}", "image is empty") for number in range(1, 8)]
+    ledger = world.acquired()
+    with pytest.raises(InvalidInputError) as caught:
+        add(ledger, [image("a"), *bad, image("b")])
+    assert str(caught.value) == (
+        "7 of 9 rows cannot be repainted: line 1: image is empty; line 2: image is empty; line 3: image is empty; "
+        "line 4: image is empty; line 5: image is empty; and 2 more. Nothing was submitted."
+    )
+    ledger.give_back()
+    assert len(world.acquired()) == 0
+
+
+def test_up_to_five_bad_rows_are_quoted_without_more(world: World) -> None:
+    with pytest.raises(InvalidInputError, match=r"^1 of 1 rows cannot be repainted: line 1: no\. Nothing"):
+        add(world.acquired(), [InvalidRow("line 1", "no")])
+
+
+def test_a_refused_input_does_not_keep_its_good_rows_for_the_corrected_one(world: World) -> None:
+    ledger = world.planned(2)
+    with pytest.raises(InvalidInputError):
+        add(ledger, [*wishes(2), image("wrong"), InvalidRow("line 4", "no")])
+    ledger.give_back()
+    again = world.acquired()
+    add(again, [*wishes(2), image("right")])
+    assert [row.image for row in again.all_rows()][2:] == ["right"]
+
+
+@pytest.mark.parametrize(
+    ("template", "rows", "row"),
+    [
+        ("{name}{extension}", [image("a/x.jpg"), image("b/x.jpg")], "1 (b/x.jpg)"),
+        ("{name}{extension}", [image("x.jpg"), image("x.png")], "1 (x.png)"),
+        ("{name}{extension}", [image("x.jpg", 2), image("x.jpg", 3)], "1 (x.jpg)"),
+        ("{name}-{style}", [image("y?z.jpg"), image("y*z.jpg")], "1 (y*z.jpg)"),
+    ],
+)
+def test_two_results_under_one_key_are_found_out_before_anything_is_submitted(
+    world: World, template: str, rows: list[ImageRow], row: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        add(world.acquired(), rows, template)
+    assert str(caught.value) == (
+        f"s3_key {template!r} gives row {row} the key of another row. Put {{row}} into it. Nothing was submitted."
+    )
+
+
+def test_a_key_of_an_earlier_run_is_not_given_again(world: World) -> None:
+    template = "{name}{extension}"
+    add(world.acquired(), [image("a/x.jpg")], template)
+    assert add(world.acquired(), [image("a/x.jpg")], template) == 0
+    with pytest.raises(InvalidInputError, match="the key of another row"):
+        add(world.acquired(), [image("a/x.jpg"), image("b/x.jpg")], template)
+
+
+@pytest.mark.parametrize("template", ["{name}-{row}", "{dashscope_task_id}", "{style_name}/"])
+def test_keys_that_always_differ_are_not_compared(world: World, template: str) -> None:
+    assert add(world.acquired(), [image("a/x.jpg"), image("b/x.jpg"), image("a/x.jpg")], template) == 3

@@ -1,0 +1,142 @@
+"""What others read of a batch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_wanx.batch.flow import Ceiling, Pace, Sample
+from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.report import (
+    PARQUET_ROWS,
+    check_formats,
+    manifest_row,
+    money,
+    status,
+    summary,
+    write_manifests,
+)
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from tests.unit.batch.ledgers import World
+
+PRICE = Decimal("0.12")
+
+
+def row(number: int = 0, image: str = "a.jpg", **more: Any) -> LedgerRow:
+    return LedgerRow(row=number, image=image, style=2, **more)
+
+
+def written(
+    tmp_path: Path, rows: list[dict[str, Any]], *formats: str, columns: tuple[str, ...] = ()
+) -> dict[str, Path]:
+    found = {}
+
+    def upload(path: Path, name: str, content_type: str) -> None:
+        assert content_type
+        found[name] = tmp_path / name
+        shutil.copy(path, tmp_path / name)
+
+    write_manifests(iter(rows), formats, own_columns=columns, upload=upload)
+    return found
+
+
+def test_the_summary_counts_states_and_failures_with_few_examples() -> None:
+    ledger = World().planned(40)
+    for each in list(ledger.all_rows())[:30]:
+        code = "Often" if each.row < 25 else "Seldom"
+        ledger.update(each, status=RowStatus.FAILED, code=code, message="bad")
+    ledger.update(ledger[30], status=RowStatus.SUCCEEDED, billed=1, bytes=9)
+    told = summary(ledger, Ceiling(price=PRICE), destination="s3://results/out/")
+    assert (told["images"], told["planned"], told["failed"], told["succeeded"]) == (40, 9, 30, 1)
+    assert (told["bytes"], told["billed"], told["cost"]) == (9, 1, 0.12)
+    assert [(code, each["count"]) for code, each in told["failures"].items()] == [
+        ("Often", 25),
+        ("Seldom", 5),
+    ]
+    assert len(told["failures"]["Often"]["examples"]) == 10
+    assert "submitted" not in told
+
+
+def test_the_time_left_follows_from_the_pace() -> None:
+    ledger = World().planned(10)
+    pace = Pace((Sample(0.0, 0), Sample(100.0, 50)))
+    told = status(ledger, Ceiling(price=PRICE), pace, destination="s3://x/", state="running", owner="o")
+    assert (told["images_per_hour"], told["seconds_left"], told["in_flight"]) == (1800.0, 20, 0)
+
+
+@pytest.mark.parametrize(("amount", "told"), [("0.12", 0.12), ("11999.999", 12000.0), ("0", 0.0)])
+def test_money_is_told_to_the_cent(amount: str, told: float) -> None:
+    assert money(Decimal(amount)) == told
+
+
+def test_own_columns_stand_beside_what_the_batch_tells() -> None:
+    made = manifest_row(
+        row(columns={"id": 7}, status=RowStatus.FAILED, code="X", failed_tasks=2), bucket="b", price=PRICE
+    )
+    assert (made["id"], made["code"], made["attempts"], made["bucket"]) == (7, "X", 2, None)
+
+
+def test_an_inlined_picture_is_not_repeated_in_the_manifest() -> None:
+    image = f"data:image/png;base64,{'A' * 100_000}"
+    made = manifest_row(row(image=image), bucket="b", price=PRICE)
+    assert made["image"].startswith("data:image/png;base64,AAA")
+    assert made["image"].endswith("… (100022 characters)")
+
+
+def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    count = PARQUET_ROWS + 3
+    rows = [
+        manifest_row(row(number, columns={"id": str(number)}), bucket="b", price=PRICE)
+        for number in range(count)
+    ]
+    found = written(tmp_path, rows, "jsonl", "parquet", columns=("id",))
+    lines = found["manifest.jsonl"].read_text(encoding="utf-8").splitlines()
+    table = pq.read_table(found["manifest.parquet"])
+    assert (
+        [json.loads(line)["id"] for line in lines]
+        == table["id"].to_pylist()
+        == [str(n) for n in range(count)]
+    )
+    assert table.num_rows == count
+
+
+def test_own_columns_of_any_kind_are_text_in_parquet(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    rows = [
+        manifest_row(row(number, columns=columns), bucket="b", price=PRICE)
+        for number, columns in enumerate([{"x": 7}, {"x": "seven"}, {"x": ["七", None]}, {}])
+    ]
+    table = pq.read_table(written(tmp_path, rows, "parquet", columns=("x",))["manifest.parquet"])
+    assert table["x"].to_pylist() == ["7", "seven", '["七", null]', None]
+    assert str(table.schema.field("row").type) == "int64"
+    assert str(table.schema.field("cost").type) == "double"
+
+
+def test_a_manifest_without_rows_can_be_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    found = written(tmp_path, [], "jsonl", "parquet")
+    assert found["manifest.jsonl"].read_bytes() == b""
+    assert pq.read_table(found["manifest.parquet"]).num_rows == 0
+
+
+def test_a_format_that_is_not_known_is_told() -> None:
+    with pytest.raises(InvalidInputError, match=r"manifest_formats has 'csv'\. Known are jsonl, parquet"):
+        check_formats(("jsonl", "csv"))
+
+
+def test_parquet_without_pyarrow_is_told_and_jsonl_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    check_formats(("jsonl",))
+    with pytest.raises(InvalidInputError, match=r"needs pyarrow: install airflow-provider-wanx\[parquet\]"):
+        check_formats(("parquet",))

@@ -1,0 +1,377 @@
+"""A bulk task in trouble: killed, short of answers, short of a working service or store. No image is paid for twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch.settling import Settler
+from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
+from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.objects import ObjectStore
+from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.storage.s3_errors import S3Error
+from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
+from tests.unit.operators.repainting import Bulk, accepted, submitted
+from tests.unit.support.airflow import deferral, only_event, revived
+from tests.unit.support.memory_s3 import KilledError
+from tests.unit.support.service import states, totals
+
+Service = Callable[..., BackgroundSimulator]
+
+ONCE = {"ann.png": 1, "bob.png": 1, "cleo.png": 1}
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "TROUBLE_PAUSE", 0.05)
+
+
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch, where: type[Any], name: str, *, call: int, after: bool, only: Any = None
+) -> None:
+    """Let the process die at one call of a method, before or after it has done its work."""
+    original, calls = getattr(where, name), [0]
+
+    def dies(self: Any, *args: Any, **more: Any) -> Any:
+        if only is not None and not only(*args):
+            return original(self, *args, **more)
+        calls[0] += 1
+        if calls[0] != call:
+            return original(self, *args, **more)
+        if after:
+            original(self, *args, **more)
+        raise KilledError
+
+    monkeypatch.setattr(where, name, dies)
+
+
+class TestKilled:
+    """A worker that dies, and the next try."""
+
+    @pytest.mark.parametrize(
+        ("where", "name", "call", "after"),
+        [
+            (DashScopeClient, "send_once", 2, False),  # between the intent and the submission
+            (DashScopeClient, "send_once", 2, True),  # between the submission and its record
+            (DashScopeClient, "send_once", 3, True),
+            (S3Destination, "write", 2, False),  # in the middle of a copy
+            (S3Destination, "write", 3, True),  # between a copy and its record
+            (ObjectStore, "write", 8, True),
+            (ObjectStore, "write", 11, True),
+        ],
+    )
+    def test_the_next_try_goes_on_and_every_image_is_submitted_once(
+        self,
+        bulk: Bulk,
+        service: Service,
+        monkeypatch: pytest.MonkeyPatch,
+        where: type[Any],
+        name: str,
+        call: int,
+        after: bool,
+    ) -> None:
+        simulator = service()
+        runner = bulk.runner()
+        with monkeypatch.context() as patch:
+            submits = (lambda sent: sent.endpoint is Endpoint.SUBMIT) if where is DashScopeClient else None
+            killed_at(patch, where, name, call=call, after=after, only=submits)
+            with pytest.raises(KilledError):
+                bulk.run(runner)
+        assert bulk.run(runner)["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+        assert len(bulk.results()) == 3
+        assert [row["status"] for row in bulk.manifest()] == ["succeeded"] * 3
+
+    def test_a_worker_that_lives_on_after_a_retry_has_begun_submits_nothing_more(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        simulator = service()
+        runner = bulk.runner()
+        original = DashScopeClient.send_once
+        retried: list[dict[str, Any]] = []
+
+        def retry_meanwhile(self: DashScopeClient, call: Any) -> Any:
+            if call.endpoint is Endpoint.SUBMIT and not retried:
+                answer = original(self, call)
+                retried.append(bulk.run(runner))
+                return answer
+            return original(self, call)
+
+        monkeypatch.setattr(DashScopeClient, "send_once", retry_meanwhile)
+        with pytest.raises(AirflowException, match="Another run or try has taken over"):
+            runner.start()
+        assert retried[0]["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_a_second_run_is_refused_while_the_first_waits(self, bulk: Bulk, service: Service) -> None:
+        simulator = service(speed=0.01)
+        deferral(bulk.runner().start)
+        with pytest.raises(AirflowFailException, match="belongs to task bulk of run monday of DAG dag until"):
+            bulk.runner(run_id="tuesday").start()
+        assert accepted(simulator) == 3
+
+
+class TestAnswers:
+    """What the service says of single images, or does not."""
+
+    def test_a_lost_answer_is_found_in_the_list(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="submit", kind="lose_answer", after=1, times=1)
+        assert bulk.run()["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_what_cannot_be_found_out_is_not_paid_for_again_and_looked_for_by_the_next_run(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="submit", kind="lose_answer", times=1)
+        simulator.add_fault(endpoint="list_tasks", kind="status", status=403)
+        summary = bulk.run()
+        assert (summary["succeeded"], summary["failures"]["UnconfirmedSubmission"]["count"]) == (2, 1)
+        assert "could be it" in bulk.manifest()[0]["message"]
+        simulator.clear_faults()
+        assert bulk.run(run_id="tuesday", retry_failed=True)["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_whoever_asks_for_it_pays_twice_rather_than_miss_an_image(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="submit", kind="lose_answer", times=1)
+        simulator.add_fault(endpoint="list_tasks", kind="status", status=403)
+        assert bulk.run(on_unconfirmed_submit="resubmit")["succeeded"] == 3
+        assert submitted(simulator) == {**ONCE, "ann.png": 2}
+
+    def test_passing_failures_are_tried_again_and_lasting_ones_are_recorded(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        passing = {"endpoint": "job", "kind": "outcome", "outcome": "FAILED", "code": "InternalError.Algo"}
+        simulator.add_fault(**passing, style=1, times=2)
+        simulator.add_fault(**passing, style=2)
+        simulator.add_fault(**{**passing, "code": "DataInspectionFailed"}, style=3, message="Not this one.")
+        summary = bulk.run(images=[f"s3://{bulk.bucket.name}/in/ann.png"], style="1;2;3;4", image_retries=2)
+        rows = [(row["status"], row["code"], row["attempts"], row["cost"]) for row in bulk.manifest()]
+        assert rows == [
+            ("succeeded", None, 3, 0.12),
+            ("failed", "InternalError.Algo", 3, 0.0),
+            ("failed", "DataInspectionFailed", 1, 0.0),
+            ("succeeded", None, 1, 0.12),
+        ]
+        assert bulk.manifest()[2]["message"] == "Not this one."
+        assert summary["failures"]["DataInspectionFailed"] == {
+            "count": 1,
+            "examples": [
+                {"row": 2, "image": f"s3://{bulk.bucket.name}/in/ann.png", "message": "Not this one."}
+            ],
+        }
+        assert totals(simulator)["billed"] == 2
+
+    def test_failed_images_are_left_alone_until_they_are_wanted_again(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        fault = {"endpoint": "job", "kind": "outcome", "outcome": "FAILED", "code": "DataInspectionFailed"}
+        simulator.add_fault(**fault, times=1)
+        assert bulk.run()["failed"] == 1
+        assert bulk.run(run_id="tuesday")["failed"] == 1
+        assert accepted(simulator) == 3
+        summary = bulk.run(run_id="wednesday", retry_failed=True)
+        assert (summary["succeeded"], summary["failures"]) == (3, {})
+        assert accepted(simulator) == 4
+
+    def test_what_somebody_has_canceled_is_submitted_again(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="job", kind="outcome", outcome="CANCELED", times=1)
+        assert bulk.run()["succeeded"] == 3
+        assert sorted(states(simulator)) == ["CANCELED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"]
+
+    def test_what_the_service_does_not_know_any_more_is_recorded(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="job", kind="outcome", outcome="UNKNOWN", times=1)
+        summary = bulk.run()
+        assert (summary["succeeded"], summary["failures"]["UNKNOWN"]["count"]) == (2, 1)
+        assert accepted(simulator) == 3
+
+    def test_a_result_is_not_given_up_for_one_unknown(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        event = only_event(revived(deferred.trigger))
+        simulator.add_fault(endpoint="get_task", kind="unknown", times=2)
+        assert bulk.go_on(runner, lambda: runner.resume(deferred, event))["succeeded"] == 3
+
+    def test_a_picture_that_is_refused_does_not_keep_the_others(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        bulk.bucket.put("in/abc.png", b"no picture")
+        summary = bulk.run(max_failures=1)
+        assert (summary["succeeded"], summary["failed"]) == (3, 1)
+        assert bulk.manifest()[0]["code"] == "InvalidInput"
+        assert submitted(simulator) == ONCE
+
+    def test_a_result_for_which_s3_has_no_key_is_not_paid_for(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        long = "x" * 990
+        bulk.bucket.put(f"in/{long}.png", bulk.bucket.body("in/ann.png"))
+        # Its own key is short enough, with the destination's prefix it is not.
+        bulk.run(
+            s3_key="anime/{name}-{row}{extension}", destination=f"s3://{bulk.bucket.name}/out/{'d' * 20}/"
+        )
+        assert submitted(simulator) == ONCE
+
+
+class TestCopies:
+    """Results that do not come, and a store that takes none."""
+
+    def test_a_copy_that_breaks_is_tried_again(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="result", kind="truncate", times=2)
+        simulator.add_fault(endpoint="result", kind="status", status=503, times=5)
+        assert bulk.run()["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_a_result_that_could_not_be_had_is_copied_by_a_later_run_and_not_paid_for_again(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="result", kind="status", status=503)
+        images = [f"s3://{bulk.bucket.name}/in/ann.png"]
+        summary = bulk.run(images=images)
+        assert (summary["failed"], summary["billed"]) == (1, 1)
+        simulator.clear_faults()
+        summary = bulk.run(images=images, run_id="tuesday", retry_failed=True)
+        assert (summary["succeeded"], summary["billed"]) == (1, 1)
+        assert accepted(simulator) == 1
+
+    @pytest.mark.parametrize("retryable", [True, False])
+    def test_a_store_that_takes_no_results_fails_the_task_and_the_next_run_copies_them(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch, retryable: bool
+    ) -> None:
+        simulator = service()
+
+        def refuse(*args: Any, **more: Any) -> None:
+            raise S3Error("Could not write s3://out: it is full.", retryable=retryable)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(S3Destination, "write", refuse)
+            with pytest.raises(AirflowException, match="it is full") as caught:
+                bulk.run()
+        assert isinstance(caught.value, AirflowFailException) is not retryable
+        assert bulk.run(run_id="tuesday")["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_when_the_ledger_is_lost_no_more_copies_are_begun(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service()
+        bulk.portraits(*(f"p{number:02}" for number in range(20)))
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        event = only_event(revived(deferred.trigger))
+        assert len(event["ended"]) > run.COPIES
+        begun, settle = [], Settler.settle
+
+        def lose_it(self: Settler, row: Any) -> Any:
+            begun.append(row.row)
+            if len(begun) == 1:
+                raise KilledError
+            return settle(self, row)
+
+        monkeypatch.setattr(run, "COPIES", 1)
+        monkeypatch.setattr(Settler, "settle", lose_it)
+        with pytest.raises(KilledError):
+            runner.resume(deferred, event)
+        assert len(begun) < len(event["ended"])
+
+
+class TestService:
+    """A service that is down, or does not want this account."""
+
+    def test_a_service_that_takes_nothing_is_waited_for_without_a_worker(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="submit", kind="status", status=503)
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        assert isinstance(deferred.trigger, DashScopeBatchTrigger)
+        assert deferred.trigger.dashscope_task_ids == []
+        deferred = deferral(lambda: runner.resume(deferred, only_event(revived(deferred.trigger))))
+        simulator.clear_faults()
+        event = only_event(revived(deferred.trigger))
+        assert event == {"ended": []}
+        assert bulk.go_on(runner, lambda: runner.resume(deferred, event))["succeeded"] == 3
+        assert submitted(simulator) == ONCE
+
+    def test_one_that_stays_out_of_order_fails_the_task_for_its_retries(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(run, "MOST_TROUBLE", 1)
+        simulator = service()
+        simulator.add_fault(endpoint="submit", kind="status", status=503)
+        with pytest.raises(AirflowException, match="The service has taken no submission for") as caught:
+            bulk.run()
+        assert not isinstance(caught.value, AirflowFailException)
+        assert bulk.wakes == 1
+
+    def test_a_key_that_is_refused_stops_at_once_and_keeps_nobody_else_out(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        simulator.accept_keys("sk-another")
+        with pytest.raises(AirflowFailException, match="InvalidApiKey"):
+            bulk.runner().start()
+        assert simulator.ledger(summary=True)["endpoints"]["submit"]["requests"] == 1
+        simulator.accept_keys(simulator.api_key)
+        assert bulk.run(run_id="tuesday")["succeeded"] == 3
+
+    def test_pictures_that_cannot_be_read_for_a_while_are_not_given_up_at_once(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        simulator = service()
+
+        def refuse(self: ImageSource, image: str, *, field: str) -> Any:
+            raise S3Error(f"Could not read {image}: slow down.", retryable=True)
+
+        runner = bulk.runner()
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageSource, "open", refuse)
+            first = deferral(runner.start)
+            second = deferral(lambda: runner.resume(first, {"ended": []}))
+        assert accepted(simulator) == 0
+        assert bulk.go_on(runner, lambda: runner.resume(second, {"ended": []}))["succeeded"] == 3
+
+    def test_a_triggerer_that_cannot_wait_does_not_wake_workers_for_ever(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        service(speed=0.01)
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        event = {"ended": deferred.trigger.dashscope_task_ids}
+        for _ in range(run.MOST_FRUITLESS - 1):
+            deferral(lambda: runner.resume(deferred, event))
+        with pytest.raises(AirflowException, match=r"The triggerer could not wait .* 5 times in a row"):
+            runner.resume(deferred, event)
+
+    def test_what_was_canceled_with_the_task_is_submitted_by_the_next_run(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service(speed=0.01, concurrency=1)
+        deferred = deferral(bulk.runner(cancel_on_kill=True).start)
+        trigger = revived(deferred.trigger)
+        asyncio.run(trigger.on_kill())
+        assert states(simulator) == ["RUNNING", "CANCELED", "CANCELED"]
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        event = only_event(revived(deferred.trigger))
+        assert len(event["ended"]) == 2
+        deferral(lambda: runner.resume(deferred, event))
+        assert states(simulator) == ["RUNNING", "CANCELED", "CANCELED", "PENDING", "PENDING"]
