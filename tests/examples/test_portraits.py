@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -59,4 +60,19 @@ def test_every_result_of_an_album_lies_encrypted_under_a_key_of_its_own(
     head = s3.head_object(Bucket="results", Key=objects[0]["Key"])
     assert head["ServerSideEncryption"] == "AES256"
     assert objects[0]["Key"].startswith("album/fresh/")
+    assert dashscope.ledger()["totals"]["billed"] == 2
+
+
+def test_a_folder_is_shared_by_two_accounts_and_each_image_is_billed_to_one_of_them(
+    dashscope: BackgroundSimulator, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from two_accounts import dag
+
+    second = json.loads(dashscope.connection_json()) | {"password": "sk-another-account"}
+    monkeypatch.setenv("AIRFLOW_CONN_DASHSCOPE_SECOND", json.dumps(second))
+    assert dag.test().state == "success"
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket="results")["Contents"]]
+    pictures = [key.rsplit("/", 1)[1] for key in keys if key.endswith(".jpg")]
+    assert sorted(name.partition("-")[0] for name in pictures) == ["ada", "grace"]
+    assert {"bulk/part-1/manifest.jsonl", "bulk/part-2/manifest.jsonl"} <= set(keys)
     assert dashscope.ledger()["totals"]["billed"] == 2

@@ -42,6 +42,7 @@ DAG_IDS = frozenset(
         "alone_deadline_sync",
         "alone_execution_timeout",
         "alone_sync",
+        "bulk",
         "chain",
         "chain_resubmit",
         "chain_soft_fail",

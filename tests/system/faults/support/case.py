@@ -33,6 +33,8 @@ LONG = 900.0
 
 _BLOCKING_STYLE = 0
 _SERVICE = "aigc/image-generation/generation"
+_OWN_OBJECT = re.compile(r"/_ledger/|/status\.json$|/manifest\.\w+$")
+"""What a batch writes beside its results."""
 _MODEL = "wanx-style-repaint-v1"
 
 
@@ -264,8 +266,9 @@ class Case:
     def audit(self) -> Row:
         """Compare what there is in the end with what must be."""
         fault, tasks = self.fault, self.tasks()
-        objects = self.stack.s3.list(bucket=self.bucket, prefix=f"{fault.id}/")
-        counts = Counter(task["input_fingerprint"] for task in tasks)
+        stored = self.stack.s3.list(bucket=self.bucket, prefix=f"{fault.id}/")
+        objects = [each for each in stored if not _OWN_OBJECT.search(each.key)]
+        counts = Counter(self._image_of(task) for task in tasks)
         submissions = max(counts.values(), default=0) if fault.images > 1 else len(tasks)
         billed = sum(task["billed"] for task in tasks)
         problems = [
@@ -292,6 +295,11 @@ class Case:
             ok=not problems,
             problems=tuple(problems),
         )
+
+    def _image_of(self, task: dict[str, Any]) -> str:
+        """What the service was given; a presigned URL is signed anew with every submission."""
+        given: str = task["image_url"]
+        return given if given.startswith(self.stack.s3.url) else task["input_fingerprint"]
 
     def broken(self, error: BaseException) -> Row:
         """The row, if it could not be played to its end."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 from tests.stack import AirflowApi, StackError
@@ -14,6 +15,8 @@ from tests.system.faults.support.observer import Instance, Observer, RunKey, Sna
 PATIENCE = 300.0
 """Seconds for whatever must happen at last; far more than it takes, because the machine may be busy."""
 
+MANY = 3
+"""Equal states in a row that are written out."""
 
 _ERRORS = re.compile(r"^\w*(?:Exception|Timeout|Error|Skip)\w*: .*", re.MULTILINE)
 
@@ -125,7 +128,7 @@ class Run:
         """States of each task's tries, for the table."""
         by_task: dict[str, Counter[str]] = {}
         for (task_id, _), states in self._observer.tries(self.key).items():
-            by_task.setdefault(task_id, Counter())[" → ".join(states)] += 1
+            by_task.setdefault(task_id, Counter())[_in_a_row(states)] += 1
         return "; ".join(
             f"{task_id}: " + ", ".join(_counted(states, number) for states, number in sorted(counter.items()))
             for task_id, counter in by_task.items()
@@ -156,6 +159,15 @@ class Run:
                 errors = _ERRORS.findall(log)
                 words.append(f"{task_id}: {errors[0] if errors else '(nothing)'}")
         return "; ".join(words)
+
+
+def _in_a_row(states: list[str]) -> str:
+    """Write the states of a task's tries one after the other; many equal ones as a number."""
+    runs = [(state, len(list(equal))) for state, equal in groupby(states)]
+    written = [
+        f"{number} × {state}" if number > MANY else " → ".join([state] * number) for state, number in runs
+    ]
+    return " → ".join(written)
 
 
 def _counted(states: str, number: int) -> str:

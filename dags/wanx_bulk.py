@@ -1,0 +1,83 @@
+"""
+### Repaint thousands of portraits in one task
+
+Repaint every picture below a folder, at the account's pace and without holding a worker, and copy the results to S3 as they
+come. What is done stands in a ledger beside the results: another run with the same source, style and destination goes on where
+the last one ended, and submits nothing twice.
+
+*When to use:* some hundred pictures or more. The run may take days.
+*Needs:* connection `dashscope_default` with an API key; connection `aws_default` that may read the source, and read and write
+the destination. The service fetches the pictures through presigned URLs, so it must be able to reach the bucket.
+*Costs:* one image for each picture, 0.12 CNY. The form starts with a dry run, which costs nothing and says what the real
+one would.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.providers.common.compat.sdk import DAG, AssetAlias, Param
+
+from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
+
+STYLES = [style.english for style in WanxStyle if style is not WanxStyle.REFERENCE_IMAGE]
+
+with DAG(
+    dag_id="wanx_bulk",
+    schedule=None,
+    catchup=False,
+    tags=["dashscope", "wanx"],
+    doc_md=__doc__,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
+    params={
+        "source": Param(
+            "s3://wanx-portraits/portraits/",
+            type="string",
+            minLength=1,
+            title="Folder of the portraits",
+            description="s3://bucket/prefix/, or any URL that Airflow's object storage can list",
+        ),
+        "glob": Param(
+            None,
+            type=["string", "null"],
+            title="Pattern of paths below the folder",
+            description="for example **/*.png; empty: everything with a picture's extension",
+        ),
+        "style": Param("fresh", type="string", enum=STYLES, title="Style"),
+        "destination": Param(
+            "s3://wanx-results/bulk/",
+            type="string",
+            minLength=1,
+            title="Destination",
+            description="s3://bucket/prefix/, one for each batch",
+        ),
+        "dry_run": Param(
+            True,
+            type="boolean",
+            title="Dry run",
+            description="only say what would be refused, what it would cost and how long it would take",
+        ),
+        "max_cost": Param(None, type=["number", "null"], minimum=0, title="Budget in CNY"),
+        "max_failures": Param(
+            0.1,
+            type=["number", "null"],
+            minimum=0,
+            title="Failures that end the batch",
+            description="more than this number of images, or than this share of them if it is below 1",
+        ),
+    },
+) as dag:
+    # [START howto_bulk]
+    repaint = WanxStyleRepaintBatchOperator(
+        task_id="repaint",
+        images="{{ params.source }}",
+        glob="{{ params.glob or '' }}",
+        style="{{ params.style }}",
+        destination="{{ params.destination }}",
+        dry_run="{{ params.dry_run }}",
+        max_cost="{{ params.max_cost }}",
+        max_failures="{{ params.max_failures }}",
+        outlets=[AssetAlias("repainted portraits in bulk")],
+    )
+    # [END howto_bulk]

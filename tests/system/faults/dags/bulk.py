@@ -1,0 +1,28 @@
+"""A batch in one task, in so many waves that workers are woken often."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
+
+with DAG(
+    dag_id="bulk",
+    schedule=None,
+    params={"row": "", "folder": "", "destination": ""},
+) as dag:
+    WanxStyleRepaintBatchOperator(
+        task_id="repaint",
+        images="{{ params.folder }}",
+        destination="{{ params.destination }}",
+        style=3,
+        poll_interval=1,
+        results_within=10,
+        max_in_flight=120,
+        dashscope_conn_id="{{ params.row }}",
+        # Every kill of a worker costs a try.
+        retries=60,
+        retry_delay=timedelta(seconds=1),
+    )

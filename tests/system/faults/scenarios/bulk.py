@@ -1,0 +1,102 @@
+"""A batch whose worker, triggerer and scheduler are killed again and again, at moments that a seed decides about."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import signal
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from tests.stack import StackError
+from tests.system.faults.support.case import Case
+from tests.system.faults.support.catalogue import fault
+from tests.system.faults.support.run import Run
+
+IMAGES = 500
+PEOPLE = 25
+KILLS = 20
+SEED = 20261125
+
+VICTIMS = ("worker", "worker", "triggerer", "scheduler")
+"""A worker is the one that submits."""
+
+PAUSE = (0.5, 6.0)
+"""Seconds between a kill and the next one, for a worker from when it works."""
+
+
+@fault(
+    f"Batch of {IMAGES} images, killed {KILLS} times",
+    injected=f"SIGKILL to the worker, the triggerer, or the scheduler with its tasks, at random moments (seed {SEED})",
+    outage="random kills",
+    images=IMAGES,
+    billed=IMAGES,
+    objects=IMAGES,
+    service=("--duration", "0.3", "--submit-rate", "0", "--task-rate", "0"),
+    connection={"submissions_per_second": 50, "requests_per_second": 100, "timeout": 10},
+)
+def bulk_killed(case: Case) -> None:
+    """Kill, then compare every row of the manifest with the object and with what the service was given."""
+    bucket = f"{case.fault.id.replace('_', '-')}-portraits"
+    _store_portraits(case, bucket)
+    run = case.start("bulk", folder=f"s3://{bucket}/", destination=f"s3://{case.bucket}/{case.fault.id}/")
+    dice = random.Random(SEED)
+    plan = [(dice.choice(VICTIMS), dice.uniform(*PAUSE)) for _ in range(KILLS)]
+    for victim, pause in plan:
+        _kill(case, run, victim, pause)
+    run.ends("success")
+    _check_manifest(case)
+
+
+def _store_portraits(case: Case, bucket: str) -> None:
+    case.stack.s3.client.create_bucket(Bucket=bucket)
+    for number in range(IMAGES):
+        file = io.BytesIO()
+        Image.new("RGB", (256, 256), (10 * (number % PEOPLE), 90, 160)).save(file, "PNG")
+        case.stack.s3.client.put_object(Bucket=bucket, Key=f"{number:03d}.png", Body=file.getvalue())
+
+
+def _kill(case: Case, run: Run, victim: str, pause: float) -> None:
+    airflow = case.stack.airflow
+    if victim == "worker":
+        _kill_worker(case, run, pause)
+        return
+    time.sleep(pause)
+    process = airflow.triggerer if victim == "triggerer" else airflow.scheduler
+    process.kill(signal.SIGKILL)
+    process.start()
+
+
+def _kill_worker(case: Case, run: Run, pause: float) -> None:
+    while True:
+        found = run.reaches("repaint", "running")
+        time.sleep(pause)
+        # Whoever has ended meanwhile cannot be killed; the next one has to.
+        if run.reaches("repaint", "running") == found and found.pid is not None:
+            try:
+                run.kill(found)
+            except ProcessLookupError:
+                continue
+            return
+
+
+def _check_manifest(case: Case) -> None:
+    body = case.stack.s3.get(bucket=case.bucket, key=f"{case.fault.id}/manifest.jsonl").decode()
+    rows: list[dict[str, Any]] = [json.loads(line) for line in body.splitlines()]
+    images = {row["image"].rpartition("/")[2] for row in rows if row["status"] == "succeeded"}
+    if len(rows) != IMAGES or len(images) != IMAGES:
+        raise StackError(f"The manifest has {len(rows)} rows, of {len(images)} images that succeeded")
+    tasks = {task["task_id"]: task for task in case.tasks()}
+    for row in rows:
+        given = urlsplit(tasks[row["dashscope_task_id"]]["image_url"]).path
+        if f"s3:/{given}" != row["image"]:
+            raise StackError(f"Row {row['row']} is of {row['image']}, and its task was given {given}")
+        head = case.stack.s3.client.head_object(Bucket=row["bucket"], Key=row["key"])
+        found = hashlib.sha256(case.stack.s3.get(bucket=row["bucket"], key=row["key"])).hexdigest()
+        if head["Metadata"]["dashscope-task-id"] != row["dashscope_task_id"] or found != row["sha256"]:
+            raise StackError(f"Row {row['row']}: {row['key']} is not the object that it tells of")
