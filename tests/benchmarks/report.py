@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from tests.benchmarks import plots
+from tests.benchmarks import bulk_report, plots
 from tests.benchmarks.clients import PLAIN, PROVIDER
+from tests.benchmarks.tables import Column, Row, Rows, number, of, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance.json"
-
-Row = dict[str, Any]
-Rows = Sequence[Row]
-Column = tuple[str, Callable[[Row], str]]
 
 _INTRODUCTION = """\
 # Performance
@@ -64,27 +59,6 @@ def _rounded(row: Row) -> Row:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
-def _of(rows: Rows, *benches: str) -> list[Row]:
-    return [row for row in rows if row["bench"] in benches]
-
-
-def _table(rows: Rows, columns: Sequence[Column]) -> str:
-    lines = [
-        "| " + " | ".join(title for title, _ in columns) + " |",
-        "|" + "|".join("---" if number == 0 else "---:" for number in range(len(columns))) + "|",
-    ]
-    lines += ["| " + " | ".join(show(row) for _, show in columns) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _number(key: str, *, digits: int = 0, factor: float = 1.0, unit: str = "") -> Callable[[Row], str]:
-    def show(row: Row) -> str:
-        value = row.get(key)
-        return "–" if value is None else f"{value * factor:,.{digits}f}{unit}"
-
-    return show
-
-
 def _client(row: Row) -> str:
     return (
         str(row["client"]).replace(PROVIDER, "this package")
@@ -101,19 +75,19 @@ def _wanted(row: Row) -> int:
 _WAIT_COLUMNS: list[Column] = [
     ("", _client),
     ("ended well", lambda row: f"{row['ended_well']:,} of {_wanted(row):,}"),
-    ("requests", _number("requests")),
-    ("refused", _number("refused")),
-    ("lag p50", _number("lag_p50", digits=1, unit=" s")),
-    ("p95", _number("lag_p95", digits=1, unit=" s")),
-    ("max", _number("lag_max", digits=1, unit=" s")),
-    ("CPU", _number("cpu_seconds", digits=1, unit=" s")),
-    ("one core", _number("cpu_share", digits=1, factor=100, unit=" %")),
-    ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
+    ("requests", number("requests")),
+    ("refused", number("refused")),
+    ("lag p50", number("lag_p50", digits=1, unit=" s")),
+    ("p95", number("lag_p95", digits=1, unit=" s")),
+    ("max", number("lag_max", digits=1, unit=" s")),
+    ("CPU", number("cpu_seconds", digits=1, unit=" s")),
+    ("one core", number("cpu_share", digits=1, factor=100, unit=" %")),
+    ("memory a wait", number("kilobytes_per_wait", digits=1, unit=" kB")),
 ]
 
 
 def _two_hundred(rows: Rows) -> str:
-    found = _of(rows, "waits-200")
+    found = of(rows, "waits-200")
     if not found:
         return ""
     return (
@@ -121,7 +95,7 @@ def _two_hundred(rows: Rows) -> str:
         "The lag is the time from the end of a job, by the service's clock, to the event. An end that was not noticed when the "
         "measurement was over (after three minutes) counts with the lag it had by then. Memory is the largest during the wait, with what "
         "the client needs once, so that a wait's share is telling for many waits only.\n\n"
-        + _table(found, _WAIT_COLUMNS)
+        + table(found, _WAIT_COLUMNS)
         + "\n![Ended well, requests and lag](images/performance-waits.svg)\n"
         + _ratios(found)
     )
@@ -136,7 +110,7 @@ def _ratios(rows: Rows) -> str:
 
 
 def _habits(rows: Rows) -> str:
-    found = _of(rows, "waits-habits")
+    found = of(rows, "waits-habits")
     if not found:
         return ""
     columns: list[Column] = [("", lambda row: str(row["habit"])), *_WAIT_COLUMNS[1:]]
@@ -146,7 +120,7 @@ def _habits(rows: Rows) -> str:
         "requests per second are counted. The local DashScope has these habits as [settings](simulator.md). The other measurements "
         "are made with its usual ones: newest first, 100 rows a page, totals, not late, and requests counted in any second. "
         "Here one is changed at a time, and three in the last row. Four measurements run at a time.\n\n"
-        + _table(found, columns)
+        + table(found, columns)
     )
 
 
@@ -158,7 +132,7 @@ def _many(rows: Rows) -> str:
         "waits-two-triggerers": "two triggerers, 500 waits each, one account",
         "waits-200-without-list": "200 jobs, ten at a time, task list refused",
     }
-    found = _of(rows, *names)
+    found = of(rows, *names)
     if not found:
         return ""
     columns: list[Column] = [
@@ -167,73 +141,71 @@ def _many(rows: Rows) -> str:
     ]
     return (
         "## More\n\nWith 10,000 waits and forty jobs at a time, most have not ended when the measurement is over: counted are those "
-        "that have.\n\n" + _table(found, columns)
+        "that have.\n\n" + table(found, columns)
     )
 
 
 def _growth(rows: Rows) -> str:
-    found = _of(rows, "growth")
+    found = of(rows, "growth")
     if not found:
         return ""
     columns: list[Column] = [
         ("", _client),
-        ("waits", _number("n")),
-        ("requests/s", _number("requests_per_second", digits=1)),
-        ("refused", _number("refused_share", factor=100, unit=" %")),
-        ("waits lost", _number("lost")),
-        ("one core", _number("cpu_share", digits=1, factor=100, unit=" %")),
-        ("memory a wait", _number("kilobytes_per_wait", digits=1, unit=" kB")),
+        ("waits", number("n")),
+        ("requests/s", number("requests_per_second", digits=1)),
+        ("refused", number("refused_share", factor=100, unit=" %")),
+        ("waits lost", number("lost")),
+        ("one core", number("cpu_share", digits=1, factor=100, unit=" %")),
+        ("memory a wait", number("kilobytes_per_wait", digits=1, unit=" kB")),
     ]
     return (
         "## Growth\n\nWaiting alone: jobs that do not end, for some seconds, from the start of the waits on.\n\n"
-        "![Growth with the number of waits](images/performance-growth.svg)\n\n" + _table(found, columns)
+        "![Growth with the number of waits](images/performance-growth.svg)\n\n" + table(found, columns)
     )
 
 
 def _submissions(rows: Rows) -> str:
-    found = _of(rows, "submissions")
+    found = of(rows, "submissions")
     if not found:
         return ""
     columns: list[Column] = [
         ("", _client),
-        ("processes", _number("processes")),
-        ("machines", _number("machines")),
+        ("processes", number("processes")),
+        ("machines", number("machines")),
         ("seconds counted", lambda row: str(row.get("windows", "sliding"))),
         ("accepted", lambda row: f"{row['accepted']} of {row['tasks']}"),
-        ("requests", _number("requests")),
-        ("refused for each accepted", _number("refused_per_accepted", digits=2)),
+        ("requests", number("requests")),
+        ("refused for each accepted", number("refused_per_accepted", digits=2)),
         ("of the limit's rate", _share_of_limit),
     ]
     return (
         "## Submitting\n\nProcesses on one machine reserve their moments in a shared file. Machines know of each other only by being "
         "refused; then a machine pauses for a random time. Here, processes with different temporary folders stand for machines. The "
         "service counts requests per second in *sliding* seconds, the strictest reading, or in *fixed* ones. The SDK does not "
-        "repeat what was refused.\n\n" + _table(found, columns)
+        "repeat what was refused.\n\n" + table(found, columns)
     )
 
 
 def _share_of_limit(row: Row) -> str:
     # A burst that the service lets pass is no rate.
-    return _number("share_of_limit", factor=100, unit=" %")(row) if row["accepted"] >= 10 else "–"
+    return number("share_of_limit", factor=100, unit=" %")(row) if row["accepted"] >= 10 else "–"
 
 
 def _imports(rows: Rows) -> str:
-    found = _of(rows, "imports")
+    found = of(rows, "imports")
     if not found:
         return ""
-    columns: list[Column] = [("", _client), ("ms", _number("milliseconds", digits=1))]
-    return "## Import and parse\n\nMedian of fresh processes, byte code compiled.\n\n" + _table(
-        found, columns
-    )
+    columns: list[Column] = [("", _client), ("ms", number("milliseconds", digits=1))]
+    return "## Import and parse\n\nMedian of fresh processes, byte code compiled.\n\n" + table(found, columns)
 
 
 def _airflow(rows: Rows) -> str:
-    found = _of(rows, "airflow")
+    found = of(rows, "airflow")
     if not found:
         return ""
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
-        ("n", _number("n")),
+        ("n", number("n")),
         ("value", _value),
     ]
     return (
@@ -242,7 +214,7 @@ def _airflow(rows: Rows) -> str:
         "garbage collection of Airflow's own objects can take that long, whatever the triggers do; and one comes "
         "when a triggerer has taken in very many triggers.\n\n"
         "Worker seconds are the time for which tasks are in the state *running*. The example DAG repaints one portrait and copies it "
-        "to S3.\n\n" + _table(found, columns)
+        "to S3.\n\n" + table(found, columns)
     )
 
 
@@ -252,4 +224,4 @@ def _value(row: Row) -> str:
     return f"{row['value']:,.1f} {row['unit']}"
 
 
-_SECTIONS = (_two_hundred, _habits, _many, _growth, _submissions, _airflow, _imports)
+_SECTIONS = (_two_hundred, _habits, _many, _growth, _submissions, _airflow, *bulk_report.SECTIONS, _imports)

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.benchmarks import growth, imports, on_airflow, submissions, waits
+from tests.benchmarks import (
+    bulk,
+    copying,
+    dry_runs,
+    growth,
+    imports,
+    on_airflow,
+    plans,
+    submissions,
+    waits,
+)
 from tests.benchmarks.clients import CLIENTS, PLAIN, PROVIDER
 from tests.benchmarks.waits import Setting
 
@@ -118,6 +128,10 @@ BENCHES: dict[str, Callable[[], Figures]] = {
     "submissions": _submissions,
     "imports": imports.measure,
     "airflow": on_airflow.measure,
+    "bulk": bulk.measure,
+    "plans": plans.measure,
+    "copying": copying.measure,
+    "dry-runs": dry_runs.measure,
 }
 
 # Those of one stage wait far more than they work, so they run side by side; the others have the machine to themselves.
@@ -131,4 +145,8 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("growth",),
     ("imports",),
     ("airflow",),
+    ("bulk",),
+    ("plans",),
+    ("copying",),
+    ("dry-runs",),
 )

@@ -1,0 +1,96 @@
+"""The sections about batches of docs/performance.md."""
+
+from __future__ import annotations
+
+from tests.benchmarks.tables import Column, Rows, number, of, table
+
+
+def bulk(rows: Rows) -> str:
+    """One task for a thousand images beside mapped tasks."""
+    found = of(rows, "bulk")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: {"bulk": "one task", "mapped": "submit, wait and copy, mapped"}[row["client"]]),
+        ("images", number("n")),
+        ("took", number("seconds", unit=" s")),
+        ("of the ideal", lambda row: f"{row['seconds'] / row['ideal_seconds'] * 100:.0f} %"),
+        ("worker seconds an image", number("worker_seconds_per_image", digits=2)),
+        ("refused", number("refused")),
+    ]
+    kinds = sorted({name for row in found for name in row if name.endswith(" per image")})
+    requests: list[Column] = [
+        ("requests an image", lambda row: row["kind"]),
+        ("one task", number("bulk", digits=2)),
+        ("mapped", number("mapped", digits=2)),
+    ]
+    by_kind = [
+        {"kind": kind.removesuffix(" per image"), **{row["client"]: row.get(kind) for row in found}}
+        for kind in kinds
+    ]
+    return (
+        "## Batches\n\nOn a real Airflow, with an account whose clocks run twenty times as fast, so that an image takes 0.4 s; its "
+        "limits, the poll interval and `results_within` are scaled with it. What Airflow and the worker need is not. The ideal is "
+        "what the service takes for the images alone. Worker seconds are the time for which tasks are in the state *running*.\n\n"
+        + table(found, columns)
+        + "\n"
+        + table(by_kind, requests)
+    )
+
+
+def plans(rows: Rows) -> str:
+    """Planning and going on."""
+    found = of(rows, "plans")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: str(row["client"])),
+        ("took", number("seconds", digits=1, unit=" s")),
+        ("peak memory", number("peak_megabytes", unit=" MB")),
+        (
+            "of which Airflow and imports",
+            lambda row: f"{row['peak_megabytes'] - row['own_megabytes']:,.0f} MB",
+        ),
+    ]
+    return "### Plan and go on\n\nFresh processes, ledger in a local S3.\n\n" + table(found, columns)
+
+
+def copying(rows: Rows) -> str:
+    """Copying beside boto3."""
+    found = of(rows, "copying")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: f"{row['n']} × {row['file']}: {row['client']}"),
+        ("link to S3", lambda row: f"{row['link']} MB/s" if row["link"] else "this machine's memory"),
+        ("MB/s", number("megabytes_per_second")),
+        ("CPU a GB", number("cpu_seconds_per_gigabyte", digits=1, unit=" s")),
+        ("memory for the copies", number("own_megabytes", unit=" MB")),
+    ]
+    return (
+        "### Copy results\n\nEight at a time. This package downloads each file, hashes it and checks it while it uploads it; boto3 "
+        "only uploads bytes that are in memory already. Source and store drop or make up their bytes, in processes of their own.\n\n"
+        + table(found, columns)
+    )
+
+
+def dry_runs(rows: Rows) -> str:
+    """What a dry run reads and says."""
+    found = of(rows, "dry-runs")
+    if not found:
+        return ""
+    columns: list[Column] = [
+        ("", lambda row: str(row["client"])),
+        ("took", number("seconds", unit=" s")),
+        ("read of a picture", lambda row: f"{row['bytes_per_image']:,.0f} of {row['picture_bytes']:,} bytes"),
+        ("cost", number("cost", digits=2, unit=" CNY")),
+        ("seconds an image, said", number("seconds_per_image_said", digits=2)),
+        ("in a real run of 300", number("seconds_per_image_real", digits=2)),
+    ]
+    return (
+        "### Dry run\n\nWith jobs of 1 s, after a real run on the same account. Bytes are counted between the worker and S3, with all "
+        "headers and listings.\n\n" + table(found, columns)
+    )
+
+
+SECTIONS = (bulk, plans, copying, dry_runs)

@@ -1,0 +1,174 @@
+"""Copying results to S3 beside plain boto3 that uploads as many bytes with as many threads, in fresh processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+from tests.benchmarks.processes import environment
+from tests.benchmarks.stores import PIECE
+
+THREADS = 8
+MEGABYTE = 1_000_000
+CASES: tuple[tuple[str, int, int, int], ...] = (
+    ("1 MB", MEGABYTE, 500, 100),
+    ("1 MB", MEGABYTE, 500, 0),
+    ("100 MB", 100 * MEGABYTE, 8, 100),
+    ("1 GB", 1000 * MEGABYTE, 8, 0),
+)
+"""Name, bytes of a file, files, megabytes a second that the link to S3 takes: 100 are a fast one's, 0 is this machine's memory."""
+
+BOTO3, PACKAGE = "boto3", "this package"
+_REPEATS = 3
+
+Figures = Iterator[dict[str, Any]]
+
+
+def measure() -> Figures:
+    """Measure both, in turns, and keep the better of some runs of each."""
+    for name, size, files, link in CASES:
+        with ExitStack() as stack:
+            source, sink = stack.enter_context(_Store(0)), stack.enter_context(_Store(link))
+            runs: dict[str, list[dict[str, float]]] = {BOTO3: [], PACKAGE: []}
+            for _ in range(_REPEATS if size * files < 5000 * MEGABYTE else 1):
+                for client, found in runs.items():
+                    found.append(_run(client, source.url, sink.url, size, files))
+            for client, found in runs.items():
+                best = min(found, key=lambda run: run["seconds"])
+                megabytes = size * files / MEGABYTE
+                yield {
+                    "client": client,
+                    "n": files,
+                    "file": name,
+                    "link": link,
+                    "megabytes_per_second": megabytes / best["seconds"],
+                    "cpu_seconds_per_gigabyte": best["cpu_seconds"] / megabytes * 1000,
+                    "peak_megabytes": max(run["peak_megabytes"] for run in found),
+                    "own_megabytes": max(run["own_megabytes"] for run in found),
+                }
+
+
+class _Store:
+    """A process of :mod:`tests.benchmarks.stores`."""
+
+    def __init__(self, link: int) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.stores", str(link)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self._process.stdout is None:
+            raise RuntimeError("The store has no output")
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+
+    def __enter__(self) -> _Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def _run(client: str, source: str, sink: str, size: int, files: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.copying", client, source, sink, str(size), str(files)]
+    output = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def _with_boto3(sink: str, size: int) -> Callable[[int], object]:
+    """Upload bytes that are there already, one file a thread at a time, as the package does."""
+    import boto3
+    from boto3.s3.transfer import TransferConfig
+    from botocore.config import Config
+
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=sink,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": "path"}, max_pool_connections=THREADS),
+    )
+    transfer = TransferConfig(use_threads=False)
+
+    def upload(number: int) -> None:
+        s3.upload_fileobj(_Bytes(size), "results", f"{number}.png", Config=transfer)
+
+    return upload
+
+
+class _Bytes:
+    """A file of so many bytes that are made when they are read."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        size = self._left if size < 0 else min(size, self._left)
+        self._left -= size
+        whole, rest = divmod(size, len(PIECE))
+        return PIECE * whole + PIECE[:rest]
+
+
+def _with_package(source: str, sink: str, size: int) -> Callable[[int], object]:
+    from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+    from airflow_provider_wanx.storage.copying import ResultCopier
+    from airflow_provider_wanx.storage.destination import S3Destination
+
+    connection = {"conn_type": "dashscope", "host": source, "password": "sk-local"}
+    os.environ["AIRFLOW_CONN_DASHSCOPE_DEFAULT"] = json.dumps(connection)
+    extra = {
+        "endpoint_url": sink,
+        "region_name": "us-east-1",
+        "config_kwargs": {"s3": {"addressing_style": "path"}},
+    }
+    aws = {"conn_type": "aws", "login": "local", "password": "local", "extra": extra}
+    os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(aws)
+    destination = S3Destination(aws_conn_id="aws_default", bucket="results")
+    destination.check()
+    copier = ResultCopier(hook=DashScopeHook(), destination=destination, log=logging.getLogger())
+
+    def copy(number: int) -> None:
+        file = ResultFile(url=f"{source}/{size}/{number}.png", path="results[0].url", index=0)
+        task = Task(task_id=f"task-{number}", status=TaskStatus.SUCCEEDED, results=(file,))
+        copied = copier.copy(task, file, key_for=lambda extension: f"{number}{extension}")
+        if copied.bytes != size:
+            raise RuntimeError(f"{copied.bytes} bytes were copied, not {size}")
+
+    return copy
+
+
+def _copy_all(client: str, source: str, sink: str, size: int, files: int) -> None:
+    one = _with_boto3(sink, size) if client == BOTO3 else _with_package(source, sink, size)
+    # What is loaded and connected once counts for neither.
+    one(files)
+    before = _peak_megabytes()
+    cpu, began = time.process_time(), time.monotonic()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(one, range(files)):
+            pass
+    figures = {
+        "seconds": time.monotonic() - began,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_megabytes": _peak_megabytes(),
+        "own_megabytes": _peak_megabytes() - before,
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    _client, _source, _sink, _size, _files = sys.argv[1:]
+    _copy_all(_client, _source, _sink, int(_size), int(_files))

@@ -1,0 +1,24 @@
+"""A batch on an account whose clocks run faster: all intervals that do not depend on this machine are scaled with them."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
+
+SPEED = 20.0
+
+with DAG(
+    dag_id="bench_bulk",
+    schedule=None,
+    catchup=False,
+    params={"images": Param("", type="string"), "destination": Param("", type="string")},
+) as dag:
+    WanxStyleRepaintBatchOperator(
+        task_id="repaint",
+        images="{{ params.images }}",
+        destination="{{ params.destination }}",
+        style="fresh",
+        poll_interval=3 / SPEED,
+        results_within=300 / SPEED,
+    )
