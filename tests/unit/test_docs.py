@@ -20,7 +20,7 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator import faults
 from airflow_provider_wanx.simulator.endpoints import control
@@ -40,6 +40,7 @@ PUBLIC_CLASSES = [
     DashScopeTaskSensor,
     DashScopeTaskTrigger,
     DashScopeToS3Operator,
+    WanxStyleRepaintBatchOperator,
     WanxStyleRepaintOperator,
 ]
 # What a class decides itself, and so takes no argument for.

@@ -40,6 +40,7 @@ def test_there_are_examples() -> None:
     assert {file.stem for file in FILES} >= {
         "wanx_style_repaint",
         "wanx_repaint_folder",
+        "wanx_bulk",
         "dashscope_any_model",
     }
 
@@ -78,7 +79,7 @@ def test_every_param_of_the_form_has_a_title_and_a_default_that_it_accepts(file:
         assert param.resolve() == param.value
 
 
-@pytest.mark.parametrize("name", ["wanx_style_repaint", "wanx_repaint_folder"])
+@pytest.mark.parametrize("name", ["wanx_style_repaint", "wanx_repaint_folder", "wanx_bulk"])
 def test_the_form_offers_every_style_but_the_one_that_needs_a_reference(name: str) -> None:
     style: Any = dag_of(ROOT / "dags" / f"{name}.py").params.get_param("style")
     offered = style.schema["enum"]
@@ -129,3 +130,36 @@ def test_of_a_folder_only_pictures_are_repainted() -> None:
     keys = ["p/a.JPG", "p/b.jpeg", "p/c.webp", "p/", "p/notes.txt", "p/d.png", "p/e.bmp", "p/f.gif"]
     chosen = choose.python_callable(keys, params={"bucket": "faces"})
     assert chosen == [f"s3://faces/p/{name}" for name in ("a.JPG", "b.jpeg", "c.webp", "d.png", "e.bmp")]
+
+
+def rendered(file: Path, task_id: str, **params: Any) -> Any:
+    """A DAG's task, with its form as it is but for some fields."""
+    dag = dag_of(file)
+    task = dag.get_task(task_id)
+    task.render_template_fields({"params": {**dag.params.dump(), **params}})  # type: ignore[typeddict-item]
+    return task
+
+
+def test_the_form_of_a_batch_begins_with_a_dry_run_that_has_no_glob_and_no_budget() -> None:
+    repaint = rendered(ROOT / "dags" / "wanx_bulk.py", "repaint")
+    assert (repaint.images, repaint.destination) == (
+        "s3://wanx-portraits/portraits/",
+        "s3://wanx-results/bulk/",
+    )
+    assert repaint.only_look == "True"
+    assert (repaint.glob, repaint.max_cost) == ("", "None")
+
+
+def test_every_field_of_the_form_of_a_batch_reaches_the_operator() -> None:
+    form = {
+        "source": "s3://faces/2026/",
+        "glob": "**/*.png",
+        "style": "anime",
+        "destination": "s3://results/anime/",
+        "dry_run": False,
+        "max_cost": 12.5,
+        "max_failures": 3,
+    }
+    repaint = rendered(ROOT / "dags" / "wanx_bulk.py", "repaint", **form)
+    assert [repaint.images, repaint.glob, repaint.style, repaint.destination] == list(form.values())[:4]
+    assert [repaint.only_look, repaint.max_cost, repaint.max_failures] == ["False", "12.5", "3"]
