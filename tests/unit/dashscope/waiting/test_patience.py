@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow_provider_wanx.dashscope.polling import TaskWait
 
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.schedule import Row, Schedule
 from airflow_provider_wanx.dashscope.waiting.waits import Waits
 
