@@ -48,7 +48,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.sensors.dashscope"]}
         ],
         "triggers": [
-            {"integration-name": _INTEGRATION, "python-modules": ["airflow_provider_wanx.triggers.dashscope"]}
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    "airflow_provider_wanx.triggers.batch",
+                    "airflow_provider_wanx.triggers.dashscope",
+                ],
+            }
         ],
         "transfers": [
             {

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, Asset
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
-from airflow_provider_wanx.batch.dry_run import dry_run
 from airflow_provider_wanx.batch.flow import Ceiling, Rules
 from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
@@ -363,6 +362,8 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         )
 
     def _look(self, context: Context, hook: DashScopeHook) -> dict[str, Any]:
+        from airflow_provider_wanx.batch.dry_run import dry_run  # for workers only; DAG parsing needs less
+
         batch = self._batch(context, hook)
         pictures = self._pictures_of(hook)
 
