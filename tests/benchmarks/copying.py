@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from tests.benchmarks.processes import environment
+from tests.benchmarks.processes import environment, peak_megabytes
 from tests.benchmarks.stores import PIECE
 
 THREADS = 8
@@ -150,7 +149,7 @@ def _copy_all(client: str, source: str, sink: str, size: int, files: int) -> Non
     one = _with_boto3(sink, size) if client == BOTO3 else _with_package(source, sink, size)
     # What is loaded and connected once counts for neither.
     one(files)
-    before = _peak_megabytes()
+    before = peak_megabytes()
     cpu, began = time.process_time(), time.monotonic()
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(one, range(files)):
@@ -158,14 +157,10 @@ def _copy_all(client: str, source: str, sink: str, size: int, files: int) -> Non
     figures = {
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_megabytes": _peak_megabytes(),
-        "own_megabytes": _peak_megabytes() - before,
+        "peak_megabytes": peak_megabytes(),
+        "own_megabytes": peak_megabytes() - before,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-
-
-def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
 
 
 if __name__ == "__main__":

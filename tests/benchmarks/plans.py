@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks.processes import environment
+from tests.benchmarks.processes import environment, peak_megabytes
 from tests.stack.ports import free_port
 from tests.stack.s3 import ACCESS_KEY, REGION, SECRET_KEY, LocalS3
 
@@ -74,7 +73,7 @@ def _do(step: str, url: str) -> None:
             image = f"s3://portraits/customers/2026/{number % 1000:04d}/portrait-{number:07d}.jpg"
             yield ImageRow(image=image, style=38, columns={"customer": number})
 
-    began, before = time.monotonic(), _peak_megabytes()
+    began, before = time.monotonic(), peak_megabytes()
     store = ObjectStore(s3, bucket=_BUCKET, prefix="batch/_ledger/")
     owner = Owner(dag_id="bench", run_id=step, task_id="repaint", map_index=-1)
     ledger = Ledger(store, owner=owner, identity={"input": "bench"})
@@ -94,8 +93,8 @@ def _do(step: str, url: str) -> None:
         raise RuntimeError(f"{left} rows are left")
     figures = {
         "seconds": time.monotonic() - began,
-        "peak_megabytes": _peak_megabytes(),
-        "own_megabytes": _peak_megabytes() - before,
+        "peak_megabytes": peak_megabytes(),
+        "own_megabytes": peak_megabytes() - before,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 
@@ -111,10 +110,6 @@ def _result(number: int) -> dict[str, Any]:
         "submit_time": time.time(),
         "end_time": time.time(),
     }
-
-
-def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":

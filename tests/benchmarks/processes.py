@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.stack.environment import clean_environment
@@ -36,6 +37,14 @@ class Helper:
 def environment() -> dict[str, str]:
     """The environment of such a process."""
     return clean_environment() | {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "NO_PROXY": "*"}
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had; what getrusage tells includes that of whoever has started it."""
+    (line,) = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    ]
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 @asynccontextmanager
