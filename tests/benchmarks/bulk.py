@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from airflow_provider_wanx.simulator.server import SimulatorProcess
-from tests.benchmarks.dags.bench_bulk import SPEED
+from tests.benchmarks.dags.bench_bulk import POLL_SPEED, SPEED
 from tests.stack import ROOT, LocalStack, StackConfig
 
 IMAGES, MAPPED = 1_000, 100
@@ -87,7 +87,7 @@ def _portrait(number: int) -> bytes:
 
 
 def _config(data: Path, simulator: SimulatorProcess) -> StackConfig:
-    limits = {"submissions_per_second": ACCEPTED_A_SECOND * SPEED, "requests_per_second": 20 * SPEED}
+    limits = {"submissions_per_second": ACCEPTED_A_SECOND * SPEED, "requests_per_second": 20 * POLL_SPEED}
     account = {"conn_type": "dashscope", "host": simulator.url, "password": simulator.api_key}
     return StackConfig(
         data=data,
