@@ -248,7 +248,8 @@ class Batch:
             if isinstance(exc, BatchStoppedError):
                 self._close("stopped")
             else:
-                self._write_status("stopped")
+                if self._run is not None:
+                    self._write_status("stopped")
                 self.ledger.give_back()
         except DashScopeError as error:
             # What is to be told is the first error.
