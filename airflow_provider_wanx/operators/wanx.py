@@ -196,8 +196,8 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
     :param manifest_formats: formats of the manifest: ``jsonl``, ``parquet`` (needs pyarrow).
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do with an image when it cannot be found out
         whether the service has accepted its submission.
-    :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended.
-        By default it goes on there, and the next run picks it up.
+    :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended
+        while it is deferred. By default it goes on there, and the next run picks it up.
     :param extra_args: further arguments of boto3's upload of results.
     :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
         ``s3://conn_id@bucket/…``.

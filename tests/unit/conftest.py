@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,9 @@ from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.s3 import Bucket, connection_json
 
-_CORE = Path(__file__).with_name("dashscope")
-
-
 # How long an example takes is up to the machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
-
-
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Tell the tests that coverage is measured with: being measured takes a test twice the time."""
-    for item in items:
-        if _CORE in item.path.parents and item.get_closest_marker("lengthy") is None:
-            item.add_marker(pytest.mark.measured)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
-SPEED = 20.0
+SPEED = 16.0
 POLL_SPEED = 3.0
 """How much faster than usual the waiting is. The service's answers carry its clock in whole seconds, so with shorter intervals no
 list would look fresh."""

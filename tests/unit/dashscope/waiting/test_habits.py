@@ -149,7 +149,6 @@ def test_tasks_that_fail_at_once_are_noticed_although_nobody_has_seen_them_run()
     assert seen.p95 <= 6
 
 
-@pytest.mark.lengthy
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_a_thousand_ends_are_noticed_soon(order: str) -> None:
     seen = wait_for(queue(1000, seconds=4, at_once=40), Habits(order=order))
