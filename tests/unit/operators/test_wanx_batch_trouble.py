@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch.batch import LEDGER, BatchDestination
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
@@ -21,12 +23,25 @@ from airflow_provider_wanx.storage.s3_errors import S3Error
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from tests.unit.operators.repainting import Bulk, accepted, submitted
 from tests.unit.support.airflow import deferral, only_event, revived
-from tests.unit.support.memory_s3 import KilledError
+from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.service import states, totals
 
 Service = Callable[..., BackgroundSimulator]
 
 ONCE = {"ann.png": 1, "bob.png": 1, "cleo.png": 1}
+
+
+@pytest.fixture(autouse=True)
+def ledger_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the small objects in memory: most of what these tests would ask of the local S3."""
+    inner, stores = BatchDestination.store, defaultdict[str, MemoryS3](MemoryS3)
+
+    def store(self: BatchDestination, name: str = "") -> ObjectStore:
+        if name != LEDGER:
+            return inner(self, name)
+        return ObjectStore(stores[self.results.bucket], bucket=self.results.bucket, prefix=self.prefix + name)
+
+    monkeypatch.setattr(BatchDestination, "store", store)
 
 
 @pytest.fixture(autouse=True)

@@ -293,7 +293,7 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path, extension: str) 
         path = tmp_path / f"{rows}{extension}"
         images = [f"s3://bucket/people/{number:07}.jpg" for number in range(rows)]
         if extension == ".parquet":
-            pq.write_table(pa.table({"image": images}), path, row_group_size=1000)
+            pq.write_table(pa.table({"image": images}), path, row_group_size=500)
         elif extension == ".jsonl":
             path.write_bytes(_jsonl(*({"image": image} for image in images)))
         else:
@@ -301,10 +301,10 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path, extension: str) 
             path.write_bytes(gzip.compress(body, mtime=0) if extension.endswith(".gz") else body)
         return _source(str(path))
 
-    few, many = source(2000), source(20_000)
+    few, many = source(1000), source(10_000)
     # What is imported or cached at the first reading does not count.
-    _peak(few, rows=2000)
-    assert _peak(many, rows=20_000) < 1.5 * _peak(few, rows=2000)
+    _peak(few, rows=1000)
+    assert _peak(many, rows=10_000) < 1.5 * _peak(few, rows=1000)
 
 
 class _EndlessFile(io.RawIOBase):
