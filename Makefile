@@ -34,9 +34,8 @@ test: $(INSTALLED) ## Run all tests
 	$(MAKE) --no-print-directory test-system || status=1; \
 	exit $$status
 
-# Many unit tests wait for a server or a process: twice as many at a time as there are processors.
 test-unit: $(INSTALLED) ## Run the unit tests
-	$(BIN)/python -m pytest -n $$((2 * $$(getconf _NPROCESSORS_ONLN))) tests/unit
+	$(BIN)/python -m pytest -n logical tests/unit
 
 # Apart from the unit tests, because being measured takes a test twice the time. pytest's own threshold would count the whole package.
 coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
