@@ -197,7 +197,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do with an image when it cannot be found out
         whether the service has accepted its submission.
     :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended
-        while it is deferred. By default it goes on there, and the next run picks it up.
+        while it is deferred (Airflow 3.3 and later). By default it goes on there, and the next run picks it up.
     :param extra_args: further arguments of boto3's upload of results.
     :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
         ``s3://conn_id@bucket/…``.
