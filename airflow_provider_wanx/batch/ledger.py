@@ -65,7 +65,12 @@ class LedgerInUseError(DashScopeError):
 
 
 class LedgerLostError(DashScopeError):
-    """Another run or try has taken the ledger over; this one must not go on."""
+    """Another run or try has taken the ledger over; this one must not go on.
+
+    A retry may: it takes the ledger again, if it is the owner's.
+    """
+
+    retryable = True
 
 
 @dataclass(frozen=True, kw_only=True)
