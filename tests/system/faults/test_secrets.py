@@ -31,8 +31,12 @@ def test_the_run_had_secrets_to_leak_and_waits_to_leak_them(bench: Bench) -> Non
     bench.finish()
     played = {fault.id for fault in bench.faults}
     assert played >= _SEEDED
-    waits = [row for row in bench.observer.trigger_rows.values() if "DashScopeTaskTrigger" in row]
-    assert len(waits) >= sum(fault.images for fault in bench.faults if fault.images >= 100)
+    rows = bench.observer.trigger_rows.values()
+    waits = [row for row in rows if "DashScopeTaskTrigger" in row]
+    # A batch has one wait for all of its images.
+    mapped = [fault for fault in bench.faults if fault.images >= 100 and fault.id != "bulk_killed"]
+    assert len(waits) >= sum(fault.images for fault in mapped)
+    assert any("DashScopeBatchTrigger" in row for row in rows)
 
 
 def test_a_planted_secret_is_found_wherever_it_was_planted(bench: Bench) -> None:
