@@ -75,6 +75,7 @@ class Verdict:
 
 _K = ErrorKind
 _FIX_REQUEST = "The request has to change; trying again will not help."
+_WRONG_ADDRESS = "Check the base URL and the id."
 _FIX_IMAGE = "Use another picture; trying again will not help."
 _FETCH = "The service could not fetch the input. Check that its URL is public, then try again."
 _LATER = "The service has a problem; try again later."
@@ -160,7 +161,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("ModelNotFound", 404, _K.NOT_FOUND, False, _GRANT),
     _row("model_not_supported", 404, _K.NOT_FOUND, False, _GRANT),
     _row("WorkSpaceNotFound", 404, _K.NOT_FOUND, False, "Check the workspace."),
-    _row("NotFound", 404, _K.NOT_FOUND, False, _FIX_REQUEST),
+    _row("NotFound", 404, _K.NOT_FOUND, False, _WRONG_ADDRESS),
     _row("RequestTimeOut", (408, 500), _K.SERVICE, True, _LATER, unsure=True),
     _row("Conflict", 409, _K.INPUT, False, _FIX_REQUEST),
     _row("Throttling", 429, _K.THROTTLING, True, _SLOWER),
@@ -221,7 +222,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
     _row("InternalError.*", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("(401)", 401, _K.AUTHENTICATION, False, _KEY),
     _row("(403)", 403, _K.PERMISSION, False, _GRANT),
-    _row("(404)", 404, _K.NOT_FOUND, False, "Check the base URL and the id."),
+    _row("(404)", 404, _K.NOT_FOUND, False, _WRONG_ADDRESS),
     _row("(408)", 408, _K.SERVICE, True, _LATER, unsure=True),
     _row("(429)", 429, _K.THROTTLING, True, _SLOWER),
     _row("(4xx)", 400, _K.INPUT, False, _FIX_REQUEST),
