@@ -77,13 +77,14 @@ def _kill_worker(case: Case, run: Run, pause: float) -> None:
     while True:
         found = run.reaches("repaint", "running")
         time.sleep(pause)
-        # Whoever has ended meanwhile cannot be killed; the next one has to.
         if run.reaches("repaint", "running") == found and found.pid is not None:
             try:
                 run.kill(found)
+                return
             except ProcessLookupError:
-                continue
-            return
+                pass
+        # Whoever has ended meanwhile cannot be killed; the next one has to, and sooner: it may have as little to do.
+        pause /= 2
 
 
 def _check_manifest(case: Case) -> None:
