@@ -77,6 +77,12 @@ def at_rest(connect_dashscope: Callable[..., BackgroundSimulator]) -> Background
     return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0)
 
 
+@pytest.fixture
+def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
+    """A service that works on one task at a time and takes an hour for each, unless a test moves its clock."""
+    return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, concurrency=1, duration=3600.0)
+
+
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """Address of a local S3."""

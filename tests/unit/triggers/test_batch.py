@@ -24,12 +24,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
 
 
-@pytest.fixture
-def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
-    """A service that works on one task at a time and takes an hour for each, unless a test moves its clock."""
-    return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, concurrency=1, duration=3600.0)
-
-
 def trigger(*ids: str, **arguments: Any) -> DashScopeBatchTrigger:
     usual: dict[str, Any] = {"wake_when_left": 0, "wake_within": FAR, "wake_at": FAR, "poll_interval": 0.05}
     return DashScopeBatchTrigger(dashscope_task_ids=list(ids), **{**usual, **arguments})

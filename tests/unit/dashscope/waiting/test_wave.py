@@ -27,12 +27,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
-    """A service that works on one task at a time and takes an hour for each, unless a test moves its clock."""
-    return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, concurrency=1, duration=3600.0)
-
-
-@pytest.fixture
 def config() -> Iterator[Callable[[], ClientConfig]]:
     with DashScopeHook() as hook:
         yield lambda: hook.get_conn().config
