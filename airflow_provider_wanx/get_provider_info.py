@@ -63,6 +63,11 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_wanx.transfers.dashscope_to_s3",
             }
         ],
+        "extra-links": [
+            "airflow_provider_wanx.links.dashscope.DashScopeConsoleLink",
+            "airflow_provider_wanx.links.dashscope.GalleryLink",
+            "airflow_provider_wanx.links.dashscope.S3ResultLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "dashscope",

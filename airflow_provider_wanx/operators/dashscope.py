@@ -10,6 +10,7 @@ from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
@@ -47,6 +48,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
 
     template_fields: Sequence[str] = ("service", "model", "input", "parameters", "dashscope_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
+    operator_extra_links = SUBMIT_LINKS
     ui_color = "#e8e4f8"
     submits = True
 
@@ -96,6 +98,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
+            show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
             if self.wait_for_completion:
                 self.wait_for(context, hook, [task_id])
             self._in_flight = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, AssetAlias, BaseOperator
@@ -17,16 +16,24 @@ from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.ledger import Owner
-from airflow_provider_wanx.batch.report import check_formats
+from airflow_provider_wanx.batch.report import STATUS, check_formats
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.repaint import (
+    REPAINT_MODEL,
+    REPAINT_PRICE,
+    REPAINT_SERVICE,
+    repaint_input,
+)
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
+from airflow_provider_wanx.links.dashscope import COPY_LINKS, S3ResultLink, show_link, show_task_links
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.pictures import ImageSource
@@ -38,11 +45,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import Log
-
-REPAINT_MODEL = "wanx-style-repaint-v1"
-REPAINT_SERVICE = "aigc/image-generation/generation"
-REPAINT_PRICE = Decimal("0.12")
-"""CNY for each repainted picture; a task that does not succeed costs nothing (model page)."""
 
 BACKSTOP = RESULT_LIFETIME / 2
 """Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
@@ -143,10 +145,9 @@ def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskReq
             "style_index": wish.style,
             **{name: picture.identity for name, picture in pictures.items()},
         },
-        build_input=lambda: {
-            **{name: picture.publish() for name, picture in pictures.items()},
-            "style_index": wish.style,
-        },
+        build_input=lambda: repaint_input(
+            style=wish.style, **{name: picture.publish() for name, picture in pictures.items()}
+        ),
         summary=f"{' like '.join(picture.name for picture in pictures.values())} in style {_named(wish.style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
@@ -222,6 +223,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         "aws_conn_id",
         "dashscope_conn_id",
     )
+    operator_extra_links = COPY_LINKS
     ui_color = "#e8e4f8"
 
     def __init__(
@@ -290,6 +292,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
             if _is_true(self.only_look):
                 return self._look(context, hook)
             with self._batch(context, hook) as batch:
+                self._show_links(context, hook)
                 batch.begin(retry_failed=self.retry_failed)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
@@ -308,6 +311,16 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         ):
             batch.go_on()
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
+
+    def _show_links(self, context: Context, hook: DashScopeHook) -> None:
+        """Link to the results' folder; on another store than AWS's, which may have no page for it, to the batch's state."""
+        show_task_links(context, self, hook.get_conn().config.base_url)
+        destination = self._destination()
+        client, bucket = destination.results.client, destination.results.bucket
+        folder = s3_folder_url(client, bucket, destination.prefix)
+        show_link(
+            context, self, S3ResultLink, folder or s3_object_url(client, bucket, destination.prefix + STATUS)
+        )
 
     def _end_time(self, context: Context) -> float | None:
         """Airflow 3 does not enforce execution_timeout while a task is deferred."""

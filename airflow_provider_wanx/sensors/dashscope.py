@@ -27,6 +27,7 @@ from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -58,6 +59,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("dashscope_task_id", "dashscope_conn_id")
+    operator_extra_links = SUBMIT_LINKS
     ui_color = "#d9ecf5"
     timeout_error = AirflowSensorTimeout
 
@@ -104,6 +106,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         """Defer to the trigger, or poke."""
         with self.airflow_errors():
             ids = task_ids(self.dashscope_task_id)
+        show_task_links(context, self, base_url_of(self.dashscope_conn_id), ids)
         if not self.deferrable:
             return super().execute(context)
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
