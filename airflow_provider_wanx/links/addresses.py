@@ -31,43 +31,36 @@ def console_url(base_url: str, dashscope_task_id: str) -> str | None:
     return CHINA_CONSOLE if in_china else INTERNATIONAL_CONSOLE
 
 
-def s3_object_url(client: Any, bucket: str, key: str) -> str:
-    """Find the web page that shows an object: AWS's console, or the object itself on another store.
+def s3_object_url(client: Any, bucket: str, key: str) -> str | None:
+    """Make the address of an object's page in AWS's console.
 
     :param client: boto3's S3 client.
+    :return: None on another store: its objects, unsigned, are rarely for everybody, and its console may be anywhere.
     """
-    store = _other_store(client)
-    if store is not None:
-        return f"{store}/{bucket}/{quote(key)}"
-    return _aws_console(client, f"object/{bucket}", key)
+    return _aws_console(client, f"object/{bucket}", key) if _is_aws(client) else None
 
 
 def s3_folder_url(client: Any, bucket: str, prefix: str) -> str | None:
-    """Find the page of AWS's console that lists what is below a prefix; None on another store, which may have none.
-
-    :param client: boto3's S3 client.
-    """
-    return None if _other_store(client) is not None else _aws_console(client, f"buckets/{bucket}", prefix)
+    """Make the address of the page that lists what is below a prefix; see :func:`s3_object_url`."""
+    return _aws_console(client, f"buckets/{bucket}", prefix) if _is_aws(client) else None
 
 
-def gallery_url(base_url: str, ti: RuntimeTaskInstanceProtocol) -> str:
+def gallery_url(base_url: str, ti: RuntimeTaskInstanceProtocol, *, result: int | None = None) -> str:
     """Make the address of a task instance's page in the gallery.
 
     :param base_url: of Airflow's API server; without one, the address holds on the server that shows it.
     :param ti: the task instance.
+    :param result: one of its results, from 0, instead of all.
     """
     dag_id, run_id, task_id = (quote(str(each), safe="") for each in (ti.dag_id, ti.run_id, ti.task_id))
     map_index = -1 if ti.map_index is None else ti.map_index
-    return f"{base_url.rstrip('/')}/wanx/gallery/dags/{dag_id}/runs/{run_id}/tasks/{task_id}?map_index={map_index}"
+    page = f"{base_url.rstrip('/')}/wanx/gallery/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
+    return f"{page}?map_index={map_index}" if result is None else f"{page}/{map_index}/results/{result}"
 
 
-def _other_store(client: Any) -> str | None:
-    """Address of a store that speaks S3 but is not AWS's; without what may stand before the host."""
-    endpoint = urlsplit(client.meta.endpoint_url)
-    host = endpoint.hostname or ""
-    if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-        return None
-    return f"{endpoint.scheme}://{endpoint.netloc.rpartition('@')[2]}{endpoint.path.rstrip('/')}"
+def _is_aws(client: Any) -> bool:
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _aws_console(client: Any, page: str, prefix: str) -> str:

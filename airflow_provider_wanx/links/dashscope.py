@@ -52,11 +52,11 @@ class DashScopeConsoleLink(StoredLink):
     key = "_link_DashScopeConsoleLink"
 
 
-class S3ResultLink(StoredLink):
-    """Leads to a result, or to the folder of several, in AWS's console or on another store."""
+class S3ObjectLink(StoredLink):
+    """Leads to a result, or to the folder of several, in AWS's console; other stores have no such address."""
 
-    name = "Result in S3"
-    key = "_link_S3ResultLink"
+    name = "S3 object"
+    key = "_link_S3ObjectLink"
 
 
 class GalleryLink(StoredLink):
@@ -66,15 +66,25 @@ class GalleryLink(StoredLink):
     key = "_link_GalleryLink"
 
 
-SUBMIT_LINKS: tuple[BaseOperatorLink, ...] = (
-    DashScopeConsoleLink(),
-    # The plugin's page needs Airflow 3.1.
-    *((GalleryLink(),) if AIRFLOW_V_3_1_PLUS else ()),
-)
-"""Links of tasks that write nothing to S3."""
+class ResultLink(StoredLink):
+    """Leads to the result itself, in the gallery; the service's own address of it is signed, and expires."""
 
-COPY_LINKS: tuple[BaseOperatorLink, ...] = (S3ResultLink(), *SUBMIT_LINKS)
-"""Links of tasks that do."""
+    name = "Result"
+    key = "_link_ResultLink"
+
+
+# The plugin's pages need Airflow 3.1.
+_IN_GALLERY = (GalleryLink(),) if AIRFLOW_V_3_1_PLUS else ()
+_RESULT = (ResultLink(),) if AIRFLOW_V_3_1_PLUS else ()
+
+SUBMIT_LINKS: tuple[BaseOperatorLink, ...] = (DashScopeConsoleLink(), *_IN_GALLERY)
+"""Links of a task that writes nothing to S3."""
+
+BATCH_LINKS: tuple[BaseOperatorLink, ...] = (*SUBMIT_LINKS, S3ObjectLink())
+"""Links of a task that writes many results."""
+
+COPY_LINKS: tuple[BaseOperatorLink, ...] = (*SUBMIT_LINKS, *_RESULT, S3ObjectLink())
+"""Links of a task that copies results."""
 
 
 def show_link(context: Context, operator: BaseOperator, link: type[StoredLink], address: str | None) -> None:
@@ -106,9 +116,20 @@ def show_task_links(
     """
     if base_url:
         show_link(context, operator, DashScopeConsoleLink, console_url(base_url, ids[0] if ids else ""))
+    _show_in_gallery(context, operator, GalleryLink)
+
+
+def show_result_link(context: Context, operator: BaseOperator) -> None:
+    """Store the link to the one result that a task has copied."""
+    _show_in_gallery(context, operator, ResultLink, result=0)
+
+
+def _show_in_gallery(
+    context: Context, operator: BaseOperator, link: type[StoredLink], *, result: int | None = None
+) -> None:
     if AIRFLOW_V_3_1_PLUS:
-        airflow_url = conf.get("api", "base_url", fallback="")
-        show_link(context, operator, GalleryLink, gallery_url(airflow_url or "", context["ti"]))
+        base_url = conf.get("api", "base_url", fallback="")
+        show_link(context, operator, link, gallery_url(base_url or "", context["ti"], result=result))
 
 
 def base_url_of(dashscope_conn_id: str) -> str | None:

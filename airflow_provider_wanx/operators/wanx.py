@@ -16,7 +16,7 @@ from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.ledger import Owner
-from airflow_provider_wanx.batch.report import STATUS, check_formats
+from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
@@ -32,8 +32,8 @@ from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
-from airflow_provider_wanx.links.dashscope import COPY_LINKS, S3ResultLink, show_link, show_task_links
+from airflow_provider_wanx.links.addresses import s3_folder_url
+from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.pictures import ImageSource
@@ -223,7 +223,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         "aws_conn_id",
         "dashscope_conn_id",
     )
-    operator_extra_links = COPY_LINKS
+    operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4f8"
 
     def __init__(
@@ -313,13 +313,11 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
 
     def _show_links(self, context: Context, hook: DashScopeHook) -> None:
-        """Link to the results' folder; on another store than AWS's, which may have no page for it, to the batch's state."""
         show_task_links(context, self, hook.get_conn().config.base_url)
         destination = self._destination()
-        client, bucket = destination.results.client, destination.results.bucket
-        folder = s3_folder_url(client, bucket, destination.prefix)
+        results = destination.results
         show_link(
-            context, self, S3ResultLink, folder or s3_object_url(client, bucket, destination.prefix + STATUS)
+            context, self, S3ObjectLink, s3_folder_url(results.client, results.bucket, destination.prefix)
         )
 
     def _end_time(self, context: Context) -> float | None:

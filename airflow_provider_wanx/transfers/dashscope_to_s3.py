@@ -13,7 +13,13 @@ from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
-from airflow_provider_wanx.links.dashscope import COPY_LINKS, S3ResultLink, show_link, show_task_links
+from airflow_provider_wanx.links.dashscope import (
+    COPY_LINKS,
+    S3ObjectLink,
+    show_link,
+    show_result_link,
+    show_task_links,
+)
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
@@ -180,14 +186,13 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
     def _show_where(self, context: Context, destination: S3Destination, keys: Sequence[str] = ()) -> None:
         """Link to the result; to the folder of several, or of those that are still to come."""
-        client, folder = destination.client, self.s3_key.partition("{")[0]
-        address = None
-        if len(keys) != 1:
-            address = s3_folder_url(client, self.s3_bucket, folder[: folder.rfind("/") + 1])
-        if address is None and keys:
-            # One result, or a store that may have no page for a folder.
-            address = s3_object_url(client, self.s3_bucket, keys[0])
-        show_link(context, self, S3ResultLink, address)
+        if len(keys) == 1:
+            show_result_link(context, self)
+            show_link(context, self, S3ObjectLink, s3_object_url(destination.client, self.s3_bucket, keys[0]))
+            return
+        folder = self.s3_key.partition("{")[0]
+        folder = folder[: folder.rfind("/") + 1]
+        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, self.s3_bucket, folder))
 
     def _announce(self, context: Context, manifest: Manifest) -> None:
         """Attach what was written to the events of the operator's outlets."""

@@ -58,18 +58,16 @@ def test_an_object_of_aws_is_shown_in_the_console_of_its_partition(region: str, 
     assert s3_object_url(client, "pictures", "a b/<&?>.jpg") == f"{console}prefix=a%20b%2F%3C%26%3F%3E.jpg"
 
 
-def test_an_object_of_another_store_is_shown_by_the_store_itself_without_what_logs_in_there() -> None:
-    client = store("http://user:secret@minio.example.com:9000/")
-    assert s3_object_url(client, "pictures", "a b/c?.jpg") == (
-        "http://minio.example.com:9000/pictures/a%20b/c%3F.jpg"
-    )
-
-
-def test_only_aws_has_a_page_for_a_folder() -> None:
+def test_a_folder_of_aws_is_listed_in_the_console() -> None:
     assert s3_folder_url(store("https://s3.amazonaws.com"), "pictures", "out/") == (
         "https://console.aws.amazon.com/s3/buckets/pictures?region=eu-central-1&prefix=out%2F"
     )
-    assert s3_folder_url(store("http://127.0.0.1:9000"), "pictures", "out/") is None
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.amazonaws.com.example.com"])
+def test_another_store_is_not_taken_for_aws(endpoint: str) -> None:
+    assert s3_object_url(store(endpoint), "pictures", "out/a.jpg") is None
+    assert s3_folder_url(store(endpoint), "pictures", "out/") is None
 
 
 def test_nothing_in_an_airflow_id_leads_to_another_page_of_the_gallery() -> None:
@@ -83,4 +81,10 @@ def test_nothing_in_an_airflow_id_leads_to_another_page_of_the_gallery() -> None
 def test_without_the_servers_address_the_gallery_is_on_the_server_that_shows_the_link() -> None:
     assert gallery_url("", task_instance(map_index=None)) == (
         "/wanx/gallery/dags/dag/runs/run/tasks/copy?map_index=-1"
+    )
+
+
+def test_one_result_has_a_page_of_its_own() -> None:
+    assert gallery_url("", task_instance(map_index=2), result=0) == (
+        "/wanx/gallery/dags/dag/runs/run/tasks/copy/2/results/0"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.sdk.execution_time.xcom import XCom
@@ -14,7 +15,8 @@ from airflow_provider_wanx.links.dashscope import (
     COPY_LINKS,
     DashScopeConsoleLink,
     GalleryLink,
-    S3ResultLink,
+    ResultLink,
+    S3ObjectLink,
     StoredLink,
 )
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
@@ -24,12 +26,13 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.operators.painting import paint
 from tests.unit.sensors.sensing import wait
-from tests.unit.support.airflow import TaskRunner, deferral
+from tests.unit.support.airflow import TaskRunner, deferral, only_event, revived
 from tests.unit.support.s3 import Bucket
 from tests.unit.support.service import submit_repaints
 from tests.unit.transfers.copying import copy
 
-CONSOLE, RESULT, GALLERY = DashScopeConsoleLink.key, S3ResultLink.key, GalleryLink.key
+CONSOLE, GALLERY = DashScopeConsoleLink.key, GalleryLink.key
+RESULT, OBJECT = ResultLink.key, S3ObjectLink.key
 PAGE = "/wanx/gallery/dags/dag/runs/manual__2026-11-23T10%3A00%3A00%2B00%3A00/tasks/{}?map_index=-1"
 
 
@@ -44,8 +47,8 @@ def links(runner: TaskRunner[Any]) -> dict[str, Any]:
         (DashScopeSubmitTaskOperator, ["DashScope console", "Gallery"]),
         (WanxStyleRepaintOperator, ["DashScope console", "Gallery"]),
         (DashScopeTaskSensor, ["DashScope console", "Gallery"]),
-        (DashScopeToS3Operator, ["Result in S3", "DashScope console", "Gallery"]),
-        (WanxStyleRepaintBatchOperator, ["Result in S3", "DashScope console", "Gallery"]),
+        (DashScopeToS3Operator, ["DashScope console", "Gallery", "Result", "S3 object"]),
+        (WanxStyleRepaintBatchOperator, ["DashScope console", "Gallery", "S3 object"]),
     ],
 )
 def test_every_task_has_its_links(operator: Any, expected: list[str]) -> None:
@@ -83,25 +86,32 @@ def test_a_sensor_whose_connection_is_missing_goes_on_without_a_link_to_the_serv
     assert links(runner) == {GALLERY: PAGE.format("wait")}
 
 
-def test_a_copy_links_to_its_one_object(painted: Callable[..., list[str]], bucket: Bucket) -> None:
+def test_a_copy_links_to_its_one_result_in_the_gallery(
+    painted: Callable[..., list[str]], bucket: Bucket
+) -> None:
     (task_id,) = painted()
     runner = copy(task_id, bucket.name)
-    (entry,) = runner.run_try()
-    url = links(runner)[RESULT]
-    assert url == f"{bucket.client.meta.endpoint_url}/{bucket.name}/{entry['key']}"
-    assert "?" not in url
+    runner.run_try()
+    page = PAGE.format("copy")
+    assert links(runner)[RESULT] == page.replace("?map_index=-1", "/-1/results/0")
+    assert links(runner)[GALLERY] == page
+    # The local S3's objects are not for everybody.
+    assert OBJECT not in links(runner)
 
 
-def test_a_copy_that_waits_links_to_the_folder_in_aws(
-    at_rest: BackgroundSimulator, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+def test_a_copy_links_to_its_folder_in_aws_while_it_waits_and_to_the_object_then(
+    dashscope: BackgroundSimulator, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wanx.links.addresses._other_store", lambda client: None)
-    (task_id,) = submit_repaints(at_rest, 3)
+    monkeypatch.setattr("airflow_provider_wanx.links.addresses._is_aws", lambda client: True)
+    (task_id,) = submit_repaints(dashscope, 3)
     runner = copy(task_id, bucket.name, wait_for_completion=True, deferrable=True)
-    deferral(runner.start)
-    assert links(runner)[RESULT] == (
-        f"https://console.aws.amazon.com/s3/buckets/{bucket.name}?region=us-east-1&prefix=repainted%2F"
-    )
+    deferred = deferral(runner.start)
+    console = "https://console.aws.amazon.com/s3"
+    assert links(runner)[OBJECT] == (f"{console}/buckets/{bucket.name}?region=us-east-1&prefix=repainted%2F")
+    dashscope.advance(9)
+    (entry,) = runner.resume(deferred, only_event(revived(deferred.trigger)))
+    key = quote(entry["key"], safe="")
+    assert links(runner)[OBJECT] == f"{console}/object/{bucket.name}?region=us-east-1&prefix={key}"
 
 
 def test_a_link_that_airflow_does_not_take_does_not_end_a_task_that_was_paid_for(
