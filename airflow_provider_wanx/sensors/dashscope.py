@@ -140,8 +140,17 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             self._say_how_far(tasks)
             if not all(task.status.is_terminal for task in tasks):
                 return PokeReturnValue(is_done=False)
+            self._tell_metrics(hook, tasks)
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
+
+    def _tell_metrics(self, hook: DashScopeHook, tasks: Sequence[Task]) -> None:
+        from airflow_provider_wanx.dashscope.waiting.waits import (
+            observe_end,
+        )  # needs httpx, DAG parsing does not
+
+        for task in tasks:
+            observe_end(task, time.time(), hook.get_conn().config.observe)
 
     def _say_how_far(self, tasks: Sequence[Task]) -> None:
         from airflow_provider_wanx.dashscope.waiting.waits import (  # needs httpx, DAG parsing does not
