@@ -123,8 +123,8 @@ def test_each_reads_its_connection_for_itself(dashscope: BackgroundSimulator) ->
 def test_a_portrait_on_its_way_is_measured_from_submission_to_copy(
     sent: Sent, dashscope: BackgroundSimulator, bucket: Bucket
 ) -> None:
-    dashscope.add_fault(endpoint="submit", kind="throttle", times=1)
-    dashscope.add_fault(endpoint="get_task", kind="throttle", times=1)
+    dashscope.add_fault(endpoint="submit", kind="status", status=429, code="Throttling.RateQuota", times=1)
+    dashscope.add_fault(endpoint="get_task", kind="status", status=429, code="Throttling.RateQuota", times=1)
     (task_id,) = submit_repaints(dashscope, 31)
     waiting = wait(task_id)
     deferred = deferral(waiting.start)
