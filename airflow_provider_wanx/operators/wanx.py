@@ -32,6 +32,8 @@ from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts
+from airflow_provider_wanx.lineage.operators import TellsLineage
 from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
@@ -107,6 +109,15 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
 
+    def known_at_start(self) -> Facts:
+        """Return the pictures, the style and the price."""
+        return Facts(
+            model=self.model,
+            inputs=tuple(str(image) for image in (self.image, self.style_reference) if image),
+            styles=(style_number(self.style),),
+            price=float(REPAINT_PRICE),
+        )
+
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Check style and pictures; they are made reachable for the service only if something is submitted."""
         number = style_number(self.style)
@@ -157,7 +168,7 @@ def _named(number: int) -> str:
     return f"{number} ({style_name(number)})" if is_known_style(number) else str(number)
 
 
-class WanxStyleRepaintBatchOperator(BaseOperator):
+class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     """Repaint thousands of portraits in one Airflow task, and copy the results to S3 as they come.
 
     The task submits at the account's pace, keeps a bounded number of images in flight, and defers while the service
@@ -286,6 +297,16 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
 
+    def known_at_start(self) -> Facts:
+        """Return where the images come from, and where the results go."""
+        images = [self.images] if isinstance(self.images, str) else self.images or ()
+        return Facts(
+            model=REPAINT_MODEL,
+            inputs=tuple(str(place) for place in (*images, self.manifest) if place),
+            outputs=(self.destination,),
+            price=float(REPAINT_PRICE),
+        )
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -353,6 +374,9 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
                 **wave.conditions,
             )
         summary = batch.finish()
+        self.learned(
+            outputs=(self.destination, *summary["manifest"]), images=summary["billed"], cost=summary["cost"]
+        )
         self.log.info("%s", batch.progress)
         self._announce(context, summary)
         return summary

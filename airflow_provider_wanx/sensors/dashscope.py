@@ -27,6 +27,7 @@ from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 self.log.warning("%s", error)
             raise
 
+    def known_at_start(self) -> Facts:
+        """Return the tasks that are waited for."""
+        ids = tuple(task_ids(self.dashscope_task_id))
+        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
+
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
         return task_ids(self.dashscope_task_id)
@@ -141,6 +147,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             if not all(task.status.is_terminal for task in tasks):
                 return PokeReturnValue(is_done=False)
             self._tell_metrics(hook, tasks)
+            self.learned(dashscope_task_ids=tuple(ids), **facts_of(made_by(tasks)))
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
 

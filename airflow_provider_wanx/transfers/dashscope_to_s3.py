@@ -12,6 +12,7 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
 from airflow_provider_wanx.links.dashscope import (
     COPY_LINKS,
@@ -114,6 +115,11 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
 
+    def known_at_start(self) -> Facts:
+        """Return the tasks whose results are copied."""
+        ids = tuple(task_ids(self.dashscope_task_id))
+        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
+
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
         return task_ids(self.dashscope_task_id)
@@ -145,6 +151,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         finally:
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
+            self._learn(tasks, manifest)
             self._show_where(context, destination, [entry["key"] for entry in manifest])
             self._announce(context, manifest)
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
@@ -182,6 +189,16 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             encrypt=self.encrypt,
             acl_policy=self.acl_policy,
             extra_args=self.extra_args or {},
+        )
+
+    def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
+        sizes = {f"s3://{entry['bucket']}/{entry['key']}": entry["bytes"] for entry in manifest}
+        sources = dict.fromkeys(entry["source"] for entry in manifest if entry.get("source"))
+        self.learned(
+            inputs=(*sources, *self.known_at_start().inputs),
+            outputs=tuple(sizes),
+            sizes=sizes,
+            **facts_of(made_by(tasks)),
         )
 
     def _show_where(self, context: Context, destination: S3Destination, keys: Sequence[str] = ()) -> None:
