@@ -9,6 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk._shared.observability.metrics.otel_logger import SafeOtelLogger
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from airflow_provider_wanx.dashscope import observing
 from airflow_provider_wanx.dashscope.observing import MEASURES, Kind
@@ -170,6 +173,30 @@ def test_a_wait_that_comes_to_its_deadline_is_given_up(sent: Sent, at_rest: Back
     only_event(revived(deferral(wait(task_id, timeout=0.2).start).trigger))
     assert _values(sent, "dashscope.waits_given_up") == [1]
     assert _values(sent, "dashscope.waits")[-1] == 0
+
+
+def test_opentelemetry_takes_every_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    logger = SafeOtelLogger(MeterProvider(metric_readers=[reader]))
+    monkeypatch.setattr(sending, "airflow_stats", lambda *, in_triggerer: logger)
+    observe = StatsObserver("c", in_triggerer=True)
+    for measure in MEASURES:
+        observe(measure, 0.12, dict.fromkeys(measure.tags, "some"))
+    data = reader.get_metrics_data()
+    assert data is not None
+    points = {
+        metric.name: [
+            (point.value if hasattr(point, "value") else point.sum, dict(point.attributes or {}))
+            for point in metric.data.data_points
+        ]
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert {f"airflow.{measure.name}" for measure in MEASURES} <= set(points)
+    assert points["airflow.dashscope.cost"] == [(0.12, {"conn_id": "c"})]
+    assert points["airflow.dashscope.lag"] == [(120.0, {"conn_id": "c"})]
+    assert points["airflow.dashscope.polls.some"] == [(0.12, {})]
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
