@@ -57,7 +57,9 @@ def airflow_stats(*, in_triggerer: bool) -> Any:
     of_sdk, of_core = "airflow.sdk.observability.stats", "airflow.observability.stats"
     for name in (of_core, of_sdk) if in_triggerer else (of_sdk, of_core):
         try:
-            return import_module(name)
+            module = import_module(name)
         except ImportError:
             continue
+        # The functions of a module since 3.3; before, the methods of a class in it.
+        return module if hasattr(module, "incr") else module.Stats
     return import_module("airflow.stats").Stats

@@ -28,6 +28,7 @@ def test_the_way_from_picture_to_object_can_be_read_from_the_events_of_a_run(
     env = clean_environment() | {
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
             {"type": "file", "log_file_path": str(events), "append": True}
         ),
@@ -36,8 +37,7 @@ def test_the_way_from_picture_to_object_can_be_read_from_the_events_of_a_run(
     }
     _airflow("db", "migrate", env=env)
     conf = {"image": f"s3://{BUCKET}/in.png", "style": "clay world", "bucket": BUCKET}
-    dag = ["wanx_style_repaint", "--dagfile-path", str(ROOT / "dags" / "wanx_style_repaint.py")]
-    _airflow("dags", "test", *dag, "--conf", json.dumps(conf), env=env)
+    _airflow("dags", "test", "wanx_style_repaint", "--conf", json.dumps(conf), env=env)
     complete: dict[str, Any] = {}
     for line in events.read_text(encoding="utf-8").splitlines():
         event = json.loads(line)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +10,6 @@ from airflow.sdk import TaskInstanceState
 from airflow_provider_wanx.lineage.openlineage import dataset
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from tests.stack.environment import clean_environment
 from tests.unit.lineage.extraction import Kept, extracted
 from tests.unit.operators.painting import paint
 from tests.unit.sensors.sensing import POKING, wait
@@ -129,22 +125,3 @@ def test_an_address_becomes_a_dataset_without_anything_secret(
 ) -> None:
     found = dataset(address)
     assert (None if found is None else (found.namespace, found.name)) == place
-
-
-def test_without_openlineage_nothing_of_it_is_asked_for(tmp_path: Path) -> None:
-    program = (
-        "import sys\n"
-        "class Absent:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.startswith(('openlineage', 'airflow.providers.openlineage.extractors')): raise ImportError(name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-        "from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator\n"
-        "from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor\n"
-        "from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator\n"
-        "sensor = DashScopeTaskSensor(task_id='wait', dashscope_task_id='an-id')\n"
-        "sensor.learned(images=1)\n"
-        "print(sorted(name for name in sys.modules if name.split('.')[0] == 'openlineage'))"
-    )
-    env = clean_environment() | {"AIRFLOW_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
-    assert (done.stdout.strip().splitlines()[-1:], done.returncode) == (["[]"], 0), done.stderr
