@@ -17,7 +17,7 @@ CURRENCY = "CNY"
 
 
 def repaint_cost(task: Task) -> Decimal | None:
-    """Return what a task costs in CNY, None if it is no repainted portrait or has not ended well.
+    """Return what a task costs in CNY, None if it is no repainted portrait or the answer does not tell what is billed.
 
     :param task: an ended task; that it repaints is seen by its style, which no other model's answer names.
     """
