@@ -17,7 +17,7 @@ BUCKET = "metrics"
 DASHBOARD = ROOT / "docs" / "grafana" / "dashscope.json"
 TYPES = {Kind.COUNTER: "c", Kind.GAUGE: "g", Kind.TIMING: "ms"}
 RARE = {
-    # What only comes with a fault that this run does not have; unit tests send each of them.
+    # What only comes with a fault that this run does not have; tests/unit/metrics/test_sending.py sends each of them.
     "airflow_dashscope_submissions_refused",
     "airflow_dashscope_submissions_unconfirmed",
     "airflow_dashscope_tasks_ended_FAILED",

@@ -14,7 +14,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from airflow_provider_wanx.dashscope import observing
+from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import MEASURES, Kind
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.metrics import sending
@@ -166,6 +168,33 @@ def test_a_failed_task_costs_nothing(
     only_event(revived(deferral(waiting.start).trigger))
     assert _values(sent, "dashscope.tasks_ended.FAILED") == [1]
     assert not {"dashscope.images", "dashscope.cost"} & _names(sent)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ({"kind": "status", "status": 400, "code": "InvalidParameter"}, "refused"),
+        ({"kind": "reset"}, "unconfirmed"),
+    ],
+)
+def test_a_submission_that_brings_no_task_says_what_is_known_of_it(
+    sent: Sent, dashscope: BackgroundSimulator, fault: dict[str, Any], outcome: str
+) -> None:
+    dashscope.add_fault(endpoint="submit", times=1, **fault)
+    with pytest.raises(DashScopeError), DashScopeHook() as hook:
+        hook.submit_task(
+            service=REPAINT_SERVICE, model=REPAINT_MODEL, input={"image_url": "https://a.b/c.png"}
+        )
+    assert f"dashscope.submissions.{outcome}" in _names(sent)
+
+
+def test_a_canceled_task_and_a_look_at_the_list_are_counted(sent: Sent, at_rest: BackgroundSimulator) -> None:
+    _, queued = submit_repaints(at_rest, 31, 31)
+    with DashScopeHook() as hook:
+        assert hook.cancel_task(queued)
+        assert hook.list_tasks().tasks
+    only_event(revived(deferral(wait(queued).start).trigger))
+    assert {"dashscope.tasks_ended.CANCELED", "dashscope.polls.list_tasks"} <= _names(sent)
 
 
 def test_a_wait_that_comes_to_its_deadline_is_given_up(sent: Sent, at_rest: BackgroundSimulator) -> None:
