@@ -102,6 +102,7 @@ def test_every_extra_is_read(read: Read) -> None:
     extra = {
         "workspace": "ws-1",
         "region": "ap-southeast-1",
+        "record_path": "s3://bucket/records",
         "submissions_per_second": 5,
         "requests_per_second": "40",
         "timeout": 12.5,
