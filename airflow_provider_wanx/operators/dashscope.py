@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     """Submit one task of any asynchronous DashScope model; returns the service's task id.
 
-    On Airflow 3.3 and later a submission happens once, whatever happens to this task: a retry goes on with the task that an
-    earlier try has submitted, be it that a worker was killed, the answer was lost, or something failed afterwards. Only
-    clearing the task, or changing its input, submits again. Before 3.3 Airflow keeps nothing between tries: there, leave
-    waiting to :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit.
+    A submission happens once, whatever happens to this task: a retry goes on with the task that an earlier try has submitted,
+    be it that a worker was killed, the answer was lost, or something failed afterwards. Only clearing the task, or changing
+    its input, submits again. Before Airflow 3.3 this needs a place for the records, ``record_path`` in the connection or in
+    Airflow's configuration. Without one, leave waiting to
+    :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit.
 
     .. note:: Every accepted task may cost money. When it cannot be found out whether the service has accepted a submission,
         ``on_unconfirmed_submit`` decides: ``"fail"`` asks a person, ``"resubmit"`` may pay for one image twice.
