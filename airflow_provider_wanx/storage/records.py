@@ -143,9 +143,11 @@ class RecordStore:
         except RecordStoreError:
             raise
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+            # What S3 refuses names the object already.
+            named = "" if isinstance(error, DashScopeError) else f"{self.where} could not be {done}: "
             raise RecordStoreError(
-                f"The submission's record {self.where} could not be {done}: {_reason(error)}. Check record_path, and that "
-                "every worker may read, write and delete there."
+                f"The submission's record: {named}{_reason(error)}. Check record_path, and that every worker may read, write "
+                "and delete there."
             ) from None
 
 

@@ -20,6 +20,7 @@ from airflow_provider_wanx.storage.records import RecordStore, object_name, reco
 from airflow_provider_wanx.submission.record import STATE_KEY, SubmissionRecord, UnreadableRecordError
 from tests.unit.support.airflow import DagRun, TaskInstance
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
+from tests.unit.support.s3 import Bucket
 
 VALUE = {"version": 1, "phase": "intent"}
 
@@ -230,7 +231,16 @@ class TestS3:
         store.set(STATE_KEY, VALUE)
         assert store.get(STATE_KEY) == VALUE
 
-    def test_what_the_store_has_to_say_is_told_once(self, s3: MemoryS3) -> None:
+    def test_what_s3_refuses_is_told_once(self, bucket: Bucket) -> None:
+        store = record_store(f"s3://{bucket.name}-not", instance())
+        with pytest.raises(RecordStoreError) as caught:
+            store.get(STATE_KEY)
+        assert str(caught.value) == (
+            f"The submission's record: Could not read {store.where}: the bucket does not exist. Create it, or correct its "
+            "name (NoSuchBucket, HTTP 404). Check record_path, and that every worker may read, write and delete there."
+        )
+
+    def test_what_a_library_says_is_told_without_signatures(self, s3: MemoryS3) -> None:
         store = record_store("s3://bucket", instance())
 
         def fail(number: int) -> None:
