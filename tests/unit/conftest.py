@@ -113,6 +113,7 @@ def s3_url() -> Iterator[str]:
         import botocore.session
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
         from moto import mock_aws
+        from moto.core.botocore_stubber import BotocoreStubber
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -121,11 +122,22 @@ def s3_url() -> Iterator[str]:
         # Only for the user agent, every hook would read the source of every function that leads to it, pytest's too.
         patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda *_, **__: "")
         patch.setattr(AwsGenericHook, "get_client_type", _made_once(AwsGenericHook.get_client_type))
+        # Else parts of large objects, which boto3 takes as bytearray, are no body to what answers in place.
+        answer = BotocoreStubber.process_request
+        patch.setattr(
+            BotocoreStubber, "process_request", lambda stubber, request: answer(stubber, _with_bytes(request))
+        )
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         with mock_aws(config={"core": {"mock_credentials": False}}):
             yield url
         server.stop()
+
+
+def _with_bytes(request: Any) -> Any:
+    if isinstance(request.body, bytearray):
+        request.body = bytes(request.body)
+    return request
 
 
 @pytest.fixture
