@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
+from airflow_provider_wanx.deferral.origins import publish_origin
+from airflow_provider_wanx.exceptions import airflow_error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
@@ -16,6 +18,9 @@ from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+PICTURE_INPUTS = ("image_url", "base_image_url", "img_url", "person_image_url")
+"""What models call the picture that they work on, in their input object."""
 
 
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
@@ -82,9 +87,23 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             parameters=self.parameters,
         )
 
+    def origin(self) -> Origin:
+        """Return what the task is made from, as far as its input tells."""
+        given = self.input if isinstance(self.input, Mapping) else {}
+        style = given.get("style_index")
+        return Origin(
+            source=next(filter(None, (source_address(given.get(name)) for name in PICTURE_INPUTS)), None),
+            style=style if isinstance(style, int) else None,
+            model=self.model,
+        )
+
+    def origins_in(self, message: str, context: Context) -> list[Origin]:
+        """Return what its own task is made from."""
+        return [self.origin()]
+
     def execute(self, context: Context) -> Any:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             submitter = self._submitter(context, hook)
             request = self._request(hook)
             task_id = submitter.earlier_task(request if isinstance(request, TaskRequest) else None)
@@ -96,6 +115,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
+            publish_origin(context, task_id, self.origin())
             if self.wait_for_completion:
                 self.wait_for(context, hook, [task_id])
             self._in_flight = ()

@@ -21,6 +21,7 @@ from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
@@ -120,6 +121,14 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         wish = ImageRow(image=self.image, style=number, style_reference=self.style_reference)
         return repaint_request(source, wish, log=self.log)
 
+    def origin(self) -> Origin:
+        """Return the portrait and the style."""
+        try:
+            style: int | None = style_number(self.style)
+        except InvalidInputError:
+            style = None
+        return Origin(source=source_address(self.image), style=style, model=REPAINT_MODEL)
+
 
 def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskRequest:
     """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
@@ -147,7 +156,7 @@ def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskReq
             **{name: picture.publish() for name, picture in pictures.items()},
             "style_index": wish.style,
         },
-        summary=f"{' like '.join(picture.name for picture in pictures.values())} in style {_named(wish.style)}, "
+        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(wish.style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
 

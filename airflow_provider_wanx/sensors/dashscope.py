@@ -102,7 +102,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
-        with self.airflow_errors():
+        with self.airflow_errors(context):
             ids = task_ids(self.dashscope_task_id)
         if not self.deferrable:
             return super().execute(context)
@@ -111,10 +111,10 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         return None
 
     @contextmanager
-    def airflow_errors(self) -> Iterator[None]:
+    def airflow_errors(self, context: Context) -> Iterator[None]:
         """Let errors leave as Airflow's; log them where Airflow skips the sensor, because it does not say why then."""
         try:
-            with super().airflow_errors():
+            with super().airflow_errors(context):
                 yield
         except AirflowException as error:
             if self.soft_fail or self.never_fail:
@@ -131,7 +131,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
-        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
             tasks = self._look(hook, ids)
             self._say_how_far(tasks)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.models import Task
+from airflow_provider_wanx.dashscope.origin import source_name
 from airflow_provider_wanx.dashscope.styles import style_name
 
-FIELDS = ("dashscope_task_id", "index", "style", "style_name", "extension", "run_id")
+FIELDS = ("dashscope_task_id", "index", "style", "style_name", "source_name", "extension", "run_id")
 """What may stand in braces in a key."""
 
 DEFAULT_NAME = "{dashscope_task_id}_{index}{extension}"
@@ -69,33 +70,56 @@ class KeyTemplate:
             raise InvalidInputError(f"s3_key becomes {key!r}, which is no safe key.")
         return key
 
-    def render_result(self, task: Task, index: int, *, extension: str, run_id: str) -> str:
+    def check_source(self, task_id: str, source: str | None) -> None:
+        """Refuse a template that takes the source's name where there is no source.
+
+        :param task_id: DashScope's id of the task.
+        :param source: address of the picture that the task was made from.
+        :raises InvalidInputError: it does.
+        """
+        if source is None and "{source_name}" in self.template:
+            raise InvalidInputError(
+                f"s3_key has {{source_name}}, and nothing tells what DashScope task {task_id} was made from. "
+                "Give source, or leave the field out."
+            )
+
+    def render_result(
+        self, task: Task, index: int, *, extension: str, run_id: str, source: str | None = None
+    ) -> str:
         """Make the key of one result of a task, from the fields of :data:`FIELDS`.
 
         :param index: position among the task's results, from 0.
         :param extension: with its dot, or empty.
+        :param source: address of the picture that the task was made from.
+        :raises InvalidInputError: the key takes the source's name, and there is no source.
         """
         style = task.style_index
+        self.check_source(task.task_id, source)
         return self.render(
             {
                 "dashscope_task_id": task.task_id,
                 "index": str(index),
                 "style": "none" if style is None else str(style),
                 "style_name": "no-style" if style is None else style_name(style).lower(),
+                "source_name": "" if source is None else source_name(source),
                 "extension": extension,
                 "run_id": run_id,
             }
         )
 
-    def check_distinct(self, tasks: Iterable[Task], *, run_id: str) -> None:
+    def check_distinct(
+        self, tasks: Iterable[Task], *, run_id: str, sources: Mapping[str, str | None] | None = None
+    ) -> None:
         """Refuse a template that gives two results the same key, before the first is written.
 
+        :param sources: what each task was made from, by its id.
         :raises InvalidInputError: it does.
         """
         owners: dict[str, str] = {}
         for task in tasks:
             for index in range(len(task.results) or int(task.made_only_data)):
-                key = self.render_result(task, index, extension="", run_id=run_id)
+                source = (sources or {}).get(task.task_id)
+                key = self.render_result(task, index, extension="", run_id=run_id, source=source)
                 here = f"result {index} of task {task.task_id}"
                 if key in owners:
                     raise InvalidInputError(

@@ -59,7 +59,9 @@ class TestCopying:
                 "content_type": "image/jpeg",
                 "dashscope_task_id": task_id,
                 "index": 0,
+                "source": None,
                 "style": 31,
+                "model": None,
                 "written": True,
             }
         ]
@@ -207,7 +209,8 @@ class TestArguments:
         (key,) = bucket.keys()
         head = bucket.head(key)
         assert (head["ServerSideEncryption"], head["StorageClass"]) == ("AES256", "STANDARD_IA")
-        assert head["Metadata"].keys() == {"project", "dashscope-task-id", "dashscope-request-id"}
+        own = {"dashscope-task-id", "dashscope-request-id", "dashscope-style"}
+        assert head["Metadata"].keys() == {"project", *own}
         tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key=key)["TagSet"]
         assert tags == [{"Key": "team", "Value": "faces"}]
         grants = bucket.client.get_object_acl(Bucket=bucket.name, Key=key)["Grants"]
