@@ -15,7 +15,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeou
 from airflow_provider_wanx.dashscope.origin import Origin, shown
 from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.deferral.origins import published_origins
-from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
@@ -179,6 +179,7 @@ class DashScopeWait(_Task):
             reached = AirflowTaskTimeout if by_execution_timeout else self.timeout_error
             raise reached(str(error)) from None
 
+    @without_frames
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Cancel what is still queued if Airflow itself has ended the deferral, in which case it calls no method of ours."""
         timed_out = next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"

@@ -225,7 +225,7 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
     try:
         return filename or path.name, path.read_bytes()
     except OSError as error:
-        raise InvalidInputError(f"{str(path)!r} cannot be uploaded: {error.strerror or error}.") from None
+        raise InvalidInputError(f"{error.strerror or error}: {str(path)!r} cannot be uploaded.") from None
 
 
 def cancel_outcome(task_id: str, canceled: bool) -> str:

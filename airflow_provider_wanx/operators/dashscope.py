@@ -10,8 +10,9 @@ from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.origins import publish_origin
-from airflow_provider_wanx.exceptions import airflow_error
+from airflow_provider_wanx.exceptions import airflow_error, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
@@ -41,6 +42,9 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     :param input: the model's input object.
     :param parameters: the model's parameters object, where it has one.
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, see the note.
+    :param result_bucket: S3 bucket that the results will be copied to later. If it does not exist, or may not be used, the
+        task fails before anything is submitted and paid.
+    :param result_aws_conn_id: AWS connection that the results will be copied with.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param wait_for_completion: whether to wait for the task before this one ends.
     :param deferrable: whether to wait in the triggerer, holding no worker.
@@ -50,7 +54,15 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         cleared, marked as ended, or out of time.
     """
 
-    template_fields: Sequence[str] = ("service", "model", "input", "parameters", "dashscope_conn_id")
+    template_fields: Sequence[str] = (
+        "service",
+        "model",
+        "input",
+        "parameters",
+        "result_bucket",
+        "result_aws_conn_id",
+        "dashscope_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
     ui_color = "#e8e4f8"
     submits = True
@@ -63,6 +75,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
         on_unconfirmed_submit: OnUnconfirmed = "fail",
+        result_bucket: str | None = None,
+        result_aws_conn_id: str | None = "aws_default",
         cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -76,6 +90,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         self.input = input
         self.parameters = parameters
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
+        self.result_bucket = result_bucket
+        self.result_aws_conn_id = result_aws_conn_id
 
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Make what is to be submitted, and check it as far as that can be done for nothing."""
@@ -101,6 +117,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         """Return what its own task is made from."""
         return [self.origin()]
 
+    @without_frames
     def execute(self, context: Context) -> Any:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
         with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -112,6 +129,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             if task_id is None:
                 if isinstance(request, DashScopeError):
                     raise request
+                self._check_destination()
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
@@ -120,6 +138,10 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 self.wait_for(context, hook, [task_id])
             self._in_flight = ()
             return task_id
+
+    def _check_destination(self) -> None:
+        if self.result_bucket:
+            S3Destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket).check()
 
     def _request(self, hook: DashScopeHook) -> TaskRequest | DashScopeError:
         try:

@@ -26,7 +26,7 @@ from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
-from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
@@ -75,6 +75,9 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     :param style: a :class:`~airflow_provider_wanx.dashscope.styles.WanxStyle`, its number, or its Chinese or English name.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
     :param aws_conn_id: AWS connection for ``s3://`` pictures.
+    :param result_bucket: S3 bucket that the result will be copied to later. If it does not exist, or may not be used, the
+        task fails before anything is submitted and paid.
+    :param result_aws_conn_id: AWS connection that the result will be copied with.
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do when it cannot be found out whether the service
         has accepted a submission.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
@@ -86,7 +89,15 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         cleared, marked as ended, or out of time.
     """
 
-    template_fields: Sequence[str] = ("image", "style", "style_reference", "aws_conn_id", "dashscope_conn_id")
+    template_fields: Sequence[str] = (
+        "image",
+        "style",
+        "style_reference",
+        "aws_conn_id",
+        "result_bucket",
+        "result_aws_conn_id",
+        "dashscope_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {}
 
     def __init__(
@@ -293,6 +304,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
 
+    @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -302,6 +314,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
                 batch.begin(retry_failed=self.retry_failed)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
+    @without_frames
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, end_time: float | None = None
     ) -> dict[str, Any]:

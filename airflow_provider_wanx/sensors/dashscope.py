@@ -26,6 +26,7 @@ from airflow_provider_wanx.dashscope.polling import (
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
+from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 end_from_trigger=end_from_trigger,
             )
 
+    @without_frames
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
         with self.airflow_errors(context):

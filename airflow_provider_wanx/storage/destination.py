@@ -82,7 +82,7 @@ class S3Destination:
                 if self.replace == "skip" or there.get("Metadata", {}).get(TASK_ID) == metadata[TASK_ID]:
                     return False
                 raise InvalidInputError(
-                    f"s3://{self.bucket}/{key} exists. Choose another s3_key, or replace=True or 'skip'."
+                    f"The key exists: s3://{self.bucket}/{key}. Choose another s3_key, or replace=True or 'skip'."
                 )
             s3.load_file_obj(
                 cast("Any", stream),

@@ -42,17 +42,17 @@ class KeyTemplate:
             raise InvalidInputError("s3_key is empty.")
         if "://" in template:
             raise InvalidInputError(
-                f"s3_key {template!r} is a URL. Give its bucket as s3_bucket, and the key alone."
+                f"s3_key is a URL. Give its bucket as s3_bucket, and the key alone: {template!r}."
             )
         if _climbs(template):
-            raise InvalidInputError(f"s3_key {template!r} is no safe key: '.' and '..' are no names in it.")
+            raise InvalidInputError(f"s3_key is no safe key: '.' and '..' are no names in it: {template!r}.")
         object.__setattr__(
             self, "template", template + self.default_name if template.endswith("/") else template
         )
         try:
             parts = list(string.Formatter().parse(self.template))
         except ValueError as error:
-            raise InvalidInputError(f"s3_key {self.template!r} cannot be read: {error}.") from None
+            raise InvalidInputError(f"s3_key cannot be read: {error}: {self.template!r}.") from None
         for _, name, spec, conversion in parts:
             if name is not None and (name not in self.fields or spec or conversion):
                 known = ", ".join(f"{{{field}}}" for field in self.fields)
@@ -67,7 +67,7 @@ class KeyTemplate:
         key = self.template.format(**{field: _safe(value) for field, value in values.items()})
         is_a_name = key and not key.startswith("/") and not key.endswith("/")
         if not is_a_name or _climbs(key) or len(key.encode()) > MAX_KEY_BYTES:
-            raise InvalidInputError(f"s3_key becomes {key!r}, which is no safe key.")
+            raise InvalidInputError(f"s3_key becomes no safe key: {key!r}.")
         return key
 
     def check_source(self, task_id: str, source: str | None) -> None:
@@ -123,8 +123,8 @@ class KeyTemplate:
                 here = f"result {index} of task {task.task_id}"
                 if key in owners:
                     raise InvalidInputError(
-                        f"s3_key {self.template!r} gives {owners[key]} and {here} the same key. "
-                        "Put {dashscope_task_id} and {index} into it."
+                        f"s3_key gives two results the same key: {owners[key]} and {here}. "
+                        f"Put {{dashscope_task_id}} and {{index}} into it: {self.template!r}."
                     )
                 owners[key] = here
 

@@ -13,6 +13,7 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
+from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
@@ -101,6 +102,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         self.extra_args = extra_args
         self.source = source
 
+    @without_frames
     def execute(self, context: Context) -> Manifest:
         """Wait if asked to, then copy."""
         with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:

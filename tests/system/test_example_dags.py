@@ -82,7 +82,7 @@ def test_the_form_as_it_stands_fails_within_one_try_where_its_portrait_does_not_
         "wait": ("upstream_failed", 0),
         "copy": ("upstream_failed", 0),
     }
-    assert f"AirflowFailException: Could not read {DEFAULT}: the bucket does not exist" in api.log(
+    assert f"AirflowFailException: The bucket does not exist: could not read {DEFAULT}" in api.log(
         instance=found["submit"]
     )
     assert simulator.ledger(summary=True)["totals"] == before

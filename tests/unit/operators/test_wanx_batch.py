@@ -337,7 +337,7 @@ class TestBadArguments:
             ({"destination": "/tmp/out"}, "destination '/tmp/out' is not like s3://bucket/prefix/"),
             (
                 {"destination": "s3://no-such-bucket-{bucket}/"},
-                "Could not use bucket no-such-bucket-{bucket}",
+                "The bucket does not exist: could not use bucket no-such-bucket-{bucket}",
             ),
             ({"images": "s3://{bucket}/nothing/"}, "s3://{bucket}/nothing/"),
             ({"images": None}, "Give either images"),
