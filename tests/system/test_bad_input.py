@@ -84,7 +84,7 @@ def run(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _make_connections(stack: LocalStack) -> None:
     good = stack.simulator.connection
     changes: dict[str, dict[str, Any]] = {
-        "wrong_key": {"password": "no-key-of-this-service"},
+        "wrong_key": {"password": "sk-no-key-of-this-service"},
         "insecure_url": {"host": "http://dashscope.example.com"},
         "wrong_path": {"host": f"{stack.simulator.url}/somewhere/else"},
         "nobody_there": {"host": f"http://127.0.0.1:{free_port()}", "extra": {"retry_for": 1}},
@@ -142,7 +142,7 @@ def test_the_log_leads_into_no_library_below(run: Run, task_id: str) -> None:
 def test_no_log_shows_a_key(run: Run) -> None:
     everything = str(run.logs)
     assert API_KEY not in everything
-    assert "no-key-of-this-service" not in everything
+    assert "sk-no-key-of-this-service" not in everything
 
 
 def test_only_what_the_service_had_to_decide_has_reached_it_and_nothing_was_billed(run: Run) -> None:
