@@ -23,7 +23,13 @@ from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
-from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
+from airflow_provider_wanx.dashscope.styles import (
+    REPAINT_MODEL,
+    WanxStyle,
+    is_known_style,
+    style_name,
+    style_number,
+)
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
@@ -40,7 +46,6 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import Log
 
-REPAINT_MODEL = "wanx-style-repaint-v1"
 REPAINT_SERVICE = "aigc/image-generation/generation"
 REPAINT_PRICE = Decimal("0.12")
 """CNY for each repainted picture; a task that does not succeed costs nothing (model page)."""
