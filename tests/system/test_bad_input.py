@@ -39,6 +39,26 @@ MESSAGES = {
 }
 """What each task's one error says."""
 
+REASONS = {
+    "wrong_key": "InvalidApiKey",
+    "insecure_url": "must begin with https",
+    "wrong_path": "NotFound|HTTP 404",
+    "misspelt_extra": "is not known",
+    "nobody_there": "cannot be reached",
+    "tiny": "100×100 pixels; the model takes 256×256",
+    "heavy": "11.0 MB; the model takes 10 MB",
+    "text": "is text",
+    "missing": "does not exist",
+    "style_nope": "is not known",
+    "style_99": "InvalidParameter",
+    "bucket_to_read": "does not exist",
+    "lost_picture": "FAILED .InvalidURL",
+    "bucket_to_write": "does not exist",
+    "expired_wait": "is UNKNOWN",
+    "expired_copy": "is UNKNOWN",
+}
+"""What of it stands in the first 100 characters."""
+
 MAY_BE_RETRIED = {"nobody_there"}
 
 OURS = {"AirflowException", "AirflowFailException"}
@@ -120,11 +140,13 @@ def test_a_bad_input_fails_its_task_at_once_with_one_clear_message(run: Run, tas
     (error,) = failure["error_detail"]
     assert error["exc_type"] in OURS
     assert re.search(MESSAGES[task_id], error["exc_value"]), error["exc_value"]
-    assert error["exc_value"].endswith("Retries are skipped.") == (task_id not in MAY_BE_RETRIED)
+    assert ("Retries are skipped." in error["exc_value"]) == (task_id not in MAY_BE_RETRIED)
+    # What a line of the log shows without being scrolled.
+    assert re.search(REASONS.get(task_id, ""), error["exc_value"][:100]), error["exc_value"]
 
 
 @pytest.mark.parametrize("task_id", MESSAGES)
-def test_the_log_leads_into_no_library_below(run: Run, task_id: str) -> None:
+def test_the_log_shows_neither_code_of_this_package_nor_of_a_library_below(run: Run, task_id: str) -> None:
     frames = [
         frame["filename"]
         for entry in run.logs[task_id]
@@ -132,11 +154,17 @@ def test_the_log_leads_into_no_library_below(run: Run, task_id: str) -> None:
         for frame in error["frames"]
     ]
     assert frames
-    below = ("httpx", "httpcore", "tenacity", "botocore", "boto3", "pydantic", "PIL")
+    below = ("airflow_provider_wanx", "httpx", "httpcore", "tenacity", "botocore", "boto3", "pydantic", "PIL")
     assert [name for name in frames if any(f"/{library}/" in name for library in below)] == []
     text = "\n".join(str(entry.get("event")) for entry in run.logs[task_id])
     assert "Traceback" not in text
     assert "httpx" not in text
+
+
+@pytest.mark.parametrize("task_id", ["wrong_key", "style_99", "lost_picture"])
+def test_a_submission_that_fails_names_its_picture(run: Run, task_id: str) -> None:
+    (failure,) = [entry for entry in run.logs[task_id] if entry.get("error_detail")]
+    assert re.search(r" Picture: http\S+\.jpg$", failure["error_detail"][0]["exc_value"])
 
 
 def test_no_log_shows_a_key(run: Run) -> None:
