@@ -76,9 +76,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_wanx.hooks.dashscope.DashScopeHook",
                 "hook-name": "DashScope",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "schema", "port"],
+                    # Airflow 3.3.2 tests no stored connection without a port, so that there must be a field for one.
+                    "hidden-fields": ["login", "schema"],
                     "relabeling": {"password": "API key", "host": "Base URL"},
-                    "placeholders": {"password": "sk-…", "host": "https://dashscope.aliyuncs.com"},
+                    "placeholders": {
+                        "password": "sk-…",
+                        "host": "https://dashscope.aliyuncs.com",
+                        "port": "443",
+                    },
                 },
                 "conn-fields": {
                     "workspace": _text_field(
@@ -91,6 +96,7 @@ def get_provider_info() -> dict[str, Any]:
                         "Region of the key; it chooses the host if the base URL is empty. cn-beijing (default) is the only "
                         "one with the repaint model.",
                         enum=[None, *_REGIONS],
+                        values_display={"null": "that of the base URL"},
                     ),
                     "submissions_per_second": _number_field(
                         "Submissions per second",

@@ -187,9 +187,9 @@ class DashScopeHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Shape the connection form of Airflow before 3.2; later ones read the provider info."""
         return {
-            "hidden_fields": ["login", "schema", "port"],
+            "hidden_fields": ["login", "schema"],
             "relabeling": {"password": "API key", "host": "Base URL"},
-            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL},
+            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL, "port": "443"},
         }
 
     @classmethod

@@ -37,6 +37,7 @@ class Simulator:
         arguments: Sequence[str] = (),
     ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
+        self._port = port
         self.speed = speed
         command = [sys.executable, "-m", "airflow_provider_wanx.simulator"]
         command += [part for key in keys for part in ("--api-key", key)]
@@ -50,7 +51,13 @@ class Simulator:
     @property
     def connection(self) -> dict[str, Any]:
         """The Airflow connection to it."""
-        return {"conn_type": "dashscope", "host": self.url, "password": API_KEY}
+        # With a port of its own, because Airflow 3.3.2 tests no stored connection without one.
+        return {
+            "conn_type": "dashscope",
+            "host": f"http://{LOOPBACK}",
+            "port": self._port,
+            "password": API_KEY,
+        }
 
     def ready(self) -> bool:
         """Whether it answers."""

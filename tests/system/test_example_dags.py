@@ -254,7 +254,10 @@ def test_the_form_refuses_a_wrong_value_at_once(stack: LocalStack, conf: dict[st
 
 def test_the_connection_test_of_airflow_tells_limits_and_refuses_a_wrong_key(stack: LocalStack) -> None:
     api, connection = stack.airflow.api, stack.simulator.connection
-    good = {"connection_id": "tried", **connection}
+    api.set_connection(conn_id="tried", connection=connection)
+    # As the UI sends it: the key is one that it has never seen.
+    unchanged = {"description": "", "extra": "{}", "login": "", "schema": "", "password": "***"}
+    good = {"connection_id": "tried", **connection, **unchanged}
     answer = api._call("POST", "/api/v2/connections/test", json=good)
     assert answer["status"] is True
     assert "wanx-style-repaint-v1: 2 submission(s) in 1 s, 1 task(s) at a time" in answer["message"]
