@@ -65,7 +65,7 @@ class TestCopying:
                 "written": True,
             }
         ]
-        assert runner.xcoms == {"return_value": manifest}
+        assert runner.xcoms["return_value"] == manifest
 
     def test_every_result_of_a_task_is_copied(self, dashscope: BackgroundSimulator, bucket: Bucket) -> None:
         task_id = submit_lighthouses(3)
