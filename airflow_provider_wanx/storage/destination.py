@@ -94,7 +94,7 @@ class S3Destination:
                 if self.replace == "skip" or there.get("Metadata", {}).get(TASK_ID) == metadata[TASK_ID]:
                     return False
                 raise InvalidInputError(
-                    f"s3://{self.bucket}/{key} exists. Choose another s3_key, or replace=True or 'skip'."
+                    f"The key exists: s3://{self.bucket}/{key}. Choose another s3_key, or replace=True or 'skip'."
                 )
             upload(s3.get_conn(), pieces, bucket=self.bucket, key=key, arguments=arguments)
         self._tell_lineage(s3, key)
