@@ -7,7 +7,7 @@ will do, no address works for anybody else, and the browser need not be allowed 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,9 +59,16 @@ def check(mark: Mark, result: Result) -> None:
     :raises ProblemError: it is not, or cannot be read.
     """
     if result.bucket and result.key:
-        said = objects.metadata(mark.aws_conn_id, result.bucket, result.key)
-        if said.get(TASK_ID) != result.dashscope_task_id:
-            raise ProblemError(NOT_OURS)
+        _check_task(objects.metadata(mark.aws_conn_id, result.bucket, result.key), result)
+
+
+def _check_task(said: Mapping[str, str], result: Result) -> None:
+    """Refuse an object that the result's task has not made.
+
+    :param said: the object's metadata, which the copy has written.
+    """
+    if not result.dashscope_task_id or said.get(TASK_ID) != result.dashscope_task_id:
+        raise ProblemError(NOT_OURS)
 
 
 def result_picture(conn_id: str | None, result: Result, *, small: bool) -> Picture:
@@ -77,8 +84,7 @@ def result_picture(conn_id: str | None, result: Result, *, small: bool) -> Pictu
 
     def content() -> bytes:
         found = objects.read(conn_id, bucket, key, limit=MAX_BYTES)
-        if found.metadata.get(TASK_ID) != result.dashscope_task_id:
-            raise ProblemError(NOT_OURS)
+        _check_task(found.metadata, result)
         return found.body
 
     return _picture((conn_id, bucket, key, result.dashscope_task_id), content, small=small)
@@ -103,7 +109,8 @@ def source_picture(conn_id: str | None, result: Result, *, small: bool) -> Pictu
 
     def content() -> bytes:
         said = objects.metadata(conn_id, result_bucket, result_key)
-        if said.get(TASK_ID) != result.dashscope_task_id or said.get(SOURCE) != expected.get(SOURCE):
+        _check_task(said, result)
+        if said.get(SOURCE) != expected.get(SOURCE):
             raise ProblemError(NOT_OURS)
         return objects.read(own_conn_id or conn_id, bucket, key, limit=MAX_BYTES).body
 

@@ -38,7 +38,7 @@ def forgetful() -> None:
 @pytest.fixture(scope="session")
 def client() -> Iterator[TestClient]:
     """The API server."""
-    with TestClient(make_app(), raise_server_exceptions=True) as client:
+    with TestClient(make_app(), raise_server_exceptions=False) as client:
         yield client
 
 

@@ -75,7 +75,7 @@ class Browser:
     def get(self, path: str, **query: Any) -> Any:
         """Load a page of the gallery."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return self.client.get(PREFIX + path, params=query, headers=headers)
+        return self.client.get(PREFIX + path, params=query or None, headers=headers)
 
 
 def entry(task: str = "task-1", **fields: Any) -> dict[str, Any]:
