@@ -17,6 +17,7 @@ from hypothesis import settings
 from airflow_provider_wanx.simulator.endpoints import control
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.stack.ports import free_port
 from tests.unit.support.s3 import Bucket, connection_json
 
 # How long an example takes is up to the machine.
@@ -85,25 +86,27 @@ def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSim
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    """Address of a local S3."""
-    import botocore.session
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from moto.server import ThreadedMotoServer
-    from werkzeug.serving import WSGIRequestHandler
-
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    """Address of a local S3. What this process asks it is answered in place; HTTP is for those who have a URL only."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     with pytest.MonkeyPatch.context() as patch:
+        # moto reads it when it is imported.
+        patch.setenv("MOTO_S3_CUSTOM_ENDPOINTS", url)
+        import botocore.session
+        from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+        from moto import mock_aws
+        from moto.server import ThreadedMotoServer
+
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
         # Every client of every test would read some megabytes of JSON anew.
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         # Only for the user agent, every hook would read the source of every function that leads to it, pytest's too.
         patch.setattr(AwsGenericHook, "_find_operator_class_name", lambda *_: None)
-        # Nor does a test gain by a new connection for every request.
-        patch.setattr(WSGIRequestHandler, "protocol_version", "HTTP/1.1")
-        yield f"http://{host}:{port}"
-    server.stop()
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        server.start()
+        with mock_aws(config={"core": {"mock_credentials": False}}):
+            yield url
+        server.stop()
 
 
 @pytest.fixture

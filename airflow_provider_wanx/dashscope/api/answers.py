@@ -137,7 +137,7 @@ def _excerpt(answer: Answer) -> str:
     if not answer.body.strip():
         return "an empty body"
     kind = answer.headers.get("content-type", "no content type").partition(";")[0]
-    start = safe_words(answer.body[:2000].decode("utf-8", "replace"))[:80]
+    start = safe_words(answer.body[:400].decode("utf-8", "replace"))[:80]
     return f"a body that is not the JSON it should be ({kind}, {len(answer.body)} bytes: {start!r})"
 
 

@@ -417,16 +417,16 @@ class TestRows:
 
         def counted() -> Iterator[ImageRow]:
             nonlocal most
-            for number, wish in enumerate(wishes(20_000)):
-                if number % 4999 == 0:
+            for number, wish in enumerate(wishes(6000)):
+                if number % 1499 == 0:
                     most = max(most, _rows_in_memory())
                 yield wish
 
         before = _rows_in_memory()
         ledger = world.acquired()
-        assert add(ledger, counted()) == 20_000
-        assert 900 < most - before <= ledgers.SEGMENT_ROWS
-        assert sum(1 for _ in ledger.all_rows()) == 20_000
+        assert add(ledger, counted()) == 6000
+        assert 400 < most - before <= ledgers.SEGMENT_ROWS
+        assert sum(1 for _ in ledger.all_rows()) == 6000
         assert _rows_in_memory() - before <= ledgers.SEGMENT_ROWS
 
     def test_what_has_nothing_left_to_do_is_not_read_again(

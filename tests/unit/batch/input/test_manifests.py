@@ -21,6 +21,7 @@ from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_wanx.batch.input import formats
 from airflow_provider_wanx.batch.input.formats import json_value
 from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
@@ -288,12 +289,16 @@ def _peak(source: ManifestSource, *, rows: int) -> int:
 
 
 @pytest.mark.parametrize("extension", [".jsonl", ".csv", ".csv.gz", ".parquet"])
-def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path, extension: str) -> None:
+def test_ten_times_the_rows_take_no_more_memory(
+    tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_ROWS_AT_ONCE", 200)
+
     def source(rows: int) -> ManifestSource:
         path = tmp_path / f"{rows}{extension}"
         images = [f"s3://bucket/people/{number:07}.jpg" for number in range(rows)]
         if extension == ".parquet":
-            pq.write_table(pa.table({"image": images}), path, row_group_size=500)
+            pq.write_table(pa.table({"image": images}), path, row_group_size=100)
         elif extension == ".jsonl":
             path.write_bytes(_jsonl(*({"image": image} for image in images)))
         else:
@@ -301,10 +306,10 @@ def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path, extension: str) 
             path.write_bytes(gzip.compress(body, mtime=0) if extension.endswith(".gz") else body)
         return _source(str(path))
 
-    few, many = source(1000), source(10_000)
+    few, many = source(200), source(2000)
     # What is imported or cached at the first reading does not count.
-    _peak(few, rows=1000)
-    assert _peak(many, rows=10_000) < 1.5 * _peak(few, rows=1000)
+    _peak(few, rows=200)
+    assert _peak(many, rows=2000) < 1.5 * _peak(few, rows=200)
 
 
 class _EndlessFile(io.RawIOBase):

@@ -75,10 +75,10 @@ HABITS = {
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_200_ends_are_noticed_soon_whatever_the_habits_of_the_list_are(name: str) -> None:
-    seen = wait_for(queue(200, seconds=4, at_once=10), HABITS[name])
+def test_100_ends_are_noticed_soon_whatever_the_habits_of_the_list_are(name: str) -> None:
+    seen = wait_for(queue(100, seconds=4, at_once=10), HABITS[name])
     assert seen.service.refused == 0
-    assert seen.requests <= 600
+    assert seen.requests <= 300
     assert seen.p95 <= 2
 
 
@@ -107,10 +107,10 @@ USELESS = {
 
 
 @pytest.mark.parametrize("name", USELESS)
-def test_200_ends_are_noticed_in_time_without_the_lists_help(name: str) -> None:
-    seen = wait_for(queue(200, seconds=4, at_once=10), USELESS[name])
+def test_100_ends_are_noticed_in_time_without_the_lists_help(name: str) -> None:
+    seen = wait_for(queue(100, seconds=4, at_once=10), USELESS[name])
     assert seen.service.refused == 0
-    assert seen.requests <= 1400
+    assert seen.requests <= 700
     assert seen.p95 <= 6
 
 
@@ -127,7 +127,7 @@ def test_errors_now_and_then_keep_nobody_from_reading_the_list() -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 def test_a_long_history_in_a_list_that_does_not_filter_hides_nothing(order: str) -> None:
-    habits = Habits(order=order, filters=False, history=3000)
+    habits = Habits(order=order, filters=False, history=1500)
     seen = wait_for(queue(200, seconds=4, at_once=10), habits)
     assert seen.service.refused == 0
     assert seen.requests <= 1500
