@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 PREFIX = "/wanx/gallery"
 """Where the API server has the gallery."""
 
-_RUN = "dags/{DAG_ID}/runs/{RUN_ID}"
+_HERE = "here?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
+"""The page of whatever a tab is shown for. Airflow fills in what it knows and leaves the rest as it is. It stays in the tab of
+a DAG when a user goes on to a run, so that no tab can know beforehand what it is for."""
 
-_PLACES = {
-    "nav": "",
-    "dag": "dags/{DAG_ID}",
-    "task": "dags/{DAG_ID}/tasks/{TASK_ID}",
-    "dag_run": _RUN,
-    "task_instance": _RUN + "/tasks/{TASK_ID}?map_index={MAP_INDEX}",
-}
-"""Places of the web interface → the gallery's page for them. Airflow fills in what stands in braces."""
+_PLACES = {"nav": "", "dag": _HERE, "task": _HERE, "dag_run": _HERE, "task_instance": _HERE}
+"""Places of the web interface → the gallery's page for them."""
 
 
 class _Gallery:

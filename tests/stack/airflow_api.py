@@ -299,9 +299,7 @@ class AirflowApi:
         if self._user is None:
             answer = self._http.get("/auth/token")
         else:
-            answer = self._http.post(
-                "/auth/token", json={"username": self._user, "password": self._user}
-            )
+            answer = self._http.post("/auth/token", json={"username": self._user, "password": self._user})
         token: str = answer.raise_for_status().json()["access_token"]
         return token
 

@@ -10,7 +10,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from airflow_provider_wanx.plugins.gallery import problems, views
@@ -94,6 +94,18 @@ def _add_pages(app: FastAPI) -> None:
     def all_runs(request: Request, session: SessionDep, user: GetUserDep, page: Page = 1) -> str:
         return views.runs_page(request, session, user, page=page)
 
+    @app.get("/here", dependencies=_CHECKS)
+    def here(
+        request: Request,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        task_id: str | None = None,
+        map_index: str | None = None,
+    ) -> RedirectResponse:
+        return RedirectResponse(
+            views.address_of(request, *map(_filled_in, (dag_id, run_id, task_id, map_index))), status_code=303
+        )
+
     @app.get("/dags/{dag_id}", **checked)
     def runs_of_dag(
         request: Request, session: SessionDep, user: GetUserDep, dag_id: str, page: Page = 1
@@ -120,9 +132,7 @@ def _add_pages(app: FastAPI) -> None:
         map_index: str | None = None,
         page: Page = 1,
     ) -> str:
-        # Airflow leaves {MAP_INDEX} as it is where a task is not mapped.
-        number = -1 if map_index == "{MAP_INDEX}" else _map_index(map_index)
-        return views.task_page(request, session, dag_id, run_id, task_id, number, page=page)
+        return views.task_page(request, session, dag_id, run_id, task_id, _map_index(map_index), page=page)
 
     @app.get("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{map_index}/results/{number}", **checked)
     def result(
@@ -135,6 +145,11 @@ def _add_pages(app: FastAPI) -> None:
         number: Number,
     ) -> str:
         return views.result_page(request, session, dag_id, run_id, (task_id, map_index), number)
+
+
+def _filled_in(value: str | None) -> str | None:
+    """Return what Airflow has filled in for a tab; it leaves what it does not know as ``{RUN_ID}``."""
+    return None if value is None or (value.startswith("{") and value.endswith("}")) else value
 
 
 def _map_index(text: str | None) -> int | None:

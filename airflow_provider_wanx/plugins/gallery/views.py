@@ -39,10 +39,10 @@ RESULTS = 24
 """Results on a page."""
 
 REFRESH = 5
-"""Seconds after which the page of a batch that is at work loads itself again."""
+"""Seconds after which the page of a run or batch that is at work loads itself again."""
 
 AT_WORK = {"running", "deferred", "scheduled", "queued", "restarting", "up_for_retry", "up_for_reschedule"}
-"""States of task instances that will do something yet, without anybody's doing."""
+"""States of runs and task instances that will do something yet, without anybody's doing."""
 
 _workers: list[anyio.CapacityLimiter] = []
 
@@ -84,6 +84,20 @@ class Tile:
     number: int
     result: Result | None
     instance: Instance | None = None
+
+
+def address_of(
+    request: Request, dag_id: str | None, run_id: str | None, task_id: str | None, map_index: str | None
+) -> str:
+    """Return the address of the page of a task instance, a run, a task or a DAG, whatever is known."""
+    to = pages.Addresses(request)
+    if dag_id is None:
+        return to.page()
+    run = () if run_id is None else ("runs", run_id)
+    task = () if task_id is None else ("tasks", task_id)
+    # Of a task that is not mapped, Airflow knows no index.
+    index = (map_index or -1) if run and task else None
+    return to.page("dags", dag_id, *run, *task, map_index=index)
 
 
 def runs_page(
@@ -175,6 +189,7 @@ def _results(
         pager=pager,
         task=task,
         note=note,
+        refresh=REFRESH if run.state in AT_WORK else None,
         unreadable=UNREADABLE_MANIFEST,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from airflow_provider_wanx.plugins.gallery.pages import CONTENT_SECURITY_POLICY
+from airflow_provider_wanx.plugins.wanx_gallery import PREFIX, WanxGalleryPlugin
 from airflow_provider_wanx.storage.marks import MARK
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, counted, entry, origin, portrait
 
@@ -23,6 +25,7 @@ def routes(dag_id: str) -> list[str]:
     task = f"/dags/{dag_id}/runs/{RUN}/tasks/copy"
     result = f"{task}/-1/results/0"
     return [
+        f"/here?dag_id={dag_id}",
         f"/dags/{dag_id}",
         f"/dags/{dag_id}/tasks/copy",
         f"/dags/{dag_id}/runs/{RUN}",
@@ -191,7 +194,7 @@ class TestContent:
     ) -> None:
         for map_index in (0, 1):
             world.copy(entry(source=f"s3://pictures/{map_index}.png"), map_index=map_index)
-        for map_index, names in {"-1": ["0", "1"], "{MAP_INDEX}": ["0", "1"], "1": ["1"]}.items():
+        for map_index, names in {"-1": ["0", "1"], "1": ["1"]}.items():
             page = admin.get(f"/dags/faces/runs/{RUN}/tasks/wait", map_index=map_index).text
             assert re.findall(r'class="name"><bdi>(\d)\.png', page) == names
             assert "has put no pictures into S3 itself" in page
@@ -208,6 +211,44 @@ class TestContent:
         page = admin.get(f"/dags/faces/runs/{RUN}").text
         assert "video/mp4" in page
         assert "<img" not in page
+
+
+class TestTabs:
+    """Tabs of Airflow's pages."""
+
+    @pytest.mark.parametrize(
+        ("known", "page"),
+        [
+            ({}, "/"),
+            ({"DAG_ID": "faces"}, "/dags/faces"),
+            ({"DAG_ID": "faces", "TASK_ID": "copy"}, "/dags/faces/tasks/copy"),
+            ({"DAG_ID": "faces", "RUN_ID": "r+1"}, "/dags/faces/runs/r%2B1"),
+            (
+                {"DAG_ID": "faces", "RUN_ID": "r+1", "TASK_ID": "g.copy"},
+                "/dags/faces/runs/r%2B1/tasks/g.copy?map_index=-1",
+            ),
+            (
+                {"DAG_ID": "faces", "RUN_ID": "r", "TASK_ID": "copy", "MAP_INDEX": "7"},
+                "/dags/faces/runs/r/tasks/copy?map_index=7",
+            ),
+        ],
+    )
+    def test_every_tab_leads_to_what_airflow_shows_at_the_moment(
+        self, world: World, admin: Browser, known: dict[str, str], page: str
+    ) -> None:
+        views = {view["destination"]: view["href"] for view in WanxGalleryPlugin.external_views}
+        assert views.pop("nav") == f"{PREFIX}/"
+        assert set(views) == {"dag", "task", "dag_run", "task_instance"}
+        for href in views.values():
+            filled = reduce(
+                lambda text, item: text.replace(f"{{{item[0]}}}", quote(item[1], safe="")),
+                known.items(),
+                href,
+            )
+            answer = admin.client.get(
+                filled, headers={"Authorization": f"Bearer {admin.token}"}, follow_redirects=False
+            )
+            assert (answer.status_code, answer.headers["location"]) == (303, PREFIX + page)
 
 
 class TestStrangers:
@@ -240,7 +281,7 @@ class TestStrangers:
         [None, 7, "text", {}, [7], [[]], [{"bucket": 1}], [{"key": "k" * 5000}], [{"style": "<b>"}], []],
     )
     def test_a_manifest_that_is_none_is_told_of(self, world: World, admin: Browser, manifest: Any) -> None:
-        world.copy(entry(), **{"return_value": manifest})
+        world.copy(entry(), return_value=manifest)
         page = admin.get(f"/dags/faces/runs/{RUN}")
         assert page.status_code == 200
         assert "The manifest cannot be read" in page.text
@@ -260,17 +301,20 @@ class TestStrangers:
         self, world: World, admin: Browser
     ) -> None:
         fields = ("bucket", "key", "content_type", "dashscope_task_id", "model", "source", "message", "code")
+        # No slash: Airflow takes none in its ids.
+        own = ATTACK.replace("/", "")
         world.copy(
             entry(**dict.fromkeys(fields, ATTACK)),
             entry(**dict.fromkeys(fields, ATTACK), status="failed"),
-            dag_id=ATTACK,
-            run_id=ATTACK,
-            task_id=ATTACK,
+            dag_id=own,
+            run_id=own,
+            task_id=own,
         )
-        dag, run, task = (quote(ATTACK, safe=""),) * 3
-        for path in ("/", f"/dags/{dag}", f"/dags/{dag}/runs/{run}"):
+        dag, run, task = (quote(own, safe=""),) * 3
+        places = ("/", f"/dags/{dag}", f"/dags/{dag}/runs/{run}", f"/dags/{dag}/runs/{run}/tasks/{task}")
+        for path in (*places, f"{places[-1]}/-1/results/0", f"{places[-1]}/-1/results/1"):
             answer = admin.get(path)
-            assert answer.status_code in (200, 404), path
+            assert answer.status_code == 200, path
             assert "<script>attacked" not in answer.text
             assert "<img src=x" not in answer.text
             # Whatever turns the writing around stands within an element of its own.

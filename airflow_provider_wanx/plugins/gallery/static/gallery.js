@@ -70,7 +70,7 @@ function follow(event, selector) {
   }
 }
 
-// A batch at work: its figures are loaded again and again, and nothing else on the page moves.
+// A run or a batch at work: what changes is loaded again and again, and whoever has chosen a link there keeps it.
 function refresh() {
   const live = document.querySelector("#live[data-refresh]");
   if (!live) return;
@@ -81,7 +81,9 @@ function refresh() {
       const fresh = page.querySelector("#live");
       if (answer.ok && fresh) {
         if (!fresh.dataset.refresh) return location.reload();
+        const chosen = live.contains(document.activeElement) && document.activeElement.getAttribute("href");
         live.replaceWith(fresh);
+        if (chosen) fresh.querySelector(`a[href="${CSS.escape(chosen)}"]`)?.focus({ preventScroll: true });
       }
     } catch {
       // The server is away; the next time it may be there.
