@@ -10,10 +10,19 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.repaint import REPAINT_PRICE
+from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
+from airflow_provider_wanx.links.dashscope import (
+    COPY_LINKS,
+    S3ObjectLink,
+    show_link,
+    show_result_link,
+    show_task_links,
+)
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
@@ -69,6 +78,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         "extra_args",
         "dashscope_conn_id",
     )
+    operator_extra_links = COPY_LINKS
     ui_color = "#dff2e1"
 
     def __init__(
@@ -101,10 +111,18 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = task_ids(self.dashscope_task_id)
             KeyTemplate(self.s3_key)
-            self._destination().check()
+            destination = self._destination()
+            destination.check()
+            show_task_links(context, self, hook.get_conn().config.base_url, ids)
+            self._show_where(context, destination)
             if self.wait_for_completion:
                 self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
+
+    def known_at_start(self) -> Facts:
+        """Return the tasks whose results are copied."""
+        ids = tuple(task_ids(self.dashscope_task_id))
+        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
@@ -122,7 +140,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         KeyTemplate(self.s3_key).check_distinct(good, run_id=str(context["run_id"]))
         manifest: Manifest = []
         failures: list[DashScopeError] = []
-        copier = ResultCopier(hook=hook, destination=self._destination(), log=self.log)
+        destination = self._destination()
+        copier = ResultCopier(hook=hook, destination=destination, log=self.log)
         try:
             for task in good:
                 try:
@@ -137,6 +156,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
             context["ti"].xcom_push(key=MARK, value=copy_mark(manifest, aws_conn_id=self.aws_conn_id))
+            self._learn(tasks, manifest)
+            self._show_where(context, destination, [entry["key"] for entry in manifest])
             self._announce(context, manifest)
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
             failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
@@ -176,6 +197,26 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             extra_args=self.extra_args or {},
         )
 
+    def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
+        sizes = {f"s3://{entry['bucket']}/{entry['key']}": entry["bytes"] for entry in manifest}
+        sources = dict.fromkeys(entry["source"] for entry in manifest if entry.get("source"))
+        self.learned(
+            inputs=(*sources, *self.known_at_start().inputs),
+            outputs=tuple(sizes),
+            sizes=sizes,
+            **facts_of(made_by(tasks)),
+        )
+
+    def _show_where(self, context: Context, destination: S3Destination, keys: Sequence[str] = ()) -> None:
+        """Link to the result; to the folder of several, or of those that are still to come."""
+        if len(keys) == 1:
+            show_result_link(context, self)
+            show_link(context, self, S3ObjectLink, s3_object_url(destination.client, self.s3_bucket, keys[0]))
+            return
+        folder = self.s3_key.partition("{")[0]
+        folder = folder[: folder.rfind("/") + 1]
+        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, self.s3_bucket, folder))
+
     def _announce(self, context: Context, manifest: Manifest) -> None:
         """Attach what was written to the events of the operator's outlets."""
         for outlet in self.outlets:
@@ -188,9 +229,12 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
 
 def _time_and_cost(task: Task) -> dict[str, Any]:
-    # Of all models, only the one that repaints names a style; what an image of the others costs is not known here.
-    cost = None if task.style_index is None else float(REPAINT_PRICE)
-    return {"submit_time": _iso(task.submit_time), "end_time": _iso(task.end_time), "cost": cost}
+    cost = repaint_cost(task)
+    return {
+        "submit_time": _iso(task.submit_time),
+        "end_time": _iso(task.end_time),
+        "cost": None if cost is None else float(cost / max(1, len(task.results))),
+    }
 
 
 def _iso(time: datetime | None) -> str | None:

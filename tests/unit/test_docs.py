@@ -11,14 +11,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import attr
 import pytest
 from airflow.models import Connection
 
+from airflow_provider_wanx.cli.definition import COMMANDS, Group
 from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.openlineage import DashScopeRunFacet
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
@@ -120,7 +124,7 @@ def test_the_example_of_a_manifest_has_the_entries_that_the_operator_names() -> 
     (example,) = json.loads(shown[1])
     named = re.search(r"a list of ``\{([^}]+)\}``", DashScopeToS3Operator.__doc__ or "")
     assert named is not None
-    assert list(example) == named[1].split(", ")
+    assert list(example) == re.split(r",\s+", named[1])
 
 
 def test_everything_that_a_fault_can_be_is_documented() -> None:
@@ -165,6 +169,33 @@ def test_the_table_of_errors_has_every_code_in_as_many_columns_as_its_head() -> 
     columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
     assert len(columns) == 1
     assert [line.split("`")[1] for line in lines[2:]] == [row.code for row in ERROR_TABLE]
+
+
+def test_the_table_of_metrics_has_every_measure() -> None:
+    lines = _tables().metrics().splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert [line.split("`")[1] for line in lines[2:]] == [measure.name for measure in MEASURES]
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    def names(entries: Any, before: str = "") -> Iterator[str]:
+        for each in entries:
+            own = f"{before}{each.name}"
+            yield from names(each.commands, f"{own} ") if isinstance(each, Group) else [own]
+
+    cells = re.findall(r"^\| `([a-z ]+?)(?: [A-Z_]+…?)?` \|", _text(DOCS / "cli.md"), re.MULTILINE)
+    assert sorted(cells) == sorted(names(COMMANDS))
+
+
+def test_every_field_of_the_facet_is_documented_and_no_other() -> None:
+    documented = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", _facet_table(), re.MULTILINE)))
+    )
+    assert documented == {each.name for each in attr.fields(DashScopeRunFacet)} - {"_producer", "_schemaURL"}
+
+
+def _facet_table() -> str:
+    return _text(DOCS / "lineage.md").partition("facet `dashscope`:")[2]
 
 
 @pytest.mark.parametrize("code", _blocks("python"))

@@ -46,7 +46,7 @@ def test_the_id_is_published_before_the_wait(at_rest: BackgroundSimulator) -> No
     runner = paint(wait_for_completion=True, deferrable=True)
     deferred = deferral(runner.start)
     assert isinstance(deferred.trigger, DashScopeTaskTrigger)
-    assert runner.xcoms == {SUBMITTED_KEY: deferred.trigger.dashscope_task_ids[0]}
+    assert runner.xcoms[SUBMITTED_KEY] == deferred.trigger.dashscope_task_ids[0]
 
 
 def test_a_deferral_carries_ids_and_numbers_and_a_deadline_with_a_backstop(
