@@ -39,6 +39,7 @@ from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
@@ -336,6 +337,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             with self._batch(context, hook) as batch:
                 self._show_links(context, hook)
                 batch.begin(retry_failed=self.retry_failed)
+                self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
     @without_frames
@@ -378,7 +380,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         ended: Collection[str],
         end_time: float | None,
     ) -> dict[str, Any]:
-        while (wave := batch.step(ended)) is not None:
+        while (wave := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
                 batch.give_back()
                 raise AirflowTaskTimeout(
@@ -402,6 +404,16 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         self.log.info("%s", batch.progress)
         self._announce(context, summary)
         return summary
+
+    def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wave | None:
+        try:
+            return batch.step(ended)
+        finally:
+            self._mark(context, batch)
+
+    def _mark(self, context: Context, batch: Batch) -> None:
+        """Let the gallery find the batch, from its beginning on."""
+        context["ti"].xcom_push(key=MARK, value=batch.mark)
 
     def _defer(self, wave: Wave, *, progress: str, end_time: float | None) -> None:
         self.defer(
