@@ -6,6 +6,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,7 @@ from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
 from tests.unit.support.s3 import Bucket, connection_json
@@ -59,11 +61,28 @@ class TestCopying:
                 "content_type": "image/jpeg",
                 "dashscope_task_id": task_id,
                 "index": 0,
+                "source": None,
                 "style": 31,
+                "model": None,
                 "written": True,
+                "submit_time": manifest[0]["submit_time"],
+                "end_time": manifest[0]["end_time"],
+                "cost": 0.12,
             }
         ]
+        for name in ("submit_time", "end_time"):
+            time = datetime.fromisoformat(manifest[0][name])
+            assert time.utcoffset() == timedelta(0)
+            # The service tells its own time, eight hours ahead and with no offset.
+            assert abs(datetime.now(UTC) - time) < timedelta(hours=1)
         assert runner.xcoms["return_value"] == manifest
+        assert runner.xcoms[MARK] == {
+            "version": 1,
+            "kind": "copy",
+            "aws_conn_id": "aws_default",
+            "images": 1,
+            "cost": 0.12,
+        }
 
     def test_every_result_of_a_task_is_copied(self, dashscope: BackgroundSimulator, bucket: Bucket) -> None:
         task_id = submit_lighthouses(3)
@@ -160,7 +179,9 @@ class TestExistingKeys:
         assert bucket.body(f"{taken}.jpg") == b"something else"
 
     def test_an_object_in_the_way_fails_the_task_without_retries(self, taken: str, bucket: Bucket) -> None:
-        with pytest.raises(AirflowFailException, match=rf"s3://{bucket.name}/{taken}\.jpg exists\. Choose"):
+        with pytest.raises(
+            AirflowFailException, match=rf"^The key exists: s3://{bucket.name}/{taken}\.jpg\. Choose"
+        ):
             copy(taken, bucket.name, s3_key="{dashscope_task_id}.jpg", replace=False).run_try()
         assert bucket.body(f"{taken}.jpg") == b"something else"
 
@@ -186,7 +207,9 @@ class TestExistingKeys:
     def test_two_results_with_one_key_are_found_out_before_the_first_is_written(
         self, painted: Callable[..., list[str]], bucket: Bucket
     ) -> None:
-        with pytest.raises(AirflowFailException, match=r"the same key\. Put {dashscope_task_id} and {index}"):
+        with pytest.raises(
+            AirflowFailException, match=r"the same key: .* Put {dashscope_task_id} and {index}"
+        ):
             copy(painted(0, 3), bucket.name, s3_key="same{extension}").run_try()
         assert bucket.keys() == []
 
@@ -207,7 +230,8 @@ class TestArguments:
         (key,) = bucket.keys()
         head = bucket.head(key)
         assert (head["ServerSideEncryption"], head["StorageClass"]) == ("AES256", "STANDARD_IA")
-        assert head["Metadata"].keys() == {"project", "dashscope-task-id", "dashscope-request-id"}
+        own = {"dashscope-task-id", "dashscope-request-id", "dashscope-style"}
+        assert head["Metadata"].keys() == {"project", *own}
         tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key=key)["TagSet"]
         assert tags == [{"Key": "team", "Value": "faces"}]
         grants = bucket.client.get_object_acl(Bucket=bucket.name, Key=key)["Grants"]
@@ -233,7 +257,7 @@ class TestArguments:
         mistakes: list[tuple[dict[str, Any], str]] = [
             (
                 {"s3_bucket": "no-such-bucket"},
-                "Could not use bucket no-such-bucket: the bucket or the object does not",
+                "^The bucket does not exist: could not use bucket no-such-bucket",
             ),
             ({"s3_bucket": "no bucket!"}, "Invalid bucket name"),
             ({"s3_key": "{task_id}"}, r"s3_key has {task_id}, which is not known"),
@@ -253,7 +277,7 @@ class TestArguments:
         url = f"http://127.0.0.1:{unused_tcp_port}"
         set_connection("aws_nobody", connection_json(url, retries={"max_attempts": 0}))
         with pytest.raises(
-            AirflowException, match="Could not use bucket bucket: Could not connect"
+            AirflowException, match=r"^Could not connect .*: could not use bucket bucket"
         ) as caught:
             copy("id", aws_conn_id="aws_nobody").run_try()
         assert not isinstance(caught.value, AirflowFailException)

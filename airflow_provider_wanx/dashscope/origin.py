@@ -1,0 +1,109 @@
+"""What a result was made from, in a form that everybody may see who may see the result."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import quote, unquote
+
+SOURCE = "dashscope-source"
+"""Metadata of an object: the address of the picture that it was made from, percent-encoded as a whole."""
+
+STYLE = "dashscope-style"
+"""Metadata of an object: the number of its style."""
+
+NAMELESS = "portrait"
+"""Name of a picture that has none, such as a ``data:`` URL."""
+
+MAX_NAME_BYTES = 120
+"""Longest name of a source in a key, in UTF-8: a key has 1,024 bytes, and other parts."""
+
+_MAX_METADATA = 1024
+"""S3 takes 2 KB of metadata for an object, and the user may add some."""
+
+_KEY_SCHEMES = ("s3", "gs", "file")
+"""Schemes whose paths may hold ``?`` and ``#`` and mean them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a task was made from, as far as it is known.
+
+    :param source: address of the picture, see :func:`source_address`.
+    :param style: the service's ``style_index``.
+    :param model: the model's name.
+    """
+
+    source: str | None = None
+    style: int | None = None
+    model: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """Write it as the metadata of an S3 object, which takes ASCII only. :func:`urllib.parse.unquote` reads the source."""
+        metadata = {}
+        if self.source is not None:
+            metadata[SOURCE] = _encoded(self.source)
+        if self.style is not None:
+            metadata[STYLE] = str(self.style)
+        return metadata
+
+
+def source_address(image: object) -> str | None:
+    """Return a picture's address as the user gave it, without what may be secret in it.
+
+    Queries, fragments and credentials are cut off, and of a ``data:`` URL its type is left. Paths and keys of object stores
+    stay as they are, since ``?`` and ``#`` are parts of names there.
+
+    :param image: what a user gives as a picture.
+    :return: None if it is none.
+    """
+    text = image.strip() if isinstance(image, str) else ""
+    if text in ("", "None"):
+        return None
+    if text[:5].lower() == "data:":
+        kind = re.match(r"[\w.+-]+/[\w.+-]+", text[5:105])
+        return f"data:{kind.group().lower() if kind else ''}"
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    if scheme.lower() not in _KEY_SCHEMES:
+        rest = re.split("[?#]", rest, maxsplit=1)[0]
+    place, slash, path = rest.partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+
+
+def file_stem(address: str) -> str:
+    """Return the name of a picture's file without folders, query and extension; :data:`NAMELESS` if it has none.
+
+    :param address: as a user gives it, or of :func:`source_address`.
+    """
+    source = source_address(address) or ""
+    if source.startswith("data:"):
+        return NAMELESS
+    scheme, separator, path = source.partition("://")
+    if separator and scheme.lower() not in _KEY_SCHEMES:
+        # Without the host, which is no file's name.
+        path = unquote(path.partition("/")[2])
+    return PurePosixPath(path if separator else source).stem or NAMELESS
+
+
+def source_name(source: str) -> str:
+    """Return the name of a source's file as it may stand in a key: one plain name, and not endless."""
+    # Some systems write "é" as two characters, of which the second would be none that a key keeps.
+    name = unicodedata.normalize("NFC", file_stem(source))
+    name = "".join(each for each in name if each.isprintable() and each not in "/\\").strip(". ")
+    return name.encode(errors="replace")[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or NAMELESS
+
+
+def shown(source: str) -> str:
+    """Write a source for a log or a message: on one line, and in the order in which it is written."""
+    return "".join(each if each.isprintable() else "�" for each in source)
+
+
+def _encoded(text: str) -> str:
+    text = text[:_MAX_METADATA]
+    while len(encoded := quote(text, safe="/:@!$&'()*+,;=", errors="replace")) > _MAX_METADATA:
+        text = text[:-1]
+    return encoded
