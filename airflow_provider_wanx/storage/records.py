@@ -1,8 +1,8 @@
 """Records that have to outlive a task's tries, at a place that the user names: each is one small JSON object.
 
 It is what Airflow's task state store is from 3.3 on, for every Airflow, and it goes by one rule more: a try that another
-one has overtaken cannot write. S3 checks that itself. Elsewhere the object is read again right before it is written, which
-leaves an instant in between.
+one has overtaken cannot write. So an object is read again right before it is written. What happens in the instant between is
+refused by stores that know conditional writes, as S3 does.
 """
 
 from __future__ import annotations
@@ -102,19 +102,25 @@ class RecordStore:
         :raises RecordStoreError: it is not stored.
         """
         body = json.dumps({**self._ids, key: value}).encode()
-        self._seen = self._try("written", lambda: self._write(body))
+        self._seen = self._try("write", lambda: self._write(body))
 
     def _write(self, body: bytes) -> str:
+        if self._seen is not None:
+            now = self._objects.read(self._name)
+            if now.etag != self._seen:
+                return self._written_already(now, body)
         try:
             return self._objects.write(
                 self._name, body, content_type="application/json", replacing=self._seen
             )
         except ConflictError:
-            # The same may have been written by an earlier request of this try, whose answer was lost.
-            now = self._objects.read(self._name)
-            if now.body != body:
-                raise self._overtaken() from None
-            return now.etag
+            return self._written_already(self._objects.read(self._name), body)
+
+    def _written_already(self, now: Version, body: bytes) -> str:
+        # By an earlier request whose answer was lost, or by another try that has found out the same.
+        if now.body != body:
+            raise self._overtaken()
+        return now.etag
 
     def delete(self, key: str) -> None:
         """Delete the object, unless another try has written it since this try has last looked.
@@ -128,7 +134,7 @@ class RecordStore:
                 raise self._overtaken()
             self._objects.delete(self._name)
 
-        self._try("deleted", delete)
+        self._try("delete", delete)
         self._seen = ABSENT
 
     def _overtaken(self) -> RecordStoreError:
@@ -137,17 +143,16 @@ class RecordStore:
             "A retry goes by what that record says."
         )
 
-    def _try(self, done: str, action: Any) -> Any:
+    def _try(self, what: str, action: Any) -> Any:
         try:
             return action()
         except RecordStoreError:
             raise
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             # What S3 refuses names the object already.
-            named = "" if isinstance(error, DashScopeError) else f"{self.where} could not be {done}: "
+            named = "" if isinstance(error, DashScopeError) else f": could not {what} the record {self.where}"
             raise RecordStoreError(
-                f"The submission's record: {named}{_reason(error)}. Check record_path, and that every worker may read, write "
-                "and delete there."
+                f"{_reason(error)}{named}. Check record_path, and that every worker may read, write and delete there."
             ) from None
 
 
@@ -191,13 +196,13 @@ def _s3_objects(place: str) -> _Objects:
 
 def _no_access(place: str, error: Exception) -> RecordStoreError:
     return RecordStoreError(
-        f"There is no way to the place for records of submissions, {place}: {_reason(error)}. Check record_path."
+        f"{_reason(error)}: could not open the folder for records of submissions, {place}. Check record_path."
     )
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the folder does not exist"
+        return "The folder does not exist"
     words = safe_words(str(error)).rstrip(".")
     return words if isinstance(error, DashScopeError | OSError) else f"{type(error).__name__}: {words}"
 
@@ -230,8 +235,6 @@ class _PathObjects:
         return Version(body, hashlib.sha256(body).hexdigest())
 
     def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
-        if replacing is not None and self.read(name).etag != replacing:
-            raise ConflictError(f"{self.url(name)} was changed by somebody else in the meantime.")
         from fsspec.implementations.local import LocalFileSystem
 
         if isinstance(self._fs, LocalFileSystem):

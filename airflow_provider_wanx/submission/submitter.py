@@ -161,7 +161,7 @@ class Submitter:
                 self._record.write(intent)
             except RecordStoreError as error:
                 raise RecordStoreError(
-                    f"Nothing was sent, because it could not be recorded. {error}"
+                    f"{error} Nothing was sent, because a submission is recorded first."
                 ) from None
 
         answer: Submission | DashScopeError

@@ -41,14 +41,17 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> MemoryS3:
     return memory
 
 
-@pytest.fixture(params=["file", "s3", "memory"])
+@pytest.fixture(params=["file", "s3", "s3 without conditions", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, s3: MemoryS3) -> str:
     """A folder of every kind: local, on S3, and in a store that only Airflow's object storage knows."""
+    if request.param == "s3 without conditions":
+        s3.ignores = ("IfMatch", "IfNoneMatch")
     if request.param == "memory":
         attach("memory", fs=MemoryFileSystem())
     folders = {
         "file": tmp_path.as_uri(),
         "s3": "s3://bucket/records",
+        "s3 without conditions": "s3://bucket/records",
         "memory": f"memory://records{tmp_path}/",
     }
     return folders[request.param]
@@ -177,7 +180,7 @@ class TestFolder:
         assert store.get(STATE_KEY) is None
         with pytest.raises(
             RecordStoreError,
-            match=r"could not be written: the folder does not exist\. Check record_path, and that every worker",
+            match=r"^The folder does not exist: could not write the record file://.*/share/.*\.json\. Check record_path",
         ):
             store.set(STATE_KEY, VALUE)
         assert not (tmp_path / "share").exists()
@@ -185,9 +188,9 @@ class TestFolder:
     def test_a_folder_that_is_none_can_be_neither_read_nor_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         store = record_store((tmp_path / "file").as_uri(), instance())
-        with pytest.raises(RecordStoreError, match=r"could not be read: .*Not a directory"):
+        with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not read the record"):
             store.get(STATE_KEY)
-        with pytest.raises(RecordStoreError, match=r"could not be written: .*Not a directory"):
+        with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not write the record"):
             store.set(STATE_KEY, VALUE)
 
 
@@ -231,13 +234,25 @@ class TestS3:
         store.set(STATE_KEY, VALUE)
         assert store.get(STATE_KEY) == VALUE
 
+    def test_a_write_of_another_try_in_the_last_instant_is_not_replaced(self, s3: MemoryS3) -> None:
+        store = record_store("s3://bucket", instance())
+        store.get(STATE_KEY)
+
+        def overtake(number: int) -> None:
+            s3.objects[store.where.removeprefix("s3://bucket/")] = b"theirs"
+
+        s3.before_write = overtake
+        with pytest.raises(RecordStoreError, match="Another try"):
+            store.set(STATE_KEY, VALUE)
+        assert list(s3.objects.values()) == [b"theirs"]
+
     def test_what_s3_refuses_is_told_once(self, bucket: Bucket) -> None:
         store = record_store(f"s3://{bucket.name}-not", instance())
         with pytest.raises(RecordStoreError) as caught:
             store.get(STATE_KEY)
         assert str(caught.value) == (
-            f"The submission's record: Could not read {store.where}: the bucket does not exist. Create it, or correct its "
-            "name (NoSuchBucket, HTTP 404). Check record_path, and that every worker may read, write and delete there."
+            f"The bucket does not exist: could not read {store.where} (NoSuchBucket, HTTP 404). Create it, or correct its "
+            "name. Check record_path, and that every worker may read, write and delete there."
         )
 
     def test_what_a_library_says_is_told_without_signatures(self, s3: MemoryS3) -> None:
@@ -247,7 +262,9 @@ class TestS3:
             raise OSError("the network is down: https://bucket/x?X-Amz-Signature=0123456789")
 
         s3.before_write = fail
-        with pytest.raises(RecordStoreError, match="could not be written: the network is down") as caught:
+        with pytest.raises(
+            RecordStoreError, match=r"the network is down: .*: could not write the record"
+        ) as caught:
             store.set(STATE_KEY, VALUE)
         assert "0123456789" not in str(caught.value)
 
@@ -272,7 +289,7 @@ def test_what_is_no_folders_url_is_refused(place: str) -> None:
 def test_a_store_that_airflow_does_not_know_is_named() -> None:
     with pytest.raises(
         RecordStoreError,
-        match=r"records of submissions, nowhere://records: ValueError: .*'nowhere'\. Check record_path",
+        match=r"'nowhere': could not open the folder for records of submissions, nowhere://records\. Check",
     ):
         record_store("nowhere://records", instance())
 
