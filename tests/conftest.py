@@ -18,6 +18,8 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_",
 _HOME = tempfile.TemporaryDirectory(prefix="wanx-tests-")
 os.environ |= {
     "AIRFLOW_HOME": _HOME.name,
+    # One that Airflow makes up is too short for what signs with it, which says so at each use.
+    "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-tests-" * 5,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
     "AWS_EC2_METADATA_DISABLED": "true",
