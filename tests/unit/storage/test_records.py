@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.storage.records import RecordStore, object_name, record_store
-from airflow_provider_wanx.submission.record import STATE_KEY, SubmissionRecord, UnreadableRecordError
+from airflow_provider_wanx.submission.record import (
+    STATE_KEY,
+    Phase,
+    Record,
+    SubmissionRecord,
+    UnreadableRecordError,
+)
 from tests.unit.support.airflow import DagRun, TaskInstance
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.s3 import Bucket
@@ -152,11 +158,21 @@ class TestFolder:
 
     def test_nor_is_the_record_of_another_task_instance(self, tmp_path: Path) -> None:
         store = record_store(tmp_path.as_uri(), instance())
-        store.set(STATE_KEY, VALUE)
+        record = SubmissionRecord(store)
+        written = Record(
+            phase=Phase.INTENT,
+            fingerprint="f",
+            max_tries=1,
+            time=1_790_000_000.0,
+            within=90.0,
+            model="wanx-v1",
+        )
+        record.write(written)
+        assert record.read() == written
         file = only_file(tmp_path)
         file.write_text(file.read_text().replace("portraits", "Portraits"))
         with pytest.raises(UnreadableRecordError):
-            SubmissionRecord(store).read()
+            record.read()
 
     def test_whoever_is_killed_while_writing_leaves_the_old_record(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
