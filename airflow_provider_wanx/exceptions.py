@@ -64,6 +64,13 @@ def airflow_error(message: str, *, retryable: bool) -> AirflowException:
     return failure
 
 
+class RecordStoreError(AirflowException):
+    """The record of a submission could not be read, written or deleted at the place that the user has named for it.
+
+    Airflow's retries decide whether that is tried again.
+    """
+
+
 @contextmanager
 def airflow_errors(*, again: Callable[[], str] | None = None) -> Iterator[None]:
     """Let every :class:`DashScopeError` leave the block as Airflow's.

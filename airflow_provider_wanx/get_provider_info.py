@@ -78,6 +78,26 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_wanx.links.dashscope.ResultLink",
             "airflow_provider_wanx.links.dashscope.S3ObjectLink",
         ],
+        "config": {
+            "dashscope": {
+                "description": "Settings of the provider airflow-provider-wanx.",
+                "options": {
+                    "record_path": {
+                        "description": (
+                            "Folder for the records by which a retry goes on with what an earlier try has submitted, "
+                            "instead of submitting and paying again: ``s3://bucket/prefix`` or any other URL that Airflow's "
+                            "object storage knows. If this is empty, Airflow 3.3 and later keep them in the task state "
+                            "store, and earlier versions keep none. ``record_path`` in a connection's extra comes before this "
+                            "one.\n"
+                        ),
+                        "type": "string",
+                        "version_added": None,
+                        "example": "s3://bucket/dashscope-records",
+                        "default": None,
+                    }
+                },
+            }
+        },
         "connection-types": [
             {
                 "connection-type": "dashscope",
@@ -105,6 +125,11 @@ def get_provider_info() -> dict[str, Any]:
                         "one with the repaint model.",
                         enum=[None, *_REGIONS],
                         values_display={"null": "that of the base URL"},
+                    ),
+                    "record_path": _text_field(
+                        "Record path",
+                        "Folder for the records that keep a retry from paying again, such as s3://bucket/prefix. "
+                        "Needed before Airflow 3.3.",
                     ),
                     "submissions_per_second": _number_field(
                         "Submissions per second",

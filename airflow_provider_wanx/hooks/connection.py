@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wanx.dashscope.config import (
     DEFAULT_BASE_URL,
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
 _NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
 _TEXT_EXTRAS = ("workspace", "region")
-EXTRAS = (*_TEXT_EXTRAS, *_NUMBER_EXTRAS)
+_RECORD_PATH = "record_path"
+EXTRAS = (*_TEXT_EXTRAS, _RECORD_PATH, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
 
@@ -36,9 +40,15 @@ def client_config(connection: Connection, *, in_triggerer: bool = False) -> Clie
     :param in_triggerer: whether a triggerer reads it, whose metrics go another way.
     :raises ConfigurationError: something in it is wrong; the message names connection and field.
     """
-    try:
+    with _named(connection):
         observe = StatsObserver(str(connection.conn_id), in_triggerer=in_triggerer)
         return replace(_client_config(connection), observe=observe)
+
+
+@contextmanager
+def _named(connection: Connection) -> Iterator[None]:
+    try:
+        yield
     except ConfigurationError as error:
         raise ConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
 
@@ -62,6 +72,17 @@ def _client_config(connection: Connection) -> ClientConfig:
         limits=Limits(**numbers),
         **timing,
     )
+
+
+def record_path(connection: Connection) -> str | None:
+    """Return where submissions are to be recorded: the connection's extra, else ``[dashscope] record_path``, else None.
+
+    :raises ConfigurationError: the extra cannot be read; the message names the connection.
+    """
+    with _named(connection):
+        extras = _extras(connection.extra)
+    place = extras.get(_RECORD_PATH) or conf.get("dashscope", _RECORD_PATH, fallback=None)
+    return str(place).strip() or None if place else None
 
 
 def _extras(text: str | None) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.get_provider_info import get_provider_info
-from airflow_provider_wanx.hooks.connection import client_config
+from airflow_provider_wanx.hooks.connection import client_config, record_path
 
 if TYPE_CHECKING:
     from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_wanx.dashscope.api.endpoints import NewTask
     from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
@@ -44,6 +46,7 @@ class DashScopeHook(BaseHook):
     def __init__(self, dashscope_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dashscope_conn_id = dashscope_conn_id
+        self._read_connection: Connection | None = None
         self._client: DashScopeClient | None = None
         self._async_client: AsyncDashScopeClient | None = None
 
@@ -55,8 +58,20 @@ class DashScopeHook(BaseHook):
         if self._client is None:
             from airflow_provider_wanx.dashscope.client import DashScopeClient  # heavy: not for DAG parsing
 
-            self._client = DashScopeClient(client_config(self.get_connection(self.dashscope_conn_id)))
+            self._client = DashScopeClient(client_config(self._connection()))
         return self._client
+
+    def record_path(self) -> str | None:
+        """Return where submissions are to be recorded, a folder's URL; None if the user has not said.
+
+        :raises ConfigurationError: the connection cannot be used as it is.
+        """
+        return record_path(self._connection())
+
+    def _connection(self) -> Connection:
+        if self._read_connection is None:
+            self._read_connection = self.get_connection(self.dashscope_conn_id)
+        return self._read_connection
 
     async def aget_conn(self) -> AsyncDashScopeClient:
         """Return the asynchronous client, made at the first call, for the running event loop.
@@ -75,6 +90,7 @@ class DashScopeHook(BaseHook):
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._read_connection = None
 
     async def aclose(self) -> None:
         """Close the asynchronous client."""

@@ -15,6 +15,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.records import record_store
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
@@ -29,10 +30,11 @@ PICTURE_INPUTS = ("image_url", "base_image_url", "img_url", "person_image_url")
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     """Submit one task of any asynchronous DashScope model; returns the service's task id.
 
-    On Airflow 3.3 and later a submission happens once, whatever happens to this task: a retry goes on with the task that an
-    earlier try has submitted, be it that a worker was killed, the answer was lost, or something failed afterwards. Only
-    clearing the task, or changing its input, submits again. Before 3.3 Airflow keeps nothing between tries: there, leave
-    waiting to :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit.
+    A submission happens once, whatever happens to this task: a retry goes on with the task that an earlier try has submitted,
+    be it that a worker was killed, the answer was lost, or something failed afterwards. Only clearing the task, or changing
+    its input, submits again. Before Airflow 3.3 this needs a place for the records, ``record_path`` in the connection or in
+    Airflow's configuration. Without one, leave waiting to
+    :class:`~airflow_provider_wanx.sensors.dashscope.DashScopeTaskSensor`, whose retries never submit.
 
     .. note:: Every accepted task may cost money. When it cannot be found out whether the service has accepted a submission,
         ``on_unconfirmed_submit`` decides: ``"fail"`` asks a person, ``"resubmit"`` may pay for one image twice.
@@ -168,11 +170,14 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         return failed
 
     def _submitter(self, context: Context, hook: DashScopeHook) -> Submitter:
-        record = SubmissionRecord(context.get("task_state_store"))
+        record = self._record(context, hook)
         if not record.is_kept:
             self.log.warning(
                 "This Airflow keeps no state between tries (3.3 does): if this try dies, the next one submits, and pays, "
-                "again. Leave waiting to DashScopeTaskSensor to keep this task short."
+                "again. To keep it, name a folder that all workers share, such as s3://bucket/prefix, as record_path in the "
+                "connection %r or in Airflow's configuration, [dashscope] record_path. Without one, leave waiting to "
+                "DashScopeTaskSensor to keep this task short.",
+                self.dashscope_conn_id,
             )
         ti = context["ti"]
 
@@ -215,7 +220,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         ti = context["ti"]
         task_id = ti.xcom_pull(task_ids=self.task_id, key=SUBMITTED_KEY, map_indexes=ti.map_index)
         if not task_id:
-            record = SubmissionRecord(context.get("task_state_store")).read()
+            with DashScopeHook(self.dashscope_conn_id) as hook:
+                record = self._record(context, hook).read()
             task_id = record.dashscope_task_id if record is not None else None
         if not task_id:
             raise InvalidInputError(
@@ -227,3 +233,12 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         """Return the task's id."""
         self.learned(outputs=(task_address(ids[0]),))
         return ids[0]
+
+    def _record(self, context: Context, hook: DashScopeHook) -> SubmissionRecord:
+        """Open the record of this task instance: where the user wants it, else in the task state store, if there is one."""
+        place = hook.record_path()
+        if place is None:
+            return SubmissionRecord(context.get("task_state_store"))
+        store = record_store(place, context["ti"])
+        self.log.info("The record of this task's submission is %s.", store.where)
+        return SubmissionRecord(store, where=store.where)

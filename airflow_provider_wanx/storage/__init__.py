@@ -1,1 +1,1 @@
-"""Read pictures from wherever they are stored, and write results to S3."""
+"""Read pictures from wherever they are stored, write results to S3, and keep records where users want them."""

@@ -99,6 +99,14 @@ class ObjectStore:
                 raise
             return str(answer["ETag"])
 
+    def delete(self, name: str) -> None:
+        """Delete an object, if it exists.
+
+        :raises S3Error: S3 does not delete it.
+        """
+        with s3_errors(f"delete {self.url(name)}"):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
     def check_conditions(self, name: str) -> None:
         """Find out whether the store refuses what must not be replaced; not every store that speaks S3 does.
 

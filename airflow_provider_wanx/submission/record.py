@@ -7,9 +7,10 @@ Two rules hold, and nothing here may relax them:
    with another POST before the service's own task list has been asked.
 2. A record that cannot be read is not a record that is absent: it stops the task.
 
-The record lives in Airflow's task state store (Airflow 3.3 and later), one for each task instance and mapped index. It
-survives every retry. What a clear does with it depends on Airflow: 3.3 keeps it, and later versions are about to discard it
-unless they are asked to keep it. Either way a clear submits once more. If the record is still there, ``max_tries``, which
+There is one record for each task instance and mapped index. It lives in Airflow's task state store (Airflow 3.3 and later), or
+on any Airflow at a place that the user names. It survives every retry. A place that the user names survives a clear too. What
+a clear does with the task state depends on Airflow: 3.3 keeps it, and later versions are about to discard it unless they are
+asked to keep it. Either way a clear submits once more. If the record is still there, ``max_tries``, which
 only a clear changes, shows that it is from before the clear; its task is canceled if it is still queued. If the record is gone,
 no try knows the old task: unless a trigger still waits for it and cancels it, it goes on and is billed if it succeeds.
 """
@@ -28,6 +29,9 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError
 
 STATE_KEY = "dashscope_submission"
 """Key of the record in the task state store."""
+
+TASK_STATE = f"task state {STATE_KEY!r}"
+"""What messages call a record in the task state store."""
 
 SCHEMA_VERSION = 1
 
@@ -72,9 +76,10 @@ class Record:
         return {**asdict(self), "phase": str(self.phase), "not_ours": list(self.not_ours)}
 
     @classmethod
-    def from_json(cls, value: object) -> Record:
+    def from_json(cls, value: object, *, where: str = TASK_STATE) -> Record:
         """Read the stored form.
 
+        :param where: where it was stored, for the message.
         :raises UnreadableRecordError: it is not one, or of a version that this code does not know.
         """
         try:
@@ -97,8 +102,8 @@ class Record:
             sent_between(record)  # or its times are none
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             raise UnreadableRecordError(
-                f"The record of an earlier submission (task state {STATE_KEY!r}) cannot be read by this version, so it is "
-                "not known whether a task was paid for. Delete that task state to submit anew, or install the version of "
+                f"The record of an earlier submission ({where}) cannot be read by this version, so it is "
+                "not known whether a task was paid for. Delete it to submit anew, or install the version of "
                 "airflow-provider-wanx that wrote it."
             ) from None
         return record
@@ -183,7 +188,7 @@ def sent_between(record: Record) -> tuple[datetime, datetime]:
 
 
 class StateStore(Protocol):
-    """The part of Airflow's task state store that is needed."""
+    """The part of Airflow's task state store that is needed, or of what stands in for it."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the stored value."""
@@ -198,11 +203,13 @@ class StateStore(Protocol):
 class SubmissionRecord:
     """The record of one task instance.
 
-    :param store: the task state store; None on Airflow before 3.3, where nothing survives a try.
+    :param store: the task state store, or the user's own; None on Airflow before 3.3 without one: there nothing survives a try.
+    :param where: what messages call it.
     """
 
-    def __init__(self, store: StateStore | None) -> None:
+    def __init__(self, store: StateStore | None, *, where: str = TASK_STATE) -> None:
         self._store = store
+        self.where = where
 
     @property
     def is_kept(self) -> bool:
@@ -215,7 +222,7 @@ class SubmissionRecord:
         :raises UnreadableRecordError: there is something, and it cannot be read.
         """
         value = self._store.get(STATE_KEY) if self._store is not None else None
-        return None if value is None else Record.from_json(value)
+        return None if value is None else Record.from_json(value, where=self.where)
 
     def write(self, record: Record) -> None:
         """Keep a record. An error of the store is passed on: without a record nothing may be submitted."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import Submission
+from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
 from airflow_provider_wanx.submission.record import (
     CancelThenFresh,
@@ -144,7 +145,7 @@ class Submitter:
             unconfirmed = replace(intent, within=self._clock.time() - intent.time + LATE_ACCEPTANCE)
             if (task_id := self._reconcile(unconfirmed, adopt=True)) is not None:
                 return task_id
-        self._record.forget()
+        self._forget()
         raise error
 
     def _post(
@@ -156,7 +157,12 @@ class Submitter:
         def write_intent() -> None:
             nonlocal intent
             intent = replace(intent, time=self._clock.time())
-            self._record.write(intent)
+            try:
+                self._record.write(intent)
+            except RecordStoreError as error:
+                raise RecordStoreError(
+                    f"{error} Nothing was sent, because a submission is recorded first."
+                ) from None
 
         answer: Submission | DashScopeError
         try:
@@ -169,7 +175,25 @@ class Submitter:
         return intent, answer
 
     def _keep(self, intent: Record, task_id: str) -> None:
-        self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
+        try:
+            self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
+        except RecordStoreError as error:
+            # The intent is still there, and going on is the better way to keep the id: a retry would have to search for it.
+            self._log.warning(
+                "DashScope task %s could not be recorded. If this try fails, the next one looks for it in the service's "
+                "task list. %s",
+                task_id,
+                error,
+            )
+
+    def _forget(self) -> None:
+        try:
+            self._record.forget()
+        except RecordStoreError as error:
+            self._log.warning(
+                "The record of a refused submission remains; a retry asks the service's task list about it. %s",
+                error,
+            )
 
     def _intent(self, request: TaskRequest) -> Record:
         config = self._hook.get_conn().config

@@ -183,6 +183,11 @@ def test_airflows_connection_form_shows_the_fields(connection_type: dict[str, An
     assert shown.standard_fields.login.hidden
 
 
+def test_airflow_lists_the_settings_among_its_own() -> None:
+    settings = dict(ProvidersManager().provider_configs)["airflow-provider-wanx"]
+    assert settings["dashscope"]["options"]["record_path"]["default"] is None
+
+
 def test_it_is_read_without_importing_anything_of_airflow() -> None:
     program = (
         "import sys; from airflow_provider_wanx.get_provider_info import get_provider_info; "

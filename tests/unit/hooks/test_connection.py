@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
-from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
+from airflow_provider_wanx.hooks.connection import EXTRAS, client_config, record_path
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 KEY = "sk-0123456789abcdef"
@@ -102,6 +102,7 @@ def test_every_extra_is_read(read: Read) -> None:
     extra = {
         "workspace": "ws-1",
         "region": "ap-southeast-1",
+        "record_path": "s3://bucket/records",
         "submissions_per_second": 5,
         "requests_per_second": "40",
         "timeout": 12.5,
@@ -116,6 +117,54 @@ def test_every_extra_is_read(read: Read) -> None:
         timeout=12.5,
         retry_for=0,
     )
+
+
+@pytest.mark.parametrize(
+    ("extra", "setting", "found"),
+    [
+        ({}, None, None),
+        ({}, "", None),
+        ({}, " s3://theirs/records ", "s3://theirs/records"),
+        ({"record_path": ""}, "s3://theirs/records", "s3://theirs/records"),
+        ({"record_path": " s3://ours/records"}, "s3://theirs/records", "s3://ours/records"),
+    ],
+)
+def test_the_place_of_records_is_the_connections_or_the_configurations(
+    set_connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    extra: dict[str, str],
+    setting: str | None,
+    found: str | None,
+) -> None:
+    set_connection("chosen", {"conn_type": "dashscope", "password": KEY, "extra": extra})
+    if setting is not None:
+        monkeypatch.setenv("AIRFLOW__DASHSCOPE__RECORD_PATH", setting)
+    assert DashScopeHook("chosen").record_path() == found
+
+
+def test_an_extra_that_hides_the_place_of_records_names_the_connection(
+    set_connection: Callable[..., None],
+) -> None:
+    set_connection("chosen", {"conn_type": "dashscope", "password": KEY, "extra": "s3://bucket"})
+    with pytest.raises(ConfigurationError, match="Connection 'chosen': extra is not a JSON object"):
+        record_path(DashScopeHook.get_connection("chosen"))
+
+
+def test_a_hook_reads_its_connection_once_until_it_is_closed(
+    set_connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection("chosen", {"conn_type": "dashscope", "password": KEY})
+    read, inner = [], DashScopeHook.get_connection
+    monkeypatch.setattr(
+        DashScopeHook, "get_connection", lambda self, conn_id: read.append(conn_id) or inner(conn_id)
+    )
+    with DashScopeHook("chosen") as hook:
+        hook.record_path()
+        hook.get_conn()
+        hook.record_path()
+    assert read == ["chosen"]
+    hook.record_path()
+    assert read == ["chosen", "chosen"]
 
 
 def test_extras_left_empty_in_the_form_are_as_good_as_absent(read: Read) -> None:

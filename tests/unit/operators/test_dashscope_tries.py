@@ -140,7 +140,8 @@ def test_without_a_state_store_each_try_says_once_that_a_retry_pays_again(
     assert runner.run_try() != runner.run_try()
     warnings = [line for line in capsys.readouterr().out.splitlines() if "keeps no state" in line]
     assert len(warnings) == 2
-    assert "Leave waiting to DashScopeTaskSensor" in warnings[0]
+    assert "leave waiting to DashScopeTaskSensor" in warnings[0]
+    assert "as record_path in the connection 'dashscope_default' or in Airflow's configuration" in warnings[0]
 
 
 def test_a_lost_answer_is_found_in_the_task_list_and_not_paid_twice(at_rest: BackgroundSimulator) -> None:
@@ -233,7 +234,7 @@ class _NoXCom:
         return None
 
 
-def test_an_id_whose_xcom_was_deleted_is_taken_from_the_record() -> None:
+def test_an_id_whose_xcom_was_deleted_is_taken_from_the_record(at_rest: BackgroundSimulator) -> None:
     record = Record(
         phase=Phase.SUBMITTED,
         fingerprint="f",
@@ -250,7 +251,7 @@ def test_an_id_whose_xcom_was_deleted_is_taken_from_the_record() -> None:
     assert operator.awaited_ids(context) == ["task-1"]
 
 
-def test_an_id_that_nobody_knows_any_more_is_a_clear_error() -> None:
+def test_an_id_that_nobody_knows_any_more_is_a_clear_error(at_rest: BackgroundSimulator) -> None:
     operator = DashScopeSubmitTaskOperator(
         task_id="paint", service="a/b", model="wanx-v1", input={"prompt": "x"}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,16 +11,26 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, LostAnswerError
+from airflow_provider_wanx.dashscope.models import Submission
+from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.submission import search
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, UnreadableRecordError
 from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
 from airflow_provider_wanx.submission.submitter import MAX_POSTS, UnconfirmedSubmissionError
+from tests.unit.support import submission_world
 from tests.unit.support.submission_world import POSTS, KilledError, Plan, SubmissionWorld
 
 LOST_BUT_ACCEPTED = [name for name, (accepted, error) in POSTS.items() if accepted and error]
 PERHAPS_ACCEPTED = [*LOST_BUT_ACCEPTED, "request lost", "500"]
 
 
+@pytest.fixture(params=["state", "bucket"])
+def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the record in every kind of store in turn."""
+    monkeypatch.setattr(submission_world, "KEPT_IN", request.param)
+
+
+@pytest.mark.usefixtures("kept_in")
 class TestOneTry:
     """A try without mishaps, and with one."""
 
@@ -95,13 +106,14 @@ class TestOneTry:
 
     def test_an_unreadable_record_stops_it_before_anything_is_asked(self) -> None:
         world = SubmissionWorld()
-        world.store.values[STATE_KEY] = {"version": 7}
+        world.open_store().set(STATE_KEY, {"version": 7})
         for why in ("retry", "clear", "change"):
             assert isinstance(world.run(Plan(why=why)), UnreadableRecordError)
         assert (world._worker.posts, world._worker.lists) == (0, 0)
-        assert world.store.values[STATE_KEY] == {"version": 7}
+        assert world.open_store().get(STATE_KEY) == {"version": 7}
 
 
+@pytest.mark.usefixtures("kept_in")
 class TestSiblings:
     """Others who submit to the same model at the same time."""
 
@@ -156,6 +168,7 @@ class TestSiblings:
         assert world._worker.lists <= 8 * len(LOOKS)
 
 
+@pytest.mark.usefixtures("kept_in")
 class TestClears:
     """A user who wants it anew."""
 
@@ -230,6 +243,44 @@ class TestClears:
         assert world.run(Plan(input_gone=True)) == task_id
 
 
+class TestPlacesOfTheUsers:
+    """What only a place that the user names can show."""
+
+    def test_a_try_that_was_overtaken_while_it_waited_for_its_turn_submits_nothing(self) -> None:
+        world = SubmissionWorld(kept_in="bucket")
+        original = world.post
+
+        def post(before_sending: Callable[[], object]) -> Submission:
+            world.post = original  # type: ignore[method-assign]
+            assert world.run(Plan()) == "id-0"
+            return original(before_sending)
+
+        world.post = post  # type: ignore[method-assign]
+        with pytest.raises(RecordStoreError, match=r"Another try.* Nothing was sent"):
+            world.run(Plan())
+        assert world.accepted(1) == ["id-0"]
+        assert world.run(Plan()) == "id-0"
+
+    @pytest.mark.parametrize("write", [0, 1])
+    def test_a_write_that_fails_never_makes_a_second_submission(self, write: int) -> None:
+        world = SubmissionWorld(kept_in="bucket")
+
+        def fail(number: int) -> None:
+            if number == write:
+                raise OSError("out of order")
+
+        world.bucket.before_write = fail
+        if write == 0:
+            with pytest.raises(RecordStoreError, match="out of order"):
+                world.run(Plan())
+            assert world.ledger == []
+        else:
+            assert world.run(Plan()) == "id-0"
+            assert "DashScope task id-0 could not be recorded" in world.warnings[0]
+        assert world.run(Plan()) == "id-0"
+        assert world.accepted(1) == ["id-0"]
+
+
 def _unhurried(plan: Plan) -> Plan:
     """Let nobody discard a record within seconds: a task as new as that could be taken for its own successor."""
     return replace(plan, gap=max(plan.gap, 30.0)) if plan.why == "discard" else plan
@@ -252,6 +303,7 @@ worlds = st.fixed_dictionaries(
         "lag": st.sampled_from([0.0, 0.0, 2.0, 8.0]),
         "offset": st.sampled_from([0.0, 0.4, -30.0, 3600.0]),
         "zone_error": st.sampled_from([0.0, 8 * 3600.0]),
+        "kept_in": st.sampled_from(["state", "bucket"]),
     }
 )
 
@@ -360,6 +412,7 @@ def test_killed_at_any_step_the_next_try_ends_with_one_paid_task(
     assert world.accepted(1) == [ended]
 
 
+@pytest.mark.usefixtures("kept_in")
 @pytest.mark.parametrize("outcome", POSTS)
 def test_every_end_of_a_submission_is_followed_by_a_retry_that_pays_at_most_once(outcome: str) -> None:
     world = SubmissionWorld()

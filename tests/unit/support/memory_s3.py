@@ -46,6 +46,10 @@ class MemoryS3:
         self.after_write(number)
         return {"ETag": _etag(Body)}
 
+    def delete_object(self, *, Bucket: str, Key: str) -> dict[str, str]:
+        self.objects.pop(Key, None)
+        return {}
+
     def _check(self, key: str, conditions: dict[str, str]) -> None:
         there = self.objects.get(key)
         if "IfNoneMatch" in conditions and there is not None:

@@ -25,13 +25,19 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.storage.objects import ObjectStore
+from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
-from tests.unit.support.airflow import StateStore
+from tests.unit.support.airflow import DagRun, StateStore, TaskInstance
+from tests.unit.support.memory_s3 import MemoryS3
 
 MODEL = "wanx-style-repaint-v1"
 PAGE_SIZE = 3
 """The service's largest page: small, so that lists have several."""
+
+KEPT_IN = "state"
+"""Where the record is unless a test says otherwise."""
 
 POSTS: dict[str, tuple[bool, Callable[[], DashScopeError] | None]] = {
     "accepted": (True, None),
@@ -94,25 +100,25 @@ class Worker:
     lists: int = 0
 
 
-class _Store(StateStore):
-    """A state store that the worker may die before or after every use of."""
+class _Store:
+    """What one worker has of a store: it may die before or after every use."""
 
     def __init__(self, world: SubmissionWorld) -> None:
-        super().__init__()
         self._world = world
+        self._store = world.open_store()
 
     def get(self, key: str, default: Any = None) -> Any:
         self._world.step()
-        return super().get(key, default)
+        return self._store.get(key, default)
 
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+    def set(self, key: str, value: Any) -> None:
         self._world.step()
-        super().set(key, value, retention=retention)
+        self._store.set(key, value)
         self._world.step()
 
     def delete(self, key: str) -> None:
         self._world.step()
-        super().delete(key)
+        self._store.delete(key)
         self._world.step()
 
 
@@ -151,6 +157,7 @@ class SubmissionWorld:
     :param page_cap: rows that a page has at most, whatever was asked for.
     :param totals: whether the list says how many rows and pages it has.
     :param on_unconfirmed: as of the operator.
+    :param kept_in: where the record is: in Airflow's task ``state``, or in a ``bucket`` that the user has named.
     """
 
     lag: float = 0.0
@@ -160,6 +167,7 @@ class SubmissionWorld:
     page_cap: int = PAGE_SIZE
     totals: bool = True
     on_unconfirmed: OnUnconfirmed = "fail"
+    kept_in: str = field(default_factory=lambda: KEPT_IN)
     now: float = 1_800_000_000.0
     max_tries: int = 2
     input: int = 0
@@ -171,7 +179,8 @@ class SubmissionWorld:
     warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.store = _Store(self)
+        self._state = StateStore()
+        self.bucket = MemoryS3()
         self._worker = Worker(Plan())
         self._dice = random.Random(1)
         self._last_key: tuple[int, int] | None = None
@@ -181,7 +190,8 @@ class SubmissionWorld:
         self.now += plan.gap
         self.max_tries += 3 if plan.why in ("clear", "discard") else 0
         if plan.why == "discard":
-            self.store.values.clear()
+            self._state.values.clear()
+            self.bucket.objects.clear()
         # An input that cannot be read cannot be seen to have changed.
         self.input += 1 if plan.why == "change" and not plan.input_gone else 0
         if (key := (self.input, self.max_tries)) != self._last_key:
@@ -190,7 +200,7 @@ class SubmissionWorld:
         self._worker = Worker(plan)
         submitter = Submitter(
             hook=_Hook(self),
-            record=SubmissionRecord(self.store),
+            record=SubmissionRecord(_Store(self)),
             max_tries=self.max_tries,
             on_unconfirmed=self.on_unconfirmed,
             claimed=lambda: frozenset(self.claimed),
@@ -223,9 +233,16 @@ class SubmissionWorld:
         self.ledger += [Accepted(task_id, 0, self.now) for task_id in ids]
         return ids
 
+    def open_store(self) -> StateStore | RecordStore:
+        """Open the store as a new process does."""
+        if self.kept_in == "state":
+            return self._state
+        objects = ObjectStore(self.bucket, bucket="bucket", prefix="records/")
+        return RecordStore(objects, TaskInstance(DagRun(), "repaint"))
+
     def record(self) -> Record | None:
         """What is kept at the moment."""
-        value = self.store.values.get(STATE_KEY)
+        value = self.open_store().get(STATE_KEY)
         return None if value is None else Record.from_json(value)
 
     def time(self) -> float:

@@ -1,0 +1,263 @@
+"""Records that have to outlive a task's tries, at a place that the user names: each is one small JSON object.
+
+It is what Airflow's task state store is from 3.3 on, for every Airflow, and it goes by one rule more: a try that another
+one has overtaken cannot write. So an object is read again right before it is written. What happens in the instant between is
+refused by stores that know conditional writes, as S3 does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
+from airflow_provider_wanx.dashscope.redaction import safe_words
+from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.storage.objects import ABSENT, ConflictError, ObjectStore, Version
+from airflow_provider_wanx.storage.s3_errors import split_s3_prefix
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_PLACE = re.compile(r"[a-z][a-z0-9+.-]*://[^?#]+", re.IGNORECASE)
+_PASSWORD = re.compile(r"^[^:]+://[^/]*:[^/]*@")
+
+READABLE = 60
+"""Characters of each id that an object's name shows. What tells records apart is the digest behind them."""
+
+AWS_CONN_ID = "aws_default"
+"""The AWS connection for ``s3://`` places that name none. Without such a connection boto3 finds credentials by itself."""
+
+
+class TaskInstanceIds(Protocol):
+    """The part of Airflow's task instance that is needed."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+
+
+class _Objects(Protocol):
+    """Small objects in one folder."""
+
+    def url(self, name: str) -> str: ...
+
+    def read(self, name: str) -> Version: ...
+
+    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class RecordStore:
+    """The records of one task instance, with the methods of Airflow's task state store.
+
+    :param objects: the folder.
+    :param ti: the task instance.
+    """
+
+    def __init__(self, objects: _Objects, ti: TaskInstanceIds) -> None:
+        self._objects = objects
+        self._ids = {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": ti.task_id,
+            "map_index": -1 if ti.map_index is None else int(ti.map_index),
+        }
+        self._name = object_name(self._ids)
+        self._seen: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The object, for logs and messages."""
+        return self._objects.url(self._name)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value; if what is stored is no record of this task instance, return that as it is.
+
+        :raises RecordStoreError: it is not known what is stored.
+        """
+        version = self._try("read", lambda: self._objects.read(self._name))
+        self._seen = version.etag
+        if version.etag == ABSENT:
+            return default
+        try:
+            content = json.loads(version.body)
+            if {name: content[name] for name in self._ids} == self._ids:
+                return content[key]
+        except (ValueError, KeyError, TypeError):
+            pass
+        return repr(version.body[:100])
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a value, unless another try has stored one since this try has last looked.
+
+        :raises RecordStoreError: it is not stored.
+        """
+        body = json.dumps({**self._ids, key: value}).encode()
+        self._seen = self._try("write", lambda: self._write(body))
+
+    def _write(self, body: bytes) -> str:
+        if self._seen is not None:
+            now = self._objects.read(self._name)
+            if now.etag != self._seen:
+                return self._written_already(now, body)
+        try:
+            return self._objects.write(
+                self._name, body, content_type="application/json", replacing=self._seen
+            )
+        except ConflictError:
+            return self._written_already(self._objects.read(self._name), body)
+
+    def _written_already(self, now: Version, body: bytes) -> str:
+        # By an earlier request whose answer was lost, or by another try that has found out the same.
+        if now.body != body:
+            raise self._overtaken()
+        return now.etag
+
+    def delete(self, key: str) -> None:
+        """Delete the object, unless another try has written it since this try has last looked.
+
+        :raises RecordStoreError: it is not deleted.
+        """
+
+        def delete() -> None:
+            now = self._objects.read(self._name)
+            if now.etag not in (ABSENT, self._seen):
+                raise self._overtaken()
+            self._objects.delete(self._name)
+
+        self._try("delete", delete)
+        self._seen = ABSENT
+
+    def _overtaken(self) -> RecordStoreError:
+        return RecordStoreError(
+            f"Another try of this task has changed the record {self.where} in the meantime, so this try must not go on. "
+            "A retry goes by what that record says."
+        )
+
+    def _try(self, what: str, action: Any) -> Any:
+        try:
+            return action()
+        except RecordStoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+            # What S3 refuses names the object already.
+            named = "" if isinstance(error, DashScopeError) else f": could not {what} the record {self.where}"
+            raise RecordStoreError(
+                f"{_reason(error)}{named}. Check record_path, and that every worker may read, write and delete there."
+            ) from None
+
+
+def object_name(ids: dict[str, Any]) -> str:
+    """Name the object of a task instance: legible, safe in every store, and no longer than a file's name may be."""
+    digest = hashlib.sha256(json.dumps(list(ids.values())).encode()).hexdigest()
+    legible = (quote(str(each), safe="")[:READABLE] for each in ids.values())
+    return f"{'.'.join(legible)}.{digest[:24]}.json"
+
+
+def record_store(place: str, ti: TaskInstanceIds) -> RecordStore:
+    """Open the records of a task instance.
+
+    :param place: the folder's URL, ``s3://bucket/prefix`` or any other that Airflow's object storage knows; a connection's id
+        may stand before an ``@``.
+    :param ti: the task instance.
+    :raises ConfigurationError: the URL is none.
+    :raises RecordStoreError: Airflow has no access to such places.
+    """
+    place = place.strip()
+    if not _PLACE.fullmatch(place) or _PASSWORD.match(place):
+        raise ConfigurationError(
+            "record_path must be the URL of a folder, like s3://bucket/prefix or file:///shared/records, without a query. "
+            "Only the id of an Airflow connection may stand before an @."
+        )
+    if place.lower().startswith("s3://"):
+        return RecordStore(_s3_objects(place), ti)
+    return RecordStore(_PathObjects(place), ti)
+
+
+def _s3_objects(place: str) -> _Objects:
+    conn_id, bucket, prefix = split_s3_prefix(f"s3://{place[len('s3://') :]}")
+    try:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        client = S3Hook(aws_conn_id=conn_id or AWS_CONN_ID).get_conn()
+    except Exception as error:  # noqa: BLE001 - Airflow's, boto's, or a secrets backend's
+        raise _no_access(place, error) from None
+    return ObjectStore(client, bucket=bucket, prefix=prefix)
+
+
+def _no_access(place: str, error: Exception) -> RecordStoreError:
+    return RecordStoreError(
+        f"{_reason(error)}: could not open the folder for records of submissions, {place}. Check record_path."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "The folder does not exist"
+    words = safe_words(str(error)).rstrip(".")
+    return words if isinstance(error, DashScopeError | OSError) else f"{type(error).__name__}: {words}"
+
+
+class _PathObjects:
+    """Objects in a folder that Airflow's object storage reaches.
+
+    Its own ``open`` is not used: it would tell OpenLineage of every record.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place.rstrip("/")
+        try:
+            from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+            path = ObjectStoragePath(self._place)
+            self._fs: AbstractFileSystem = path.fs
+            self._folder = str(path.path).rstrip("/")
+        except Exception as error:  # noqa: BLE001 - of whatever makes the file system
+            raise _no_access(place, error) from None
+
+    def url(self, name: str) -> str:
+        return f"{self._place}/{name}"
+
+    def read(self, name: str) -> Version:
+        try:
+            body: bytes = self._fs.cat_file(f"{self._folder}/{name}")
+        except FileNotFoundError:
+            return Version(b"", ABSENT)
+        return Version(body, hashlib.sha256(body).hexdigest())
+
+    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+        from fsspec.implementations.local import LocalFileSystem
+
+        if isinstance(self._fs, LocalFileSystem):
+            _replace_file(Path(self._folder, name), body)
+        else:
+            self._fs.pipe_file(f"{self._folder}/{name}", body)
+        return hashlib.sha256(body).hexdigest()
+
+    def delete(self, name: str) -> None:
+        try:
+            self._fs.rm_file(f"{self._folder}/{name}")
+        except FileNotFoundError:
+            return
+
+
+def _replace_file(path: Path, body: bytes) -> None:
+    """Write a file so that whoever is killed in the middle leaves the old one, and a power cut leaves one of them.
+
+    The folder has to be there: one that is missing is a share that is not mounted, and nobody else would see what is written.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with draft.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

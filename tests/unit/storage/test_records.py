@@ -1,0 +1,332 @@
+"""Records at a place that the user names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.storage.records import RecordStore, object_name, record_store
+from airflow_provider_wanx.submission.record import (
+    STATE_KEY,
+    Phase,
+    Record,
+    SubmissionRecord,
+    UnreadableRecordError,
+)
+from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.memory_s3 import KilledError, MemoryS3
+from tests.unit.support.s3 import Bucket
+
+VALUE = {"version": 1, "phase": "intent"}
+
+Open = Callable[..., RecordStore]
+
+
+def instance(**ids: Any) -> TaskInstance:
+    return TaskInstance(
+        DagRun(ids.pop("run_id", "manual__1")), **{"dag_id": "portraits", "task_id": "repaint", **ids}
+    )
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> MemoryS3:
+    """A bucket that every AWS connection leads to."""
+    memory = MemoryS3()
+    monkeypatch.setattr(S3Hook, "get_conn", lambda self: memory)
+    return memory
+
+
+@pytest.fixture(params=["file", "s3", "s3 without conditions", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, s3: MemoryS3) -> str:
+    """A folder of every kind: local, on S3, and in a store that only Airflow's object storage knows."""
+    if request.param == "s3 without conditions":
+        s3.ignores = ("IfMatch", "IfNoneMatch")
+    if request.param == "memory":
+        attach("memory", fs=MemoryFileSystem())
+    folders = {
+        "file": tmp_path.as_uri(),
+        "s3": "s3://bucket/records",
+        "s3 without conditions": "s3://bucket/records",
+        "memory": f"memory://records{tmp_path}/",
+    }
+    return folders[request.param]
+
+
+@pytest.fixture
+def reopen(place: str) -> Open:
+    """Open the store as a new process does."""
+    return lambda **ids: record_store(place, instance(**ids))
+
+
+class TestEveryStore:
+    """What holds wherever the user keeps records."""
+
+    def test_a_later_process_reads_what_an_earlier_one_has_written(self, reopen: Open) -> None:
+        first = reopen()
+        assert first.get(STATE_KEY) is None
+        first.set(STATE_KEY, VALUE)
+        first.set(STATE_KEY, {**VALUE, "phase": "submitted"})
+        assert reopen().get(STATE_KEY) == {**VALUE, "phase": "submitted"}
+
+    def test_what_is_deleted_is_absent_and_may_be_deleted_again(self, reopen: Open) -> None:
+        store = reopen()
+        store.get(STATE_KEY)
+        store.set(STATE_KEY, VALUE)
+        store.delete(STATE_KEY)
+        assert reopen().get(STATE_KEY, "none") == "none"
+        store.delete(STATE_KEY)
+        store.set(STATE_KEY, VALUE)
+        assert reopen().get(STATE_KEY) == VALUE
+
+    @pytest.mark.parametrize(
+        "other", [{"dag_id": "p"}, {"run_id": "manual__2"}, {"task_id": "copy"}, {"map_index": 0}]
+    )
+    def test_every_task_instance_has_its_own(self, reopen: Open, other: dict[str, Any]) -> None:
+        reopen().set(STATE_KEY, VALUE)
+        assert reopen(**other).get(STATE_KEY) is None
+
+    def test_a_try_that_another_has_overtaken_cannot_write(self, reopen: Open) -> None:
+        slow, quick = reopen(), reopen()
+        assert slow.get(STATE_KEY) is quick.get(STATE_KEY) is None
+        quick.set(STATE_KEY, VALUE)
+        with pytest.raises(RecordStoreError, match="Another try of this task has changed the record"):
+            slow.set(STATE_KEY, {**VALUE, "phase": "submitted"})
+        assert reopen().get(STATE_KEY) == VALUE
+
+    def test_nor_can_it_delete(self, reopen: Open) -> None:
+        reopen().set(STATE_KEY, {"version": 0})
+        slow, quick = reopen(), reopen()
+        slow.get(STATE_KEY)
+        quick.get(STATE_KEY)
+        quick.set(STATE_KEY, VALUE)
+        with pytest.raises(RecordStoreError, match="Another try"):
+            slow.delete(STATE_KEY)
+        assert reopen().get(STATE_KEY) == VALUE
+
+    def test_two_that_write_the_same_do_not_disturb_each_other(self, reopen: Open) -> None:
+        one, other = reopen(), reopen()
+        one.get(STATE_KEY)
+        other.get(STATE_KEY)
+        one.set(STATE_KEY, VALUE)
+        other.set(STATE_KEY, VALUE)
+        other.delete(STATE_KEY)
+        assert reopen().get(STATE_KEY) is None
+
+
+def only_file(folder: Path) -> Path:
+    (file,) = folder.iterdir()
+    return file
+
+
+class TestFolder:
+    """A local or shared folder."""
+
+    def test_the_object_says_whose_it_is(self, tmp_path: Path) -> None:
+        store = record_store(tmp_path.as_uri(), instance(run_id="manual__2026-11-25T10:00:00+00:00"))
+        store.set(STATE_KEY, VALUE)
+        file = only_file(tmp_path)
+        assert file.name.startswith("portraits.manual__2026-11-25T10%3A00%3A00%2B00%3A00.repaint.-1.")
+        assert store.where == f"{tmp_path.as_uri()}/{file.name}"
+        assert json.loads(file.read_text()) == {
+            "dag_id": "portraits",
+            "run_id": "manual__2026-11-25T10:00:00+00:00",
+            "task_id": "repaint",
+            "map_index": -1,
+            STATE_KEY: VALUE,
+        }
+
+    @pytest.mark.parametrize("content", [b"", b'{"dag_id": "portr', b"[]", b"\xff\xfe", b"{}", b"null", b"7"])
+    def test_what_is_half_written_is_not_taken_for_absent(self, tmp_path: Path, content: bytes) -> None:
+        store = record_store(tmp_path.as_uri(), instance())
+        store.set(STATE_KEY, VALUE)
+        file = only_file(tmp_path)
+        file.write_bytes(content)
+        with pytest.raises(UnreadableRecordError) as caught:
+            SubmissionRecord(store, where=store.where).read()
+        assert file.as_uri().replace("%25", "%") in str(caught.value)
+
+    def test_nor_is_the_record_of_another_task_instance(self, tmp_path: Path) -> None:
+        store = record_store(tmp_path.as_uri(), instance())
+        record = SubmissionRecord(store)
+        written = Record(
+            phase=Phase.INTENT,
+            fingerprint="f",
+            max_tries=1,
+            time=1_790_000_000.0,
+            within=90.0,
+            model="wanx-v1",
+        )
+        record.write(written)
+        assert record.read() == written
+        file = only_file(tmp_path)
+        file.write_text(file.read_text().replace("portraits", "Portraits"))
+        with pytest.raises(UnreadableRecordError):
+            record.read()
+
+    def test_whoever_is_killed_while_writing_leaves_the_old_record(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = record_store(tmp_path.as_uri(), instance())
+        store.set(STATE_KEY, VALUE)
+
+        def die(*_: object) -> None:
+            raise KilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", die)
+            with pytest.raises(KilledError):
+                store.set(STATE_KEY, {"version": 2})
+        assert record_store(tmp_path.as_uri(), instance()).get(STATE_KEY) == VALUE
+
+    def test_a_folder_that_is_missing_is_not_made_because_a_share_may_not_be_mounted(
+        self, tmp_path: Path
+    ) -> None:
+        store = record_store((tmp_path / "share").as_uri(), instance())
+        assert store.get(STATE_KEY) is None
+        with pytest.raises(
+            RecordStoreError,
+            match=r"^The folder does not exist: could not write the record file://.*/share/.*\.json\. Check record_path",
+        ):
+            store.set(STATE_KEY, VALUE)
+        assert not (tmp_path / "share").exists()
+
+    def test_a_folder_that_is_none_can_be_neither_read_nor_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        store = record_store((tmp_path / "file").as_uri(), instance())
+        with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not read the record"):
+            store.get(STATE_KEY)
+        with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not write the record"):
+            store.set(STATE_KEY, VALUE)
+
+
+class TestS3:
+    """A bucket."""
+
+    @pytest.mark.parametrize(
+        ("place", "conn_id", "key"),
+        [
+            ("s3://bucket", "aws_default", ""),
+            ("s3://bucket/a/b/", "aws_default", "a/b/"),
+            ("S3://mine@bucket/a", "mine", "a/"),
+        ],
+    )
+    def test_connection_and_prefix_are_in_the_url(
+        self, monkeypatch: pytest.MonkeyPatch, place: str, conn_id: str, key: str
+    ) -> None:
+        memory, used = MemoryS3(), []
+
+        def get_conn(self: S3Hook) -> MemoryS3:
+            used.append(self.aws_conn_id)
+            return memory
+
+        monkeypatch.setattr(S3Hook, "get_conn", get_conn)
+        record_store(place, instance()).set(STATE_KEY, VALUE)
+        assert used == [conn_id]
+        assert [each.rpartition("portraits")[0] for each in memory.objects] == [key]
+
+    def test_a_request_that_was_repeated_because_its_answer_was_lost_is_no_conflict(
+        self, s3: MemoryS3
+    ) -> None:
+        store = record_store("s3://bucket", instance())
+        store.get(STATE_KEY)
+
+        def arrived_already(number: int) -> None:
+            s3.objects[store.where.removeprefix("s3://bucket/")] = json.dumps(
+                {**store._ids, STATE_KEY: VALUE}
+            ).encode()
+
+        s3.before_write = arrived_already
+        store.set(STATE_KEY, VALUE)
+        assert store.get(STATE_KEY) == VALUE
+
+    def test_a_write_of_another_try_in_the_last_instant_is_not_replaced(self, s3: MemoryS3) -> None:
+        store = record_store("s3://bucket", instance())
+        store.get(STATE_KEY)
+
+        def overtake(number: int) -> None:
+            s3.objects[store.where.removeprefix("s3://bucket/")] = b"theirs"
+
+        s3.before_write = overtake
+        with pytest.raises(RecordStoreError, match="Another try"):
+            store.set(STATE_KEY, VALUE)
+        assert list(s3.objects.values()) == [b"theirs"]
+
+    def test_what_s3_refuses_is_told_once(self, bucket: Bucket) -> None:
+        store = record_store(f"s3://{bucket.name}-not", instance())
+        with pytest.raises(RecordStoreError) as caught:
+            store.get(STATE_KEY)
+        assert str(caught.value) == (
+            f"The bucket does not exist: could not read {store.where} (NoSuchBucket, HTTP 404). Create it, or correct its "
+            "name. Check record_path, and that every worker may read, write and delete there."
+        )
+
+    def test_what_a_library_says_is_told_without_signatures(self, s3: MemoryS3) -> None:
+        store = record_store("s3://bucket", instance())
+
+        def fail(number: int) -> None:
+            raise OSError("the network is down: https://bucket/x?X-Amz-Signature=0123456789")
+
+        s3.before_write = fail
+        with pytest.raises(
+            RecordStoreError, match=r"the network is down: .*: could not write the record"
+        ) as caught:
+            store.set(STATE_KEY, VALUE)
+        assert "0123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "records",
+        "/mnt/records",
+        "s3://",
+        "s3://bucket/records?versionId=1",
+        "s3://bucket/records#a",
+        "s3://AKIA:very-secret@bucket/records",
+    ],
+)
+def test_what_is_no_folders_url_is_refused(place: str) -> None:
+    with pytest.raises(ConfigurationError, match="record_path must be the URL of a folder") as caught:
+        record_store(place, instance())
+    assert "very-secret" not in str(caught.value)
+
+
+def test_a_store_that_airflow_does_not_know_is_named() -> None:
+    with pytest.raises(
+        RecordStoreError,
+        match=r"'nowhere': could not open the folder for records of submissions, nowhere://records\. Check",
+    ):
+        record_store("nowhere://records", instance())
+
+
+ids = st.text(max_size=250) | st.sampled_from(["..", "a/b", "照片" * 125])
+
+
+@given(ids, ids, ids, st.integers(-1, 10**6))
+def test_names_are_safe_and_no_longer_than_a_files_name_may_be(
+    dag_id: str, run_id: str, task_id: str, map_index: int
+) -> None:
+    name = object_name({"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index})
+    assert len(name) <= 240
+    assert name.isascii()
+    assert not set(name) & set("/\\:?#* \n")
+    assert name.endswith(".json")
+
+
+def test_ids_that_look_alike_in_a_name_are_told_apart() -> None:
+    def name(dag_id: str, task_id: str) -> str:
+        return object_name({"dag_id": dag_id, "run_id": "r", "task_id": task_id, "map_index": -1})
+
+    assert name("a.r.b", "c") != name("a", "b.r.c")
+    assert name("x" * 200 + "1", "c") != name("x" * 200 + "2", "c")
