@@ -11,6 +11,7 @@ from packaging.version import Version
 if TYPE_CHECKING:
     from airflow.models import TaskInstance
 
+AIRFLOW_V_3_1_PLUS = Version(airflow_version).release >= (3, 1)
 AIRFLOW_V_3_3_PLUS = Version(airflow_version).release >= (3, 3)
 
 DEFERRED = "deferred"

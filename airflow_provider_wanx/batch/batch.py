@@ -35,6 +35,7 @@ from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.marks import batch_mark
 from airflow_provider_wanx.storage.objects import ObjectStore
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_prefix
 
@@ -234,6 +235,17 @@ class Batch:
     def summary(self) -> dict[str, Any]:
         """What has become of the batch, as a small JSON object."""
         return summary(self.ledger, self._rules.ceiling, destination=self._destination.url)
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """By what the gallery finds the batch, as a small JSON object."""
+        results = self._destination.results
+        return batch_mark(
+            self.summary,
+            aws_conn_id=results.aws_conn_id,
+            bucket=results.bucket,
+            prefix=self._destination.prefix,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 STATUS = "status.json"
 MANIFEST = "manifest"
+INDEX = "manifest.index.json"
+"""Where the parts of ``manifest.jsonl`` begin, for readers who want a page of it and not all."""
+
+INDEX_ROWS = 100
+"""Rows between two entries of the index."""
 
 FORMATS = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 """Formats of the manifest → their content type."""
@@ -157,23 +162,34 @@ def write_manifests(
                     writer.write(row)
         for name, path in paths.items():
             upload(path, path.name, FORMATS[name])
+            if name == "jsonl":
+                upload(path.with_name(INDEX), INDEX, "application/json")
 
 
 class _JsonLines:
-    """Writes rows as lines of JSON."""
+    """Writes rows as lines of JSON, and beside them an index: at which byte every hundredth row begins."""
 
     def __init__(self, path: Path, own_columns: Sequence[str]) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        self._path = path
+        self._file = path.open("wb")
+        self._rows = 0
+        self._offsets: list[int] = []
 
     def __enter__(self) -> _JsonLines:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        size = self._file.tell()
         self._file.close()
+        index = {"rows": self._rows, "step": INDEX_ROWS, "bytes": size, "offsets": self._offsets}
+        self._path.with_name(INDEX).write_text(json.dumps(index))
 
     def write(self, row: dict[str, Any]) -> None:
         """Write one row."""
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if self._rows % INDEX_ROWS == 0:
+            self._offsets.append(self._file.tell())
+        self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        self._rows += 1
 
 
 _PARQUET_TYPES = {

@@ -36,6 +36,7 @@ from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
@@ -317,6 +318,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
                 return self._look(context, hook)
             with self._batch(context, hook) as batch:
                 batch.begin(retry_failed=self.retry_failed)
+                self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
     @without_frames
@@ -351,7 +353,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         ended: Collection[str],
         end_time: float | None,
     ) -> dict[str, Any]:
-        while (wave := batch.step(ended)) is not None:
+        while (wave := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
                 batch.give_back()
                 raise AirflowTaskTimeout(
@@ -372,6 +374,16 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         self.log.info("%s", batch.progress)
         self._announce(context, summary)
         return summary
+
+    def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wave | None:
+        try:
+            return batch.step(ended)
+        finally:
+            self._mark(context, batch)
+
+    def _mark(self, context: Context, batch: Batch) -> None:
+        """Let the gallery find the batch, from its beginning on."""
+        context["ti"].xcom_push(key=MARK, value=batch.mark)
 
     def _defer(self, wave: Wave, *, progress: str, end_time: float | None) -> None:
         self.defer(

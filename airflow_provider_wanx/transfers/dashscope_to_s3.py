@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
@@ -11,6 +12,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
+from airflow_provider_wanx.dashscope.repaint import REPAINT_PRICE
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
@@ -18,6 +20,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
+from airflow_provider_wanx.storage.marks import MARK, copy_mark
 from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
     Bytes are streamed, checked against the length and checksum that the service announced, and become an object only when
     they have arrived whole. Doing it again gives the same objects under the same keys. The operator returns a manifest:
-    a list of ``{bucket, key, bytes, sha256, content_type, dashscope_task_id, index, source, style, model, written}``.
+    a list of ``{bucket, key, bytes, sha256, content_type, dashscope_task_id, index, source, style, model, written,
+    submit_time, end_time, cost}``.
 
     Source, that is the picture's address, and model come from the submitting operators upstream, which publish them.
 
@@ -152,6 +156,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         finally:
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
+            context["ti"].xcom_push(key=MARK, value=copy_mark(manifest, aws_conn_id=self.aws_conn_id))
             self._announce(context, manifest)
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
             failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
@@ -195,6 +200,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 "style": origin.style,
                 "model": origin.model,
                 "written": copied.written,
+                **_time_and_cost(task),
             }
             yield {**entry, "output": dict(task.output)} if task.made_only_data else entry
 
@@ -217,6 +223,16 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                     context["outlet_events"][outlet].add(Asset(uri), extra=entry)
             elif isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra["objects"] = cast("Any", manifest)
+
+
+def _time_and_cost(task: Task) -> dict[str, Any]:
+    # Of all models, only the one that repaints names a style; what an image of the others costs is not known here.
+    cost = None if task.style_index is None else float(REPAINT_PRICE)
+    return {"submit_time": _iso(task.submit_time), "end_time": _iso(task.end_time), "cost": cost}
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 class _NotEndedError(DashScopeError):

@@ -37,6 +37,8 @@ class AirflowConfig:
     :param connections: connections by id, seen by all its processes through the environment
     :param parallelism: number of task processes
     :param settings: more settings as environment variables, such as ``AIRFLOW__TRIGGERER__CAPACITY``
+    :param users: their roles by their names, which are their passwords too; the first one starts runs for tests. Without any,
+        everybody is an administrator and need not log in.
     """
 
     home: Path
@@ -45,6 +47,7 @@ class AirflowConfig:
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parallelism: int = 4
     settings: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict)
 
 
 class Airflow:
@@ -68,7 +71,7 @@ class Airflow:
     @cached_property
     def api(self) -> AirflowApi:
         """Client of its REST API."""
-        return AirflowApi(base_url=self.url)
+        return AirflowApi(base_url=self.url, user=next(iter(self.config.users), None))
 
     @property
     def processes(self) -> list[ManagedProcess]:
@@ -79,6 +82,7 @@ class Airflow:
     def start(self) -> None:
         """Prepare the database and start all components at once."""
         self.config.home.mkdir(parents=True, exist_ok=True)
+        self._passwords.write_text(json.dumps({name: name for name in self.config.users}))
         self.config.database.start()
         self.config.database.prepare(migrate=self._migrate)
         for process in self.processes:
@@ -130,6 +134,10 @@ class Airflow:
         self.api.close()
         self.config.database.stop()
 
+    @property
+    def _passwords(self) -> Path:
+        return self.config.home / "passwords.json"
+
     def _process(self, *arguments: str, number: int = 1) -> ManagedProcess:
         name = arguments[0] if number == 1 else f"{arguments[0]}-{number}"
         return ManagedProcess(
@@ -174,7 +182,11 @@ class Airflow:
             "CORE__PARALLELISM": str(self.config.parallelism),
             "CORE__DAGS_FOLDER": str(self.config.home / "dags"),
             "CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
-            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not self.config.users),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{name}:{role}" for name, role in self.config.users.items()
+            ),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # Does not follow from the API server's port.
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",

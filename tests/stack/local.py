@@ -43,6 +43,7 @@ class StackConfig:
     :param parallelism: number of Airflow's task processes
     :param settings: more Airflow settings as environment variables
     :param database: what Airflow keeps its state in, by default an SQLite file
+    :param users: Airflow's users, see :class:`AirflowConfig`
     """
 
     data: Path
@@ -56,6 +57,7 @@ class StackConfig:
     parallelism: int = 4
     settings: Mapping[str, str] = field(default_factory=dict)
     database: Database | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
 
 
 class LocalStack:
@@ -88,6 +90,7 @@ class LocalStack:
                 connections={} if config.connections_in_database else self.connections,
                 parallelism=config.parallelism,
                 settings=config.settings,
+                users=config.users,
             )
         )
         self._exit = ExitStack()

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_wanx.batch.flow import Ceiling, Pace, Sample
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.report import (
+    INDEX,
     PARQUET_ROWS,
     check_formats,
     manifest_row,
@@ -106,6 +107,18 @@ def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -
         == [str(n) for n in range(count)]
     )
     assert table.num_rows == count
+
+
+def test_an_index_tells_where_every_hundredth_row_begins(tmp_path: Path) -> None:
+    rows = [
+        manifest_row(row(number, image=f"蜡笔{number}.png"), bucket="b", price=PRICE) for number in range(201)
+    ]
+    found = written(tmp_path, rows, "jsonl")
+    body, index = found["manifest.jsonl"].read_bytes(), json.loads(found[INDEX].read_bytes())
+    assert (index["rows"], index["step"], index["bytes"]) == (201, 100, len(body))
+    begins = [json.loads(body[offset:].partition(b"\n")[0])["row"] for offset in index["offsets"]]
+    assert begins == [0, 100, 200]
+    assert INDEX not in written(tmp_path, rows, "parquet")
 
 
 def test_own_columns_of_any_kind_are_text_in_parquet(tmp_path: Path) -> None:

@@ -204,6 +204,16 @@ class TestRun:
         runner = bulk.runner(outlets=[asset, alias])
         summary = bulk.run(runner)
         assert runner.xcoms["return_value"] == summary
+        assert runner.xcoms["wanx_gallery"] == {
+            "version": 1,
+            "kind": "batch",
+            "aws_conn_id": "aws_default",
+            "bucket": bulk.bucket.name,
+            "prefix": "out/",
+            "rows": summary["images"],
+            "images": summary["succeeded"],
+            "cost": summary["cost"],
+        }
         assert len(json.dumps(summary)) < 2000
         assert runner.outlet_events[asset].extra == summary
         (event,) = runner.outlet_events[alias].asset_alias_events

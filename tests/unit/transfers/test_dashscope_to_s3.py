@@ -6,6 +6,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,7 @@ from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
 from tests.unit.support.s3 import Bucket, connection_json
@@ -63,9 +65,25 @@ class TestCopying:
                 "style": 31,
                 "model": None,
                 "written": True,
+                "submit_time": manifest[0]["submit_time"],
+                "end_time": manifest[0]["end_time"],
+                "cost": 0.12,
             }
         ]
+        for name in ("submit_time", "end_time"):
+            time = datetime.fromisoformat(manifest[0][name])
+            assert time.utcoffset() == timedelta(0)
+            # The service tells its own time, eight hours ahead and with no offset.
+            assert abs(datetime.now(UTC) - time) < timedelta(hours=1)
+        mark = runner.xcoms.pop(MARK)
         assert runner.xcoms == {"return_value": manifest}
+        assert mark == {
+            "version": 1,
+            "kind": "copy",
+            "aws_conn_id": "aws_default",
+            "images": 1,
+            "cost": 0.12,
+        }
 
     def test_every_result_of_a_task_is_copied(self, dashscope: BackgroundSimulator, bucket: Bucket) -> None:
         task_id = submit_lighthouses(3)

@@ -1,0 +1,318 @@
+"""What each page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import anyio.to_thread
+from airflow.utils.session import create_session
+
+from airflow_provider_wanx.batch.ledger import Owner
+from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
+from airflow_provider_wanx.plugins.gallery.problems import (
+    NO_RESULT,
+    UNREADABLE_BATCH,
+    UNREADABLE_MANIFEST,
+    Problem,
+    ProblemError,
+)
+from airflow_provider_wanx.plugins.gallery.records import Mark, Result, results_of
+from airflow_provider_wanx.storage.marks import MARK
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from sqlalchemy.orm import Session
+    from starlette.requests import Request
+
+    from airflow_provider_wanx.plugins.gallery.pictures import Picture
+    from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
+
+T = TypeVar("T")
+
+RUNS = 20
+"""Runs on a page."""
+
+RESULTS = 24
+"""Results on a page."""
+
+REFRESH = 5
+"""Seconds after which the page of a run or batch that is at work loads itself again."""
+
+AT_WORK = {"running", "deferred", "scheduled", "queued", "restarting", "up_for_retry", "up_for_reschedule"}
+"""States of runs and task instances that will do something yet, without anybody's doing."""
+
+_workers: list[anyio.CapacityLimiter] = []
+
+
+@dataclass(frozen=True)
+class Pager:
+    """Where a page stands among others.
+
+    :param number: its number, from 1.
+    :param last: number of the last one.
+    :param total: how many things they show in all.
+    :param parts: the parts of their path.
+    :param query: what else their addresses need.
+    """
+
+    number: int
+    last: int
+    total: int
+    parts: tuple[object, ...]
+    query: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, total: int, size: int, number: int, *parts: object, **query: object) -> Pager:
+        """Count the pages."""
+        return cls(number, max(1, -(-total // size)), total, parts, query)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A result on a page.
+
+    :param place: the task instance.
+    :param number: its number in the manifest.
+    :param result: None if it cannot be read.
+    :param instance: None if it is not known.
+    """
+
+    place: Place
+    number: int
+    result: Result | None
+    instance: Instance | None = None
+
+
+def address_of(
+    request: Request, dag_id: str | None, run_id: str | None, task_id: str | None, map_index: str | None
+) -> str:
+    """Return the address of the page of a task instance, a run, a task or a DAG, whatever is known."""
+    to = pages.Addresses(request)
+    if dag_id is None:
+        return to.page()
+    run = () if run_id is None else ("runs", run_id)
+    task = () if task_id is None else ("tasks", task_id)
+    # Of a task that is not mapped, Airflow knows no index.
+    index = (map_index or -1) if run and task else None
+    return to.page("dags", dag_id, *run, *task, map_index=index)
+
+
+def runs_page(
+    request: Request,
+    session: Session,
+    user: BaseUser,
+    *,
+    dag_id: str | None = None,
+    task_id: str | None = None,
+    page: int,
+) -> str:
+    """Make the list of runs: of all DAGs that the user may see, of one, or of one task of it."""
+    dags = access.readable(runs.dag_ids(session), user) if dag_id is None else {dag_id}
+    parts = (
+        () if dag_id is None else ("dags", dag_id) if task_id is None else ("dags", dag_id, "tasks", task_id)
+    )
+    pager = Pager.of(runs.count_runs(session, dags, task_id), RUNS, page, *parts)
+    found = runs.list_runs(session, dags, task_id, start=(page - 1) * RUNS, count=RUNS)
+    return pages.render("runs", request, runs=found, pager=pager, dag_id=dag_id, task_id=task_id)
+
+
+def run_page(request: Request, session: Session, dag_id: str, run_id: str, *, page: int) -> str:
+    """Make the page of a run: its batches, and the results of its copies."""
+    run = runs.get_run(session, dag_id, run_id)
+    pager = Pager.of(run.copied, RESULTS, page, "dags", dag_id, "runs", run_id)
+    return _results(request, session, run, pager)
+
+
+def task_page(
+    request: Request,
+    session: Session,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: int | None,
+    *,
+    page: int,
+) -> str:
+    """Make the page of a task instance: of its batch, of its results or, if it has none, of those of the run.
+
+    :param map_index: -1 for a task that is not mapped, None for all its copies.
+    """
+    run = runs.get_run(session, dag_id, run_id, task_id)
+    if map_index is None and len(run.marks) == 1:
+        ((_, map_index),) = run.marks
+    mark = None if map_index is None else run.marks.get((task_id, map_index))
+    if map_index is not None and mark is not None:
+        run.marks = {(task_id, map_index): mark}
+        if mark.kind == "batch":
+            return _batch_page(request, session, run, (task_id, map_index), mark, page=page)
+    note = None
+    if map_index is not None and mark is None:
+        # A submission or a wait has none of its own; what became of it is what a user looks for.
+        run = runs.get_run(session, dag_id, run_id)
+        if map_index >= 0:
+            run.marks = {place: each for place, each in run.marks.items() if place[1] == map_index}
+        note = (
+            "This task has put no pictures into S3 itself. These are those of other tasks of the run."
+            if run.marks
+            else None
+        )
+    parts = ("dags", dag_id, "runs", run_id, "tasks", task_id)
+    pager = Pager.of(run.copied, RESULTS, page, *parts, map_index=map_index)
+    return _results(request, session, run, pager, task=(task_id, map_index), note=note)
+
+
+def _results(
+    request: Request,
+    session: Session,
+    run: Run,
+    pager: Pager,
+    *,
+    task: tuple[str, int | None] | None = None,
+    note: str | None = None,
+) -> str:
+    shown = list(run.results(start=(pager.number - 1) * RESULTS, count=RESULTS))
+    places = {place for place, _ in shown}
+    stored = {place: results_of(value) for place, value in runs.manifests(session, run, places).items()}
+    known = runs.instances(session, run, places | {place for place, _ in run.batches})
+    tiles = [
+        Tile(place, number, _entry(stored.get(place), number), known.get(place)) for place, number in shown
+    ]
+    return pages.render(
+        "run",
+        request,
+        run=run,
+        tiles=tiles,
+        instances=known,
+        pager=pager,
+        task=task,
+        note=note,
+        refresh=REFRESH if run.state in AT_WORK else None,
+        unreadable=UNREADABLE_MANIFEST,
+    )
+
+
+def _batch_page(request: Request, session: Session, run: Run, place: Place, mark: Mark, *, page: int) -> str:
+    instance = runs.instances(session, run, [place]).get(place)
+    status, problem = _or_problem(batches.read_status, mark)
+    total, no_rows = _or_problem(batches.count_rows, mark)
+    task_id, map_index = place
+    parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", task_id)
+    pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=map_index)
+    rows: Sequence[Result | None] | None = []
+    start = (page - 1) * RESULTS
+    if total:
+        rows, no_rows = _or_problem(partial(batches.read_rows, start=start, count=RESULTS), mark)
+    owner = Owner(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
+    is_live = status is not None and status.is_running and instance is not None and instance.state in AT_WORK
+    return pages.render(
+        "batch",
+        request,
+        run=run,
+        place=place,
+        mark=mark,
+        instance=instance,
+        status=status,
+        problem=problem,
+        other_owner=status.owner if status and status.owner not in ("", str(owner)) else None,
+        tiles=[Tile(place, start + offset, row) for offset, row in enumerate(rows or ())],
+        no_rows=no_rows,
+        pager=pager,
+        refresh=REFRESH if is_live else None,
+        unreadable=UNREADABLE_BATCH,
+    )
+
+
+def _or_problem(read: Callable[[Mark], T], mark: Mark) -> tuple[T | None, Problem | None]:
+    try:
+        return read(mark), None
+    except ProblemError as error:
+        return None, error.problem
+
+
+def result_page(
+    request: Request, session: Session, dag_id: str, run_id: str, place: Place, number: int
+) -> str:
+    """Make the page of one result.
+
+    :raises ProblemError: there is none.
+    """
+    run = runs.get_run(session, dag_id, run_id)
+    mark, result = _find(session, dag_id, run_id, place, number)
+    problem = None
+    if result.is_picture:
+        _, problem = _or_problem(partial(pictures.check, result=result), mark)
+    if mark.kind == "batch":
+        total = mark.rows or number + 1
+        before, after = (place, number - 1), (place, number + 1)
+        neighbours = [before if number else None, after if number + 1 < total else None]
+    else:
+        neighbours = _neighbours(run, place, number)
+    return pages.render(
+        "result",
+        request,
+        run=run,
+        tile=Tile(place, number, result, runs.instances(session, run, [place]).get(place)),
+        mark=mark,
+        result=result,
+        problem=problem,
+        neighbours=neighbours,
+    )
+
+
+async def picture(
+    dag_id: str,
+    run_id: str,
+    place: Place,
+    number: int,
+    *,
+    which: Literal["result", "source"],
+    small: bool,
+) -> Picture:
+    """Return a picture of a result.
+
+    :raises ProblemError: it cannot be shown.
+    """
+
+    def read() -> Picture:
+        with create_session(scoped=False) as session:
+            mark, result = _find(session, dag_id, run_id, place, number)
+        show = pictures.result_picture if which == "result" else pictures.source_picture
+        return show(mark.aws_conn_id, result, small=small)
+
+    if not _workers:
+        # A page of pictures must not take all of the threads that answer Airflow's own requests.
+        _workers.append(anyio.CapacityLimiter(4))
+    return await anyio.to_thread.run_sync(read, limiter=_workers[0])
+
+
+def _find(session: Session, dag_id: str, run_id: str, place: Place, number: int) -> tuple[Mark, Result]:
+    left = runs.left_by(session, dag_id, run_id, place)
+    mark = Mark.read(left.get(MARK))
+    if mark is None:
+        raise ProblemError(NO_RESULT)
+    if mark.kind == "batch":
+        (result,) = batches.read_rows(mark, start=number, count=1) or [None]
+    else:
+        result = _entry(results_of(left.get(runs.RETURN_VALUE)), number)
+    if result is None:
+        raise ProblemError(NO_RESULT)
+    return mark, result
+
+
+def _entry(results: Sequence[Result | None] | None, number: int) -> Result | None:
+    return results[number] if results is not None and number < len(results) else None
+
+
+def _neighbours(run: Run, place: Place, number: int) -> list[tuple[Place, int] | None]:
+    passed = 0
+    for each, mark in run.marks.items():
+        if mark.kind == "copy":
+            if each == place:
+                break
+            passed += mark.images
+    here = passed + number
+    before = next(run.results(start=here - 1, count=1), None) if here else None
+    return [before, next(run.results(start=here + 1, count=1), None)]

@@ -1,0 +1,53 @@
+"""The mark that a task leaves in Airflow's XComs when it has put pictures into S3: how the gallery finds them.
+
+A mark is a small XCom under a key of its own. Airflow has an index on keys, so all marks are found without reading what
+other tasks have left, and what a list of runs shows stands in the mark itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MARK = "wanx_gallery"
+"""Key of the XCom."""
+
+VERSION = 1
+
+
+def copy_mark(manifest: Sequence[Mapping[str, Any]], *, aws_conn_id: str | None) -> dict[str, Any]:
+    """Make the mark of a copy, whose manifest is its return value.
+
+    :param manifest: the copy's manifest.
+    :param aws_conn_id: the AWS connection that has written the objects.
+    """
+    costs = [entry["cost"] for entry in manifest if entry["cost"] is not None]
+    return {
+        "version": VERSION,
+        "kind": "copy",
+        "aws_conn_id": aws_conn_id,
+        "images": len(manifest),
+        "cost": round(sum(costs), 2) if costs else None,
+    }
+
+
+def batch_mark(
+    summary: Mapping[str, Any], *, aws_conn_id: str | None, bucket: str, prefix: str
+) -> dict[str, Any]:
+    """Make the mark of a batch, whose manifest and ``status.json`` are in its destination.
+
+    :param summary: the batch's summary as it is now.
+    :param aws_conn_id: the AWS connection of the destination.
+    :param bucket: the destination's bucket.
+    :param prefix: what all its keys begin with: empty, or ending in a slash.
+    """
+    return {
+        "version": VERSION,
+        "kind": "batch",
+        "aws_conn_id": aws_conn_id,
+        "bucket": bucket,
+        "prefix": prefix,
+        "rows": summary["images"],
+        "images": summary.get("succeeded", 0),
+        "cost": summary["cost"],
+    }

@@ -1,0 +1,73 @@
+"""The gallery as the API server has it, over a database of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.app import _AuthManagerState
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from starlette.testclient import TestClient
+
+from airflow_provider_wanx.plugins.gallery import batches, objects, pictures
+from tests.unit.plugins.gallery_world import PICTURES, Browser, StrictManager, World, make_app, make_tables
+from tests.unit.support.s3 import Bucket, connection_json
+
+
+@pytest.fixture(scope="session")
+def tables() -> None:
+    make_tables()
+
+
+@pytest.fixture
+def world(tables: None) -> Iterator[World]:
+    """An empty database."""
+    world = World()
+    yield world
+    world.clear()
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> None:
+    """No test sees what another one has left in a cache."""
+    for cache in (objects._clients, pictures._thumbnails, batches._indexes, batches._parts):
+        cache.clear()
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[TestClient]:
+    """The API server."""
+    with TestClient(make_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def as_user(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Browser]:
+    """Log somebody in: ``admin`` sees everything, ``viewer`` not the DAG ``secret`` nor what ``quiet`` has left."""
+    manager = StrictManager()
+    monkeypatch.setattr(_AuthManagerState, "instance", manager)
+
+    def log_in(name: str) -> Browser:
+        if name == "nobody":
+            return Browser(client, None)
+        user = SimpleAuthManagerUser(username=name, role=name.upper(), teams=[])
+        return Browser(client, manager.generate_jwt(user))
+
+    return log_in
+
+
+@pytest.fixture
+def admin(as_user: Callable[[str], Browser]) -> Browser:
+    return as_user("admin")
+
+
+@pytest.fixture
+def store(s3_url: str, set_connection: Callable[..., None]) -> Iterator[Any]:
+    """S3 behind ``aws_default``, with a bucket for pictures; its client."""
+    set_connection("aws_default", connection_json(s3_url))
+    bucket = Bucket(url=s3_url, name=PICTURES)
+    yield bucket.client
+    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=PICTURES)
+    for row in (row for page in pages for row in page.get("Contents", [])):
+        bucket.client.delete_object(Bucket=PICTURES, Key=row["Key"])

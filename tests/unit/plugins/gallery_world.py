@@ -1,0 +1,251 @@
+"""An Airflow database with runs that have left pictures, and browsers of its users."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from airflow import settings
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.models import import_all_models
+from airflow.models.base import Base
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from fastapi import FastAPI
+from PIL import Image
+from starlette.testclient import TestClient
+
+from airflow_provider_wanx.dashscope.origin import Origin
+from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
+from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark
+
+BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
+PICTURES = "pictures"
+RUN = "manual__2026-11-01T00:00:00+00:00"
+
+
+def make_tables() -> None:
+    """Make Airflow's tables, without the history that migrations replay."""
+    import_all_models()
+    Base.metadata.create_all(settings.engine)
+
+
+class StrictManager(SimpleAuthManager):
+    """Airflow's simple auth manager, with DAGs and XComs that only admins see: it has no such thing itself."""
+
+    hidden_dags = frozenset({"secret"})
+    hidden_xcoms = frozenset({"quiet"})
+
+    def is_authorized_dag(
+        self,
+        *,
+        method: Any,
+        user: SimpleAuthManagerUser,
+        access_entity: DagAccessEntity | None = None,
+        details: DagDetails | None = None,
+    ) -> bool:
+        hidden = self.hidden_dags
+        if access_entity is DagAccessEntity.XCOM:
+            hidden |= self.hidden_xcoms
+        if user.role != "ADMIN" and details is not None and details.id in hidden:
+            return False
+        return super().is_authorized_dag(
+            method=method, user=user, access_entity=access_entity, details=details
+        )
+
+
+@dataclass
+class Browser:
+    """A user's way to the gallery.
+
+    :param token: the user's; None for nobody.
+    """
+
+    client: TestClient
+    token: str | None
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Load a page of the gallery."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return self.client.get(PREFIX + path, params=query or None, headers=headers)
+
+
+def entry(task: str = "task-1", **fields: Any) -> dict[str, Any]:
+    """An entry of a copy's manifest."""
+    end = BEGIN + timedelta(seconds=14)
+    return {
+        "bucket": PICTURES,
+        "key": f"results/{task}.png",
+        "bytes": 1234,
+        "sha256": "0" * 64,
+        "content_type": "image/png",
+        "dashscope_task_id": task,
+        "index": 0,
+        "style": 31,
+        "source": "s3://pictures/faces/ada.png",
+        "model": "wanx-style-repaint-v1",
+        "written": True,
+        "submit_time": BEGIN.isoformat(),
+        "end_time": end.isoformat(),
+        "cost": 0.12,
+        **fields,
+    }
+
+
+@dataclass
+class World:
+    """What is in the database."""
+
+    rows: dict[Any, list[dict[str, Any]]] = field(default_factory=dict)
+    runs: int = 0
+
+    def clear(self) -> None:
+        """Empty the tables."""
+        with settings.get_engine().begin() as connection:
+            for table in (XComModel, TaskInstance, DagRun):
+                connection.execute(sa.delete(table))
+
+    def run(self, dag_id: str = "faces", run_id: str = RUN, *, number: int | None = None) -> int:
+        """Add a run; return its id in the database."""
+        self.runs = number or self.runs + 1
+        row = {
+            "id": self.runs,
+            "dag_id": dag_id,
+            "run_id": run_id,
+            "run_type": "manual",
+            "state": "success",
+            "run_after": BEGIN,
+        }
+        _insert(DagRun, [row])
+        return self.runs
+
+    def copy(
+        self,
+        *manifest: Any,
+        dag_id: str = "faces",
+        run_id: str = RUN,
+        task_id: str = "copy",
+        map_index: int = -1,
+        **more: Any,
+    ) -> None:
+        """Add a copy's task instance with its manifest, and the mark that goes with it."""
+        mark = copy_mark(
+            [each for each in manifest if isinstance(each, dict) and "cost" in each],
+            aws_conn_id="aws_default",
+        ) | {"images": len(manifest)}
+        self.task(
+            {"return_value": list(manifest), MARK: mark, **more},
+            dag_id=dag_id,
+            run_id=run_id,
+            task_id=task_id,
+            map_index=map_index,
+        )
+
+    def batch(self, *, rows: int = 3, done: int = 2, prefix: str = "bulk/", **place: Any) -> None:
+        """Add a batch's task instance with its mark."""
+        summary = {"images": rows, "succeeded": done, "cost": round(done * 0.12, 2)}
+        mark = batch_mark(summary, aws_conn_id="aws_default", bucket=PICTURES, prefix=prefix)
+        self.task({MARK: mark}, **{"task_id": "repaint", **place})
+
+    def task(
+        self,
+        xcoms: dict[str, Any],
+        *,
+        dag_id: str = "faces",
+        run_id: str = RUN,
+        task_id: str = "copy",
+        map_index: int = -1,
+        state: str = "success",
+    ) -> None:
+        """Add a task instance with its XComs."""
+        with settings.get_engine().connect() as connection:
+            number = connection.scalar(
+                sa.select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+            )
+        number = number or self.run(dag_id, run_id)
+        place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
+        _insert(TaskInstance, [{**place, "pool": "default_pool", "state": state}])
+        time = BEGIN + timedelta(minutes=number)
+        rows = [
+            {**place, "dag_run_id": number, "key": key, "value": value, "timestamp": time}
+            for key, value in xcoms.items()
+        ]
+        _insert(XComModel, rows)
+
+    def many(self, runs: int, copies: int) -> None:
+        """Add many runs at once, each with mapped copies of one result."""
+        manifest = [entry()]
+        mark = copy_mark(manifest, aws_conn_id="aws_default")
+        run_rows, instances, xcoms = [], [], []
+        for number in range(1, runs + 1):
+            run_id = f"run-{number}"
+            run_rows.append(
+                {
+                    "id": number,
+                    "dag_id": "faces",
+                    "run_id": run_id,
+                    "run_type": "manual",
+                    "state": "success",
+                    "run_after": BEGIN,
+                }
+            )
+            for map_index in range(copies):
+                place = {"dag_id": "faces", "run_id": run_id, "task_id": "copy", "map_index": map_index}
+                instances.append({**place, "pool": "default_pool", "state": "success"})
+                stored = {**place, "dag_run_id": number, "timestamp": BEGIN + timedelta(minutes=number)}
+                xcoms.append({**stored, "key": MARK, "value": mark})
+                xcoms.append({**stored, "key": "return_value", "value": manifest})
+        _insert(DagRun, run_rows)
+        _insert(TaskInstance, instances)
+        _insert(XComModel, xcoms)
+
+
+def _insert(model: Any, rows: list[dict[str, Any]]) -> None:
+    with settings.get_engine().begin() as connection:
+        connection.execute(sa.insert(model), rows)
+
+
+def make_app() -> FastAPI:
+    """What Airflow's API server makes of the plugin: an application that is mounted below a path."""
+    from airflow_provider_wanx.plugins.wanx_gallery import WanxGalleryPlugin
+
+    app = FastAPI()
+    for each in WanxGalleryPlugin.fastapi_apps:
+        app.mount(each["url_prefix"], each["app"])
+    return app
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """Collect the SQL statements that are run meanwhile."""
+    statements: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    engine = settings.get_engine()
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
+def portrait(color: str = "navy", size: tuple[int, int] = (300, 320), kind: str = "PNG") -> bytes:
+    """A picture of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", size, color).save(stream, kind)
+    return stream.getvalue()
+
+
+def origin(source: str = "s3://pictures/faces/ada.png", task: str = "task-1") -> dict[str, str]:
+    """The metadata of an object that a copy has written."""
+    return {"dashscope-task-id": task, **Origin(source=source, style=31).metadata()}
