@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.util.docutils import SphinxDirective
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
-from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorRow
+from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorKind, ErrorRow
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 if TYPE_CHECKING:
@@ -49,17 +50,17 @@ def regions() -> str:
     )
 
 
-_ERROR_HEAD = ("Code", "HTTP", "Kind", "A retry can help", "May have been accepted", "What to do")
+_ERROR_HEAD = ("Code", "HTTP", "A retry can help", "May have been accepted", "What to do")
 
 
-def errors() -> str:
-    """Return the table of error codes."""
-    return table(_ERROR_HEAD, map(_error, ERROR_TABLE))
+def errors(kind: ErrorKind) -> str:
+    """Return the error codes of one kind."""
+    return table(_ERROR_HEAD, (_error(row) for row in ERROR_TABLE if row.kind is kind))
 
 
 def fallbacks() -> str:
     """Return the rules for codes that the table does not have."""
-    return table(_ERROR_HEAD, map(_error, FALLBACKS))
+    return table(("Code", "Kind", *_ERROR_HEAD[2:]), (_fallback(row) for row in FALLBACKS))
 
 
 def aliases() -> str:
@@ -75,7 +76,12 @@ def _error(row: ErrorRow) -> tuple[str, ...]:
         retry += f"; yes if the text has `{row.retry_when.removeprefix('(?i)')}`"
     if row.fail_when is not None:
         retry += f"; no if the text has `{row.fail_when.removeprefix('(?i)')}`"
-    return f"`{row.code}`", statuses, row.kind, retry, "yes" if row.unsure else "no", row.advice
+    return f"`{row.code}`", statuses, retry, "yes" if row.unsure else "no", row.advice
+
+
+def _fallback(row: ErrorRow) -> tuple[str, ...]:
+    code, _, *rest = _error(row)
+    return code, row.kind, *rest
 
 
 def simulated_models() -> str:
@@ -105,7 +111,7 @@ def simulator_options() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "aliases": aliases,
-    "errors": errors,
+    **{f"errors-{kind.replace(' ', '-')}": partial(errors, kind) for kind in ErrorKind},
     "fallbacks": fallbacks,
     "regions": regions,
     "simulated-models": simulated_models,
