@@ -50,17 +50,24 @@ def regions() -> str:
     )
 
 
-_ERROR_HEAD = ("Code", "HTTP", "A retry can help", "May have been accepted", "What to do")
+_ADVICE_HEAD = ("What to do", "A retry can help", "May have been accepted")
 
 
 def errors(kind: ErrorKind) -> str:
-    """Return the error codes of one kind."""
-    return table(_ERROR_HEAD, (_error(row) for row in ERROR_TABLE if row.kind is kind))
+    """Return the error codes of one kind, with their HTTP statuses; those of which the same holds share a row."""
+    codes: dict[tuple[str, ...], list[str]] = {}
+    for row in ERROR_TABLE:
+        if row.kind is kind:
+            statuses = " or ".join(map(str, row.http)) + (" only" if row.only_http else "")
+            codes.setdefault(_advice(row), []).append(f"`{row.code}` ({statuses})")
+    return table(("Code", *_ADVICE_HEAD), ((", ".join(names), *advice) for advice, names in codes.items()))
 
 
 def fallbacks() -> str:
     """Return the rules for codes that the table does not have."""
-    return table(("Code", "Kind", *_ERROR_HEAD[2:]), (_fallback(row) for row in FALLBACKS))
+    return table(
+        ("Code", "Kind", *_ADVICE_HEAD), ((f"`{row.code}`", row.kind, *_advice(row)) for row in FALLBACKS)
+    )
 
 
 def aliases() -> str:
@@ -68,20 +75,14 @@ def aliases() -> str:
     return table(("Spelling", "Read as"), ((f"`{alias}`", f"`{code}`") for alias, code in ALIASES.items()))
 
 
-def _error(row: ErrorRow) -> tuple[str, ...]:
-    statuses = ", ".join(map(str, row.http)) + (" only" if row.only_http else "")
+def _advice(row: ErrorRow) -> tuple[str, ...]:
     retry = "yes" if row.retryable else "no"
     # The flag for upper and lower case says nothing to a reader.
     if row.retry_when is not None:
         retry += f"; yes if the text has `{row.retry_when.removeprefix('(?i)')}`"
     if row.fail_when is not None:
         retry += f"; no if the text has `{row.fail_when.removeprefix('(?i)')}`"
-    return f"`{row.code}`", statuses, retry, "yes" if row.unsure else "no", row.advice
-
-
-def _fallback(row: ErrorRow) -> tuple[str, ...]:
-    code, _, *rest = _error(row)
-    return code, row.kind, *rest
+    return row.advice, retry, "yes" if row.unsure else "no"
 
 
 def simulated_models() -> str:
