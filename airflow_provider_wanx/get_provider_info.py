@@ -70,6 +70,13 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_wanx.transfers.dashscope_to_s3",
             }
         ],
+        "cli": ["airflow_provider_wanx.cli.definition.get_cli_commands"],
+        "extra-links": [
+            "airflow_provider_wanx.links.dashscope.DashScopeConsoleLink",
+            "airflow_provider_wanx.links.dashscope.GalleryLink",
+            "airflow_provider_wanx.links.dashscope.ResultLink",
+            "airflow_provider_wanx.links.dashscope.S3ObjectLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "dashscope",

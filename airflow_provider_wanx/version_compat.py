@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as airflow_version
@@ -41,3 +43,23 @@ async def own_xcom(ti: TaskInstance, key: str) -> Any:
     return await sync_to_async(XCom.get_one)(
         key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
     )
+
+
+@cache
+def airflow_stats(*, in_triggerer: bool) -> Any:
+    """Return Airflow's ``Stats``, as this process has it.
+
+    Airflow 3.2 and later have two, of which a worker uses the task SDK's and a triggerer the core's; the other one sends
+    nothing there.
+
+    :param in_triggerer: whether this is a triggerer's process.
+    """
+    of_sdk, of_core = "airflow.sdk.observability.stats", "airflow.observability.stats"
+    for name in (of_core, of_sdk) if in_triggerer else (of_sdk, of_core):
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue
+        # The functions of a module since 3.3; before, the methods of a class in it.
+        return module if hasattr(module, "incr") else module.Stats
+    return import_module("airflow.stats").Stats

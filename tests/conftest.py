@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import ipaddress
 import os
 import socket
@@ -45,3 +46,9 @@ sys.addaudithook(_stay_on_loopback)
 
 # Every client of every test would read the same certificates anew, which takes longer than its requests.
 ssl.create_default_context = functools.cache(ssl.create_default_context)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is loaded by now out of every later garbage collection: it is most of the memory, and stays."""
+    gc.collect()
+    gc.freeze()

@@ -13,10 +13,11 @@ from airflow_provider_wanx.batch.flow import SECONDS_PER_IMAGE, Ceiling, duratio
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.ledger import Ledger
 from airflow_provider_wanx.batch.ledger_rows import RowStatus
-from airflow_provider_wanx.batch.report import CURRENCY, money
+from airflow_provider_wanx.batch.report import money
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.dashscope.repaint import CURRENCY
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.account import Account

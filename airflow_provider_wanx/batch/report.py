@@ -16,6 +16,7 @@ from airflow_provider_wanx.batch.flow import Ceiling, Pace
 from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.repaint import CURRENCY
 from airflow_provider_wanx.dashscope.styles import style_name
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ INDEX_ROWS = 100
 
 FORMATS = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 """Formats of the manifest → their content type."""
-
-CURRENCY = "CNY"
 
 PARQUET_ROWS = 10_000
 """Rows that are written to a Parquet file at a time."""

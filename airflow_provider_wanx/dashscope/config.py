@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.dashscope.observing import Observer, ignore
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 REPAINT_REGION = "cn-beijing"
@@ -75,6 +76,7 @@ class ClientConfig:
     :param timeout: seconds without a byte after which a request is given up. Submitting takes most of a second on the
         service's side, so this is no place for small values.
     :param retry_for: seconds for which one call may be repeated, where repeating is safe, before its error is raised.
+    :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.observing`.
     """
 
     api_key: str = field(repr=False)
@@ -83,6 +85,7 @@ class ClientConfig:
     limits: Limits = field(default_factory=Limits)
     timeout: float = 60.0
     retry_for: float = 60.0
+    observe: Observer = field(default=ignore, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.api_key.strip():
@@ -170,10 +173,11 @@ def sends_safely(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

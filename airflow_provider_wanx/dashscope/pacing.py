@@ -28,6 +28,7 @@ from typing import Any, ClassVar, TypeVar
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
 
 try:
     import fcntl
@@ -115,6 +116,7 @@ class Pacer:
     ) -> None:
         self._before_sending = before_sending
         self._model = str((call.json or {}).get("model", ""))
+        self._observe = config.observe
         self._rate = config.limits.submissions_per_second
         self._patience = config.retry_for * PATIENCE
         self._store = _Store.of(f"{config.base_url}|{config.api_key}|{self._model}")
@@ -156,9 +158,11 @@ class Pacer:
         """Learn from how a submission ends that is sent inside."""
         if self._before_sending is not None:
             self._before_sending()
+        began = time.monotonic()
         try:
             yield
         except ThrottledError as error:
+            self._tell("throttled")
             if came_too_early(error):
                 self._refusal = error
                 retry_after = error.retry_after
@@ -166,7 +170,17 @@ class Pacer:
                     lambda state: state.refused(rate=self._rate, now=time.time(), retry_after=retry_after)
                 )
             raise
+        except DashScopeError as error:
+            self._tell("refused" if error.certainly_refused else "unconfirmed")
+            raise
         self._store.update(PaceState.accepted)
+        self._tell("accepted")
+        tags = {"model": self._model}
+        self._observe(SUBMISSION_TIME, time.monotonic() - began, tags)
+        self._observe(HELD_BACK, self._held_back, tags)
+
+    def _tell(self, outcome: str) -> None:
+        self._observe(SUBMISSIONS, 1, {"model": self._model, "outcome": outcome})
 
     def may_go_on(self, error: BaseException | None, *, elapsed: float, config: ClientConfig) -> bool:
         """Tell whether there is time for another try.

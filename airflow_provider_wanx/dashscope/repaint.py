@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.models import Task
 
 REPAINT_MODEL = "wanx-style-repaint-v1"
 REPAINT_SERVICE = "aigc/image-generation/generation"
@@ -12,12 +15,15 @@ REPAINT_PRICE = Decimal("0.12")
 
 CURRENCY = "CNY"
 
-_PRICES = {REPAINT_MODEL: REPAINT_PRICE}
 
+def repaint_cost(task: Task) -> Decimal | None:
+    """Return what a task costs in CNY, None if it is no repainted portrait or the answer does not tell what is billed.
 
-def image_price(model: str | None) -> Decimal | None:
-    """Return what one image of a model costs in CNY, None if this package does not know."""
-    return _PRICES.get(model or "")
+    :param task: an ended task; that it repaints is seen by its style, which no other model's answer names.
+    """
+    if task.style_index is None or task.usage is None or task.usage.image_count is None:
+        return None
+    return task.usage.image_count * REPAINT_PRICE
 
 
 def repaint_input(*, image_url: str, style: int, style_ref_url: str | None = None) -> dict[str, Any]:

@@ -12,9 +12,6 @@ from typing import Self
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
-REPAINT_MODEL = "wanx-style-repaint-v1"
-"""The model that repaints portraits in these styles."""
-
 
 class WanxStyle(IntEnum):
     """A preset style; its value is what the service calls ``style_index``."""

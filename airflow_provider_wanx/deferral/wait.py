@@ -18,6 +18,8 @@ from airflow_provider_wanx.deferral.origins import published_origins
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
+from airflow_provider_wanx.lineage.facts import facts_of
+from airflow_provider_wanx.lineage.operators import TellsLineage
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from airflow_provider_wanx.triggers.events import check_event, outcome_event
 
@@ -44,7 +46,7 @@ class TaskWaitTimeout(AirflowException):
     """The deadline of a wait passed before every task had ended."""
 
 
-class DashScopeWait(_Task):
+class DashScopeWait(TellsLineage, _Task):
     """What every operator and sensor shares that waits for DashScope tasks."""
 
     dashscope_conn_id: str
@@ -171,6 +173,8 @@ class DashScopeWait(_Task):
         by_execution_timeout: bool,
     ) -> None:
         """Pass if every task has succeeded; if the time is over, cancel what may be canceled."""
+        # Triggers of earlier versions send less.
+        self.learned(dashscope_task_ids=tuple(ids), **facts_of((event or {}).get("made")))
         try:
             check_event(event, hook)
         except WaitTimeoutError as error:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import REPAINT_REGION, region_of
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
-from airflow_provider_wanx.dashscope.styles import REPAINT_MODEL
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig

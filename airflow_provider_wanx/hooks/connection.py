@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from airflow_provider_wanx.dashscope.config import (
     region_base_url,
 )
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.metrics.sending import StatsObserver
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -28,14 +29,16 @@ EXTRAS = (*_TEXT_EXTRAS, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
 
-def client_config(connection: Connection) -> ClientConfig:
+def client_config(connection: Connection, *, in_triggerer: bool = False) -> ClientConfig:
     """Read an Airflow connection.
 
     :param connection: of type ``dashscope``: password is the API key, host the base URL, extras as in :data:`EXTRAS`.
+    :param in_triggerer: whether a triggerer reads it, whose metrics go another way.
     :raises ConfigurationError: something in it is wrong; the message names connection and field.
     """
     try:
-        return _client_config(connection)
+        observe = StatsObserver(str(connection.conn_id), in_triggerer=in_triggerer)
+        return replace(_client_config(connection), observe=observe)
     except ConfigurationError as error:
         raise ConfigurationError(f"Connection {connection.conn_id!r}: {error}") from None
 
@@ -45,7 +48,7 @@ def _client_config(connection: Connection) -> ClientConfig:
     if unknown := sorted(set(extras) - set(EXTRAS)):
         raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
     numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
-    timing = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
+    timing: dict[str, Any] = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
     if not (connection.password or "").strip():
         raise ConfigurationError(
             "there is no API key. Put it into the connection's password; it begins with sk-."
@@ -126,6 +129,7 @@ async def shared_config(conn_id: str, *, anew: bool = False) -> ClientConfig:
         # One trigger at a turn of the loop: all that start together must not hold it up together.
         await asyncio.sleep(0)
         if anew or reading.config is None or loop.time() - reading.read_at > FRESH:
-            reading.config = client_config(await get_async_connection(conn_id))
+            connection = await get_async_connection(conn_id)
+            reading.config = client_config(connection, in_triggerer=True)
             reading.read_at = loop.time()
         return reading.config

@@ -12,6 +12,8 @@ from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.origins import publish_origin
 from airflow_provider_wanx.exceptions import airflow_error, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, task_address
+from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
@@ -64,6 +66,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         "dashscope_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
+    operator_extra_links = SUBMIT_LINKS
     ui_color = "#e8e4f8"
     submits = True
 
@@ -117,6 +120,10 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         """Return what its own task is made from."""
         return [self.origin()]
 
+    def known_at_start(self) -> Facts:
+        """Return the model; what is in its input is the model's own affair."""
+        return Facts(model=self.model)
+
     @without_frames
     def execute(self, context: Context) -> Any:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
@@ -132,8 +139,10 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 self._check_destination()
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
+            self.learned(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
             publish_origin(context, task_id, self.origin())
+            show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
             if self.wait_for_completion:
                 self.wait_for(context, hook, [task_id])
             self._in_flight = ()
@@ -216,4 +225,5 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
 
     def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str:
         """Return the task's id."""
+        self.learned(outputs=(task_address(ids[0]),))
         return ids[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, AssetAlias, BaseOperator
@@ -23,17 +22,21 @@ from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
-from airflow_provider_wanx.dashscope.styles import (
+from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
-    WanxStyle,
-    is_known_style,
-    style_name,
-    style_number,
+    REPAINT_PRICE,
+    REPAINT_SERVICE,
+    repaint_input,
 )
+from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts
+from airflow_provider_wanx.lineage.operators import TellsLineage
+from airflow_provider_wanx.links.addresses import s3_folder_url
+from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import MARK
@@ -46,10 +49,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import Log
-
-REPAINT_SERVICE = "aigc/image-generation/generation"
-REPAINT_PRICE = Decimal("0.12")
-"""CNY for each repainted picture; a task that does not succeed costs nothing (model page)."""
 
 BACKSTOP = RESULT_LIFETIME / 2
 """Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
@@ -123,6 +122,15 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
 
+    def known_at_start(self) -> Facts:
+        """Return the pictures, the style and the price."""
+        return Facts(
+            model=self.model,
+            inputs=tuple(str(image) for image in (self.image, self.style_reference) if image),
+            styles=(style_number(self.style),),
+            price=float(REPAINT_PRICE),
+        )
+
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Check style and pictures; they are made reachable for the service only if something is submitted."""
         number = style_number(self.style)
@@ -169,10 +177,9 @@ def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskReq
             "style_index": wish.style,
             **{name: picture.identity for name, picture in pictures.items()},
         },
-        build_input=lambda: {
-            **{name: picture.publish() for name, picture in pictures.items()},
-            "style_index": wish.style,
-        },
+        build_input=lambda: repaint_input(
+            style=wish.style, **{name: picture.publish() for name, picture in pictures.items()}
+        ),
         summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(wish.style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
@@ -182,7 +189,7 @@ def _named(number: int) -> str:
     return f"{number} ({style_name(number)})" if is_known_style(number) else str(number)
 
 
-class WanxStyleRepaintBatchOperator(BaseOperator):
+class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     """Repaint thousands of portraits in one Airflow task, and copy the results to S3 as they come.
 
     The task submits at the account's pace, keeps a bounded number of images in flight, and defers while the service
@@ -248,6 +255,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         "aws_conn_id",
         "dashscope_conn_id",
     )
+    operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4f8"
 
     def __init__(
@@ -310,6 +318,16 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
 
+    def known_at_start(self) -> Facts:
+        """Return where the images come from, and where the results go."""
+        images = [self.images] if isinstance(self.images, str) else self.images or ()
+        return Facts(
+            model=REPAINT_MODEL,
+            inputs=tuple(str(place) for place in (*images, self.manifest) if place),
+            outputs=(self.destination,),
+            price=float(REPAINT_PRICE),
+        )
+
     @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
@@ -317,6 +335,7 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
             if _is_true(self.only_look):
                 return self._look(context, hook)
             with self._batch(context, hook) as batch:
+                self._show_links(context, hook)
                 batch.begin(retry_failed=self.retry_failed)
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
@@ -337,6 +356,14 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
         ):
             batch.go_on()
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
+
+    def _show_links(self, context: Context, hook: DashScopeHook) -> None:
+        show_task_links(context, self, hook.get_conn().config.base_url)
+        destination = self._destination()
+        results = destination.results
+        show_link(
+            context, self, S3ObjectLink, s3_folder_url(results.client, results.bucket, destination.prefix)
+        )
 
     def _end_time(self, context: Context) -> float | None:
         """Airflow 3 does not enforce execution_timeout while a task is deferred."""
@@ -371,6 +398,9 @@ class WanxStyleRepaintBatchOperator(BaseOperator):
                 **wave.conditions,
             )
         summary = batch.finish()
+        self.learned(
+            outputs=(self.destination, *summary["manifest"]), images=summary["billed"], cost=summary["cost"]
+        )
         self.log.info("%s", batch.progress)
         self._announce(context, summary)
         return summary

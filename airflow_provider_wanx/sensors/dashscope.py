@@ -28,6 +28,8 @@ from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, 
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -59,6 +61,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("dashscope_task_id", "dashscope_conn_id")
+    operator_extra_links = SUBMIT_LINKS
     ui_color = "#d9ecf5"
     timeout_error = AirflowSensorTimeout
 
@@ -106,6 +109,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         """Defer to the trigger, or poke."""
         with self.airflow_errors(context):
             ids = task_ids(self.dashscope_task_id)
+        show_task_links(context, self, base_url_of(self.dashscope_conn_id), ids)
         if not self.deferrable:
             return super().execute(context)
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
@@ -123,6 +127,11 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 self.log.warning("%s", error)
             raise
 
+    def known_at_start(self) -> Facts:
+        """Return the tasks that are waited for."""
+        ids = tuple(task_ids(self.dashscope_task_id))
+        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
+
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
         return task_ids(self.dashscope_task_id)
@@ -139,8 +148,18 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             self._say_how_far(tasks)
             if not all(task.status.is_terminal for task in tasks):
                 return PokeReturnValue(is_done=False)
+            self._tell_metrics(hook, tasks)
+            self.learned(dashscope_task_ids=tuple(ids), **facts_of(made_by(tasks)))
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
+
+    def _tell_metrics(self, hook: DashScopeHook, tasks: Sequence[Task]) -> None:
+        from airflow_provider_wanx.dashscope.waiting.waits import (
+            observe_end,
+        )  # needs httpx, DAG parsing does not
+
+        for task in tasks:
+            observe_end(task, time.time(), hook.get_conn().config.observe)
 
     def _say_how_far(self, tasks: Sequence[Task]) -> None:
         from airflow_provider_wanx.dashscope.waiting.waits import (  # needs httpx, DAG parsing does not

@@ -8,17 +8,11 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from functools import partial
+from dataclasses import fields
 
+from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
-from airflow_provider_wanx.simulator.settings import (
-    LIST_ORDERS,
-    RATE_WINDOWS,
-    UNKNOWN_MODEL_ANSWERS,
-    Settings,
-    is_loopback,
-)
+from airflow_provider_wanx.simulator.settings import Settings, is_loopback
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,17 +22,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: the exit code.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
+    try:
+        return serve(parser.parse_args(arguments))
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve with options that were read already.
+
+    :param options: see :func:`~airflow_provider_wanx.simulator.options.add_options`.
+    :return: the exit code.
+    :raises ValueError: an option is wrong.
+    :raises OSError: the port cannot be had.
+    """
     if not options.allow_remote and not is_loopback(options.host):
-        parser.error(
+        raise ValueError(
             f"{options.host} can be reached from other machines, and whoever reaches the simulator controls it "
             "and makes it fetch addresses; give --allow-remote if that is wanted"
         )
-    try:
-        settings = _settings(options)
-        sock = bind(options.host, options.port)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+    settings = _settings(options)
+    sock = bind(options.host, options.port)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     # The inputs that it fetches are the ledger's business.
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -63,54 +67,17 @@ def _announce(where: str) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    given = {each.name: getattr(options, each.name) for each in fields(Settings)}
+    given = {
+        name: getattr(options, name) for name in (each.name for each in fields(Settings)) if name in options
+    }
     return Settings(**given | {"api_keys": tuple(options.api_keys), "workspaces": tuple(options.workspaces)})
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_wanx.simulator",
-        description="A local DashScope: submits, queues and really paints, without key, cost or network.",
-        epilog="All durations are seconds of the service's clock, which --speed scales.",
+        prog="python -m airflow_provider_wanx.simulator", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.set_defaults(**asdict(Settings()))
-    add = parser.add_argument
-    number = partial(add, type=float)
-    listed = partial(add, action="append", default=[])
-    add("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
-    add("--port", type=int, default=8089, help="port to serve on; 0 takes a free one (default: %(default)s)")
-    add("--allow-remote", action="store_true", help="serve on an address that other machines can reach")
-    number("--speed", help="service seconds in a real one (default: %(default)s)")
-    listed("--api-key", dest="api_keys", metavar="KEY", help="accept this key only; repeatable")
-    listed("--workspace", dest="workspaces", metavar="ID", help="know this workspace only; repeatable")
-    number("--duration", help="how long a job runs (default: %(default)s)")
-    add("--concurrency", type=int, help="jobs of one model at once (default: as documented, 1 for portraits)")
-    add("--queue-limit", type=int, help="tasks that may wait (default: %(default)s)")
-    number("--submit-rate", help="submissions per second and model; 0: any (default: as documented, 2)")
-    number("--task-rate", help="requests per second on each task endpoint; 0: any")
-    add("--max-page-size", type=int, help="largest list page (default: %(default)s)")
-    number("--list-delay", help="how far the list lags (default: %(default)s)")
-    add("--list-order", choices=LIST_ORDERS, help="order of the list (default: %(default)s)")
-    totals = "the list does not say how many rows and pages it has"
-    add("--no-list-totals", dest="list_totals", action="store_false", help=totals)
-    add(
-        "--rate-windows",
-        choices=RATE_WINDOWS,
-        help="how requests per second are counted (default: %(default)s)",
-    )
-    lifetime = (
-        "how long a result URL works after it was handed out (default: until a day after the task's end)"
-    )
-    number("--url-lifetime", help=lifetime)
-    add(
-        "--unknown-model",
-        choices=UNKNOWN_MODEL_ANSWERS,
-        help="how an unknown model is refused: as recorded, with HTTP 404 or 400, or as documented (default: %(default)s)",
-    )
-    add("--inspect-on-submit", action="store_true", help="refuse bad inputs at submission, not in the task")
-    add("--seed", type=int, help="makes faults with a rate reproducible")
-    add("--until-input-ends", action="store_true", help="stop when the standard input is closed")
-    add("--verbose", action="store_true", help="log every request")
+    add_options(parser.add_argument)
     return parser
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.storage.destination import TASK_ID
 from airflow_provider_wanx.storage.s3_errors import S3Error
@@ -122,6 +123,11 @@ class ResultCopier:
             written = self.destination.write(
                 _ChunkReader(chunks), key, content_type=content_type, metadata={**metadata, **_ids(task)}
             )
+        if written:
+            observe = self.hook.get_conn().config.observe
+            observe(COPIES, 1, {})
+            observe(COPIED_BYTES, received.size, {})
+            observe(COPY_TIME, time.monotonic() - began, {})
         size, digest = (received.size, received.sha256) if written else self.destination.measure(key)
         self.log.info(
             "%s %s as s3://%s/%s (%s bytes, %.1f s).",

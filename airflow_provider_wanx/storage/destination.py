@@ -65,6 +65,14 @@ class S3Destination:
         with s3_errors(f"use bucket {self.bucket}"):
             self._hook().get_conn().head_bucket(Bucket=self.bucket)
 
+    def exists(self, key: str) -> bool:
+        """Tell whether there is an object under a key.
+
+        :raises S3Error: S3 does not tell.
+        """
+        with s3_errors(f"look for s3://{self.bucket}/{key}"):
+            return self._hook().head_object(key, self.bucket) is not None
+
     def write(self, stream: object, key: str, *, content_type: str, metadata: dict[str, str]) -> bool:
         """Put an object under a key, all of it or nothing.
 

@@ -17,6 +17,15 @@ from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
+from airflow_provider_wanx.links.dashscope import (
+    COPY_LINKS,
+    S3ObjectLink,
+    show_link,
+    show_result_link,
+    show_task_links,
+)
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
@@ -77,6 +86,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         "extra_args",
         "dashscope_conn_id",
     )
+    operator_extra_links = COPY_LINKS
     ui_color = "#dff2e1"
 
     def __init__(
@@ -117,10 +127,18 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 origins = self.origins(context, ids)
                 for task_id in ids:
                     template.check_source(task_id, origins.get(task_id, Origin()).source)
-            self._destination().check()
+            destination = self._destination()
+            destination.check()
+            show_task_links(context, self, hook.get_conn().config.base_url, ids)
+            self._show_where(context, destination)
             if self.wait_for_completion:
                 self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
+
+    def known_at_start(self) -> Facts:
+        """Return the tasks whose results are copied."""
+        ids = tuple(task_ids(self.dashscope_task_id))
+        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
@@ -141,7 +159,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
         failures: list[DashScopeError] = []
-        copier = ResultCopier(hook=hook, destination=self._destination(), log=self.log)
+        destination = self._destination()
+        copier = ResultCopier(hook=hook, destination=destination, log=self.log)
         try:
             for task in good:
                 try:
@@ -157,6 +176,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
             context["ti"].xcom_push(key=MARK, value=copy_mark(manifest, aws_conn_id=self.aws_conn_id))
+            self._learn(tasks, manifest)
+            self._show_where(context, destination, [entry["key"] for entry in manifest])
             self._announce(context, manifest)
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
             failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
@@ -213,6 +234,26 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             acl_policy=self.acl_policy,
             extra_args=self.extra_args or {},
         )
+
+    def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
+        sizes = {f"s3://{entry['bucket']}/{entry['key']}": entry["bytes"] for entry in manifest}
+        sources = dict.fromkeys(entry["source"] for entry in manifest if entry.get("source"))
+        self.learned(
+            inputs=(*sources, *self.known_at_start().inputs),
+            outputs=tuple(sizes),
+            sizes=sizes,
+            **facts_of(made_by(tasks)),
+        )
+
+    def _show_where(self, context: Context, destination: S3Destination, keys: Sequence[str] = ()) -> None:
+        """Link to the result; to the folder of several, or of those that are still to come."""
+        if len(keys) == 1:
+            show_result_link(context, self)
+            show_link(context, self, S3ObjectLink, s3_object_url(destination.client, self.s3_bucket, keys[0]))
+            return
+        folder = self.s3_key.partition("{")[0]
+        folder = folder[: folder.rfind("/") + 1]
+        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, self.s3_bucket, folder))
 
     def _announce(self, context: Context, manifest: Manifest) -> None:
         """Attach what was written to the events of the operator's outlets."""

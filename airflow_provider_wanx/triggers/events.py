@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.dashscope.errors import DashScopeError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.lineage.facts import made_by
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.waiting.waits import Outcome
@@ -29,7 +30,8 @@ def outcome_event(outcome: Outcome) -> dict[str, Any]:
     """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
 
     :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
-        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help.
+        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help;
+        ``made``: see :func:`~airflow_provider_wanx.lineage.facts.made_by`.
     """
     errors = outcome.given_up
     return {
@@ -37,6 +39,7 @@ def outcome_event(outcome: Outcome) -> dict[str, Any]:
         "errors": {task_id: str(error) for task_id, error in errors.items()},
         "timed_out": any(isinstance(error, WaitTimeoutError) for error in errors.values()),
         "retryable": all(error.retryable for error in errors.values()),
+        "made": made_by(outcome.ended.values()),
     }
 
 

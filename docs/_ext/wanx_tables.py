@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
 from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorKind, ErrorRow
+from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 if TYPE_CHECKING:
@@ -85,6 +86,26 @@ def _advice(row: ErrorRow) -> tuple[str, ...]:
     return row.advice, retry, "yes" if row.unsure else "no"
 
 
+def metrics() -> str:
+    """Return everything that is measured."""
+    return table(
+        ("Metric", "Kind", "Unit", "Tags besides `conn_id`", "Without tags", "What it tells"),
+        (
+            (
+                f"`{each.name}`",
+                each.kind,
+                each.unit,
+                ", ".join(f"`{tag}`" for tag in each.tags) or "–",
+                f"`{'.'.join([each.name, *(f'<{tag}>' for tag in each.split)])}`"
+                if each.split
+                else "the same",
+                each.meaning,
+            )
+            for each in MEASURES
+        ),
+    )
+
+
 def simulated_models() -> str:
     """Return the models that the simulator knows."""
     from airflow_provider_wanx.simulator.catalogue import SERVICES
@@ -114,6 +135,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "aliases": aliases,
     **{f"errors-{kind.replace(' ', '-')}": partial(errors, kind) for kind in ErrorKind},
     "fallbacks": fallbacks,
+    "metrics": metrics,
     "regions": regions,
     "simulated-models": simulated_models,
     "simulator-options": simulator_options,

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.dashscope.styles import WanxStyle
-from airflow_provider_wanx.operators.wanx import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.simulator.settings import Settings
 

@@ -10,6 +10,7 @@ from tests.stack.local import ROOT, LocalStack, StackConfig
 from tests.stack.postgres import PostgresDatabase
 from tests.stack.process import ManagedProcess, stop_all
 from tests.stack.s3 import LocalS3, StoredObject
+from tests.stack.statsd import StatsdListener
 from tests.stack.waiting import StackError, wait_until
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "SqliteDatabase",
     "StackConfig",
     "StackError",
+    "StatsdListener",
     "StoredObject",
     "TaskInstance",
     "stop_all",

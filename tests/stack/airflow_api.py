@@ -245,6 +245,19 @@ class AirflowApi:
         except ValueError:
             return value
 
+    def links(self, *, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """
+        Read the extra links that a task's page shows, by name.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        :param task_id: id of the task
+        :param map_index: which of the mapped copies, -1 for a task that is not mapped
+        """
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/links"
+        found: dict[str, str | None] = self._call("GET", path, params={"map_index": map_index})["extra_links"]
+        return found
+
     def log(self, *, instance: TaskInstance, try_number: int | None = None) -> str:
         """
         Read the log of one try, one line for each entry.

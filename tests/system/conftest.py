@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import ROOT, LocalStack, StackConfig
+from tests.stack import ROOT, LocalStack, StackConfig, StatsdListener
 
 _HERE = Path(__file__).parent
 
@@ -19,7 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(worker_id: str) -> Iterator[LocalStack]:
+def statsd() -> Iterator[StatsdListener]:
+    """What gets the metrics of the one Airflow."""
+    with StatsdListener() as listener:
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def stack(worker_id: str, statsd: StatsdListener) -> Iterator[LocalStack]:
     """Airflow with the example DAGs and those of the tests, a local S3 and a local DashScope."""
     folder = "system" if worker_id == "master" else f"system-{worker_id}"
     config = StackConfig(
@@ -30,6 +37,7 @@ def stack(worker_id: str) -> Iterator[LocalStack]:
         # A lost triggerer's waits are given to another one after that many seconds.
         settings={
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+            **statsd.settings,
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         },
     )

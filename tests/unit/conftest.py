@@ -68,8 +68,8 @@ def connect_dashscope(
 
 @pytest.fixture
 def dashscope(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
-    """A local DashScope behind ``dashscope_default`` whose rate limits no test meets by accident."""
-    return connect_dashscope(submit_rate=0, task_rate=0)
+    """A local DashScope behind ``dashscope_default`` whose rate limits no test meets by accident, and whose jobs are short."""
+    return connect_dashscope(submit_rate=0, task_rate=0, duration=2.0)
 
 
 @pytest.fixture

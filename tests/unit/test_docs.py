@@ -11,14 +11,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import attr
 import pytest
 from airflow.models import Connection
 
+from airflow_provider_wanx.cli.definition import COMMANDS, Group
 from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE, ErrorKind
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.openlineage import DashScopeRunFacet
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
@@ -190,6 +194,33 @@ def test_messages_that_the_page_on_trouble_explains_are_messages_of_this_package
     code = re.sub(r'"\s+f?"', "", "".join(map(_text, sources)))
     wanted = [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row)]
     assert [phrase for phrase in wanted if phrase not in code.replace("{{", "{").replace("}}", "}")] == []
+
+
+def test_the_table_of_metrics_has_every_measure() -> None:
+    lines = _tables().metrics().splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert [line.split("`")[1] for line in lines[2:]] == [measure.name for measure in MEASURES]
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    def names(entries: Any, before: str = "") -> Iterator[str]:
+        for each in entries:
+            own = f"{before}{each.name}"
+            yield from names(each.commands, f"{own} ") if isinstance(each, Group) else [own]
+
+    cells = re.findall(r"^\| `([a-z ]+?)(?: [A-Z_]+…?)?` \|", _text(DOCS / "cli.md"), re.MULTILINE)
+    assert sorted(cells) == sorted(names(COMMANDS))
+
+
+def test_every_field_of_the_facet_is_documented_and_no_other() -> None:
+    documented = set(
+        re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?) \|", _facet_table(), re.MULTILINE)))
+    )
+    assert documented == {each.name for each in attr.fields(DashScopeRunFacet)} - {"_producer", "_schemaURL"}
+
+
+def _facet_table() -> str:
+    return _text(DOCS / "lineage.md").partition("facet `dashscope`:")[2]
 
 
 @pytest.mark.parametrize("code", _blocks("python"))

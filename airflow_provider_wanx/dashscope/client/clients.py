@@ -27,6 +27,7 @@ from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rule
 from airflow_provider_wanx.dashscope.client.transport import (
     build_download,
     build_request,
+    counted,
     http_options,
     read_answer,
     reason,
@@ -98,9 +99,10 @@ class DashScopeClient:
     def send_once(self, call: Call[T]) -> T:
         """Send one call a single time; for callers that repeat by rules of their own."""
         request = build_request(self._http, call, self.config)
-        with transport_errors(call.doing, request.url.host):
-            response = self._http.send(request)
-        return call.read(read_answer(call, response))
+        with counted(call, self.config):
+            with transport_errors(call.doing, request.url.host):
+                response = self._http.send(request)
+            return call.read(read_answer(call, response))
 
     def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -226,9 +228,10 @@ class AsyncDashScopeClient:
     async def send_once(self, call: Call[T]) -> T:
         """See :meth:`DashScopeClient.send_once`."""
         request = build_request(self._http, call, self.config)
-        with transport_errors(call.doing, request.url.host):
-            response = await self._http.send(request)
-        return call.read(read_answer(call, response))
+        with counted(call, self.config):
+            with transport_errors(call.doing, request.url.host):
+                response = await self._http.send(request)
+            return call.read(read_answer(call, response))
 
     async def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""

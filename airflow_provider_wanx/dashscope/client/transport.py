@@ -13,15 +13,17 @@ from typing import Any
 import httpx
 
 from airflow_provider_wanx.dashscope.api.answers import Answer
-from airflow_provider_wanx.dashscope.api.endpoints import Call
+from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
     DownloadError,
     InvalidResponseError,
     LostAnswerError,
+    ThrottledError,
     TransportError,
 )
+from airflow_provider_wanx.dashscope.observing import POLLS, REFUSED
 from airflow_provider_wanx.dashscope.redaction import safe_words
 
 _NOT_SENT = (
@@ -43,6 +45,22 @@ def _not_ours(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("httpx").addFilter(_not_ours)
+
+
+_POLLS = (Endpoint.GET_TASK, Endpoint.LIST_TASKS)
+
+
+@contextmanager
+def counted(call: Call[Any], config: ClientConfig) -> Iterator[None]:
+    """Tell the observer of a request that is sent inside."""
+    tags = {"endpoint": str(call.endpoint)}
+    if call.endpoint in _POLLS:
+        config.observe(POLLS, 1, tags)
+    try:
+        yield
+    except ThrottledError:
+        config.observe(REFUSED, 1, tags)
+        raise
 
 
 @contextmanager

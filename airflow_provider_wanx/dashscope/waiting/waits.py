@@ -10,7 +10,19 @@ from typing import Any, Protocol
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.observing import (
+    COST,
+    GIVEN_UP,
+    IMAGES,
+    LAG,
+    QUEUED,
+    RAN,
+    TASKS_ENDED,
+    Observer,
+    ignore,
+)
 from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait, Wait
+from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.dashscope.waiting.schedule import Schedule
 
 LAST_LOOK = 15.0
@@ -141,14 +153,35 @@ def how_it_ended(task: Task, wall: float) -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
+def observe_end(task: Task, wall: float, observe: Observer) -> None:
+    """Tell an observer of a task that has ended.
+
+    :param wall: when its end was noticed, in seconds since 1970.
+    """
+    observe(TASKS_ENDED, 1, {"status": str(task.status)})
+    began = task.start_time or task.scheduled_time
+    if (queued := queue_seconds(task)) is not None:
+        observe(QUEUED, queued, {})
+    if task.end_time is not None:
+        if began is not None:
+            observe(RAN, max(0.0, (task.end_time - began).total_seconds()), {})
+        observe(LAG, max(0.0, wall - task.end_time.timestamp()), {})
+    if task.status is TaskStatus.SUCCEEDED and task.usage is not None and task.usage.image_count:
+        observe(IMAGES, task.usage.image_count, {})
+        if (cost := repaint_cost(task)) is not None:
+            observe(COST, float(cost), {})
+
+
 class Waits:
     """All waits of one watcher, kept in step with its schedule. ``now`` is monotonic, ``wall`` seconds since 1970.
 
     :param schedule: decides who is asked for next.
+    :param observe: is told what can be measured.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, *, observe: Observer = ignore) -> None:
         self._schedule = schedule
+        self._observe = observe
         self._pairs: dict[str, list[tuple[TaskWait, Group]]] = {}
         self._large: set[Group] = set()
         self.deadline = float("inf")
@@ -216,6 +249,7 @@ class Waits:
             return
         if task is not None:
             self._schedule.ended(task_id, task, now=now, wall=wall)
+            observe_end(task, wall, self._observe)
         self._drop(task_id)
 
     def running(self, task_id: str, *, queued: float | None) -> None:
@@ -252,6 +286,8 @@ class Waits:
 
     def _settle(self, group: Group, task_id: str, decision: Ended | GiveUp, wall: float) -> None:
         group.settle(task_id, decision, wall=wall)
+        if isinstance(decision, GiveUp):
+            self._observe(GIVEN_UP, 1, {})
         if not group.left:
             self._large.discard(group)
 

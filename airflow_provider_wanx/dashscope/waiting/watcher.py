@@ -21,6 +21,7 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.observing import WAITS
 from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.budget import GET_SHARES, LIST_SHARES, Budget
 from airflow_provider_wanx.dashscope.waiting.schedule import Schedule
@@ -49,6 +50,9 @@ AT_A_TIME = 500
 
 SELDOM = 300.0
 """Seconds between two log lines about the same trouble."""
+
+WAITS_EVERY = 5.0
+"""Seconds between two measurements of how many tasks are waited for, while that changes."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,14 @@ class TaskWatcher:
         self._plan = ListPlan(self._schedule)
         self._transport = transport
         self._client = self._make_client()
-        self._waits = Waits(self._schedule)
+        self._waits = Waits(self._schedule, observe=config.observe)
         self._wake = asyncio.Event()
         self._requests: set[asyncio.Task[None]] = set()
         self._poller: asyncio.Task[None] | None = None
         self._key_refused: DashScopeError | None = None
         self._asking_for_key = False
         self._told: dict[str, float] = {}
+        self._told_waits = (0, float("-inf"))
 
     def __len__(self) -> int:
         """Return the number of tasks waited for."""
@@ -136,6 +141,7 @@ class TaskWatcher:
             task.cancel()
         await asyncio.gather(*stopping, return_exceptions=True)
         self._waits.break_off()
+        self.config.observe(WAITS, 0, {})
         await self._client.close()
 
     def _begin(self) -> None:
@@ -161,6 +167,7 @@ class TaskWatcher:
                 refused=self._budgets.get.refusals + self._budgets.list.refusals,
             )
             self._watch_health(now)
+            self._tell_waits(now)
             if not self._asking_for_key:
                 self._start_looks(now)
                 self._start_query(now)
@@ -313,6 +320,13 @@ class TaskWatcher:
                 "can be read again" if works else "cannot be read, so that each task is asked for by itself",
                 len(self),
             )
+
+    def _tell_waits(self, now: float) -> None:
+        """Tell how many tasks are waited for: when that has changed, but not every moment, and now and then in any case."""
+        number, told_at = self._told_waits
+        if now - told_at >= (WAITS_EVERY if len(self) != number else IDLE):
+            self._told_waits = len(self), now
+            self.config.observe(WAITS, len(self), {})
 
     def _tell(self, topic: str, message: str, *values: object) -> None:
         """Log a change, but not every time in a long trouble."""

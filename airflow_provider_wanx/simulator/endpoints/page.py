@@ -26,7 +26,7 @@ th, td { text-align: left; padding: .5rem .6rem; border-top: 1px solid #8884; ve
 th { font-weight: 600; border: 0; } img { height: 120px; border-radius: 6px; display: block; }
 td.pictures { display: flex; gap: .4rem; } code { font-size: .82rem; } small { opacity: .7; display: block; }
 .status { font-weight: 600; } .SUCCEEDED { color: #2a9d5c; } .FAILED, .UNKNOWN { color: #d1495b; }
-.RUNNING { color: #2b7bd6; } .CANCELED { opacity: .6; }
+.RUNNING { color: #2b7bd6; } .CANCELED { opacity: .6; } tr:target { background: #8882; }
 """
 
 
@@ -74,7 +74,7 @@ def _row(job: Job, account: Account, base: str) -> str:
     )
     failure = f"<small>{escape(job.code)}: {escape(job.message)}</small>" if job.code else ""
     return (
-        f'<tr><td title="{source}">{before}</td><td class="pictures">{pictures}</td>'
+        f'<tr id="{escape(job.task_id)}"><td title="{source}">{before}</td><td class="pictures">{pictures}</td>'
         f"<td>{escape(_what(job))}<small><code>{escape(job.task_id)}</code></small>"
         f"<small>{account.clock.text(job.submitted)}</small></td>"
         f'<td><span class="status {job.status}">{job.status}</span>{failure}</td></tr>'

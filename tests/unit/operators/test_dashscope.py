@@ -49,7 +49,7 @@ def test_the_id_is_published_before_the_wait(at_rest: BackgroundSimulator) -> No
     assert isinstance(deferred.trigger, DashScopeTaskTrigger)
     (task_id,) = deferred.trigger.dashscope_task_ids
     told = {"dashscope_task_id": task_id, "source": None, "style": None, "model": PAINT["model"]}
-    assert runner.xcoms == {SUBMITTED_KEY: task_id, SUBMISSION_KEY: told}
+    assert (runner.xcoms[SUBMITTED_KEY], runner.xcoms[SUBMISSION_KEY]) == (task_id, told)
 
 
 @pytest.mark.parametrize("name", ["image_url", "base_image_url", "img_url", "person_image_url"])

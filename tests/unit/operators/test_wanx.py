@@ -10,9 +10,10 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.operators.wanx import REPAINT_MODEL, REPAINT_SERVICE, WanxStyleRepaintOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
 from tests.unit.support.pictures import data_url, heavy_picture, picture

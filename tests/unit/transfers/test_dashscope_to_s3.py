@@ -76,7 +76,7 @@ class TestCopying:
             # The service tells its own time, eight hours ahead and with no offset.
             assert abs(datetime.now(UTC) - time) < timedelta(hours=1)
         mark = runner.xcoms.pop(MARK)
-        assert runner.xcoms == {"return_value": manifest}
+        assert runner.xcoms["return_value"] == manifest
         assert mark == {
             "version": 1,
             "kind": "copy",

@@ -97,6 +97,7 @@ class TestWaiting:
             "errors": {},
             "timed_out": False,
             "retryable": True,
+            "made": {"images": 1, "cost": 0.12, "styles": [0]},
         }
 
     async def test_its_event_holds_neither_urls_nor_the_key(self, dashscope: BackgroundSimulator) -> None:

@@ -1,0 +1,270 @@
+"""What commands there are, and their options; nothing here imports what a command needs to run.
+
+One description serves both command lines: Airflow's, which reads it whenever any ``airflow`` command starts, and the
+package's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import ActionCommand, GroupCommand
+
+
+class Option(NamedTuple):
+    """An option or an argument, as :meth:`argparse.ArgumentParser.add_argument` takes it."""
+
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Command(NamedTuple):
+    """A command.
+
+    :param name: its name.
+    :param help: what it does, in a line.
+    :param runs: the function that does it, as ``module.function`` below this package.
+    :param options: its options.
+    :param epilog: more about it.
+    """
+
+    name: str
+    help: str
+    runs: str
+    options: tuple[Option, ...]
+    epilog: str | None = None
+
+
+class Group(NamedTuple):
+    """Commands under a common name."""
+
+    name: str
+    help: str
+    commands: tuple[Command | Group, ...]
+
+
+def _option(*flags: str, **settings: Any) -> Option:
+    return Option(flags, settings)
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
+    return number
+
+
+_OUTPUT = _option(
+    "-o",
+    "--output",
+    choices=("table", "json"),
+    default="table",
+    help="a table for people, or JSON for programs",
+)
+_SERVICE = (
+    _option(
+        "--connection",
+        metavar="CONN_ID",
+        help="Airflow connection of type dashscope (default: the key in DASHSCOPE_API_KEY, or else dashscope_default)",
+    ),
+    _option(
+        "--host", metavar="URL", help="base URL that goes with DASHSCOPE_API_KEY (default: the Beijing host)"
+    ),
+)
+_WAIT = (
+    _option(
+        "--poll-interval",
+        type=_above_zero,
+        default=3.0,
+        metavar="S",
+        help="seconds between looks (default: 3)",
+    ),
+    _option(
+        "--timeout",
+        type=_above_zero,
+        default=4 * 3600.0,
+        metavar="S",
+        help="seconds after which waiting ends; the task goes on (default: 4 hours)",
+    ),
+)
+_SAVE = (
+    _option("--to", metavar="PLACE", help="a file, a folder with / at its end, or an s3:// URL of either"),
+    _option("--replace", action="store_true", help="replace files that exist"),
+    _option(
+        "--aws-connection",
+        metavar="CONN_ID",
+        default="aws_default",
+        help="Airflow connection for s3:// URLs (default: aws_default)",
+    ),
+)
+_IDS = _option("task_ids", nargs="+", metavar="TASK_ID", help="the service's id of a task")
+
+
+def _simulator_options() -> tuple[Option, ...]:
+    options: list[Option] = []
+    add_options(lambda *flags, **settings: options.append(Option(flags, settings)))
+    return tuple(options)
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 the service or the storage said no, or a task has not succeeded; 2 the command, the input or "
+    "the connection is wrong, and nothing was sent; 3 the time is over; 130 interrupted."
+)
+
+COMMANDS: tuple[Command | Group, ...] = (
+    Command("styles", "List the styles of the repaint model", "styles.show_styles", (_OUTPUT,)),
+    Command(
+        "limits",
+        "Show what the account may do with a model",
+        "limits.show_limits",
+        (
+            _option("--model", default=None, help="exact name of a model (default: all)"),
+            *_SERVICE,
+            _OUTPUT,
+        ),
+    ),
+    Group(
+        "tasks",
+        "Look at the account's tasks of the last 24 hours",
+        (
+            Command(
+                "list",
+                "List tasks, as the service orders them",
+                "tasks.list_tasks",
+                (
+                    _option("--status", help="only this state, for example RUNNING"),
+                    _option("--model", help="only this model"),
+                    _option(
+                        "--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)"
+                    ),
+                    *_SERVICE,
+                    _OUTPUT,
+                ),
+            ),
+            Command(
+                "show",
+                "Show one task",
+                "tasks.show_task",
+                (
+                    _option("task_id", metavar="TASK_ID", help="the service's id of the task"),
+                    *_SERVICE,
+                    _OUTPUT,
+                ),
+            ),
+            Command(
+                "cancel",
+                "Cancel tasks that are still queued; they cost nothing then",
+                "tasks.cancel_tasks",
+                (_IDS, *_SERVICE, _OUTPUT),
+            ),
+            Command(
+                "wait",
+                "Wait for tasks, and save their results if asked to",
+                "tasks.wait_for_tasks",
+                (_IDS, *_SAVE, *_WAIT, *_SERVICE, _OUTPUT),
+            ),
+        ),
+    ),
+    Command(
+        "repaint",
+        "Repaint one portrait; this costs money",
+        "repaint.repaint",
+        (
+            _option("image", metavar="IMAGE", help="a path, or an https://, s3://, data: or oss:// URL"),
+            _option("--style", required=True, help="number, or Chinese or English name, of the style"),
+            _option(
+                "--style-reference", metavar="IMAGE", help="a picture whose style is taken; for style -1 only"
+            ),
+            *_SAVE,
+            *_WAIT,
+            *_SERVICE,
+            _OUTPUT,
+        ),
+        "Picture, style and destination are checked before anything is paid for. The price is printed before the "
+        "submission, the task's id right after it. Without --to, the result goes into the current folder.",
+    ),
+    Command("simulator", DESCRIPTION, "simulator.serve_simulator", _simulator_options(), EPILOG),
+)
+
+
+def run_command(runs: str, arguments: argparse.Namespace) -> None:
+    """Run a command, and end the process with its exit code.
+
+    :param runs: see :class:`Command`.
+    :param arguments: the command line as it was read.
+    """
+    from airflow_provider_wanx.cli.running import exit_code_of
+
+    raise SystemExit(exit_code_of(runs, arguments))
+
+
+def get_cli_commands() -> list[GroupCommand]:
+    """Return the commands in the form that ``airflow`` takes."""
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    def convert(entry: Command | Group) -> ActionCommand | GroupCommand:
+        if isinstance(entry, Group):
+            return GroupCommand(
+                name=entry.name, help=entry.help, subcommands=[convert(each) for each in entry.commands]
+            )
+        return ActionCommand(
+            name=entry.name,
+            help=entry.help,
+            func=_function(entry),
+            args=[Arg(option.flags, **option.settings) for option in entry.options],
+            epilog=entry.epilog or EXIT_CODES,
+        )
+
+    return [
+        GroupCommand(
+            name="wanx",
+            help="Work with Tongyi Wanxiang (DashScope)",
+            subcommands=[convert(each) for each in COMMANDS],
+            epilog=EXIT_CODES,
+        )
+    ]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the package's own command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_wanx",
+        description="Work with Tongyi Wanxiang (DashScope).",
+        epilog=EXIT_CODES,
+    )
+    _add(parser, COMMANDS)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, entries: Sequence[Command | Group]) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for entry in entries:
+        own = commands.add_parser(
+            entry.name,
+            help=entry.help,
+            description=f"{entry.help.removesuffix('.')}.",
+            epilog=entry.epilog or EXIT_CODES if isinstance(entry, Command) else EXIT_CODES,
+        )
+        if isinstance(entry, Group):
+            _add(own, entry.commands)
+            continue
+        for option in entry.options:
+            own.add_argument(*option.flags, **option.settings)
+        own.set_defaults(func=_function(entry))
+
+
+def _function(command: Command) -> Callable[[argparse.Namespace], None]:
+    return partial(run_command, command.runs)

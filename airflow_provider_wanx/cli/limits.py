@@ -1,0 +1,51 @@
+"""``limits``: what the account may do."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_wanx.cli.output import print_rows, say
+from airflow_provider_wanx.cli.running import REFUSED, open_client
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.client import DashScopeClient
+    from airflow_provider_wanx.dashscope.models import Quota
+
+COLUMNS = ("model", "applies_to", "submissions", "seconds", "running_at_once", "queue")
+
+
+def show_limits(arguments: Namespace) -> int:
+    """List the limits of one model or of all, for the account and for the workspace."""
+    with open_client(arguments) as client:
+        rows = [row for quota in _quotas(client, arguments.model) for row in _rows(quota)]
+    if not rows and arguments.model:
+        say(f"Error: the service has no limits for model {arguments.model!r}; is that its exact name?")
+        return REFUSED
+    print_rows(rows, COLUMNS, output=arguments.output)
+    return 0
+
+
+def _quotas(client: DashScopeClient, model: str | None) -> Iterator[Quota]:
+    page_no, seen = 1, 0
+    while True:
+        page = client.get_quotas(model=model, page_no=page_no)
+        yield from page.quotas
+        seen += len(page.quotas)
+        if not page.quotas or seen >= page.total:
+            return
+        page_no += 1
+
+
+def _rows(quota: Quota) -> Iterator[dict[str, Any]]:
+    for whose, limit in (("account", quota.model_limit), ("workspace", quota.workspace_limit)):
+        if limit is not None:
+            yield {
+                "model": quota.model,
+                "applies_to": whose,
+                "submissions": limit.request_limit,
+                "seconds": limit.request_limit_period,
+                "running_at_once": limit.async_user_concurrency_limit,
+                "queue": limit.async_user_queue_limit,
+            }

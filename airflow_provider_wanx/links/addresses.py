@@ -1,0 +1,72 @@
+"""Addresses that links lead to. None of them is signed, so that they may be stored and shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, is_loopback
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+CHINA_CONSOLE = "https://bailian.console.aliyun.com/"
+INTERNATIONAL_CONSOLE = "https://modelstudio.console.alibabacloud.com/"
+
+
+def console_url(base_url: str, dashscope_task_id: str) -> str | None:
+    """Find the web page that shows a task; the service documents no address of a single task in its console.
+
+    :param base_url: of the connection.
+    :param dashscope_task_id: the service's id.
+    :return: the console of the account's region; on this machine, the task in the local DashScope's page; else None.
+    """
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if is_loopback(host):
+        return f"{parts.scheme}://{parts.netloc}/#{quote(dashscope_task_id, safe='')}"
+    if not host.endswith(".aliyuncs.com"):
+        return None
+    in_china = host == SHARED_HOSTS["cn-beijing"] or host.endswith(".cn-beijing.maas.aliyuncs.com")
+    return CHINA_CONSOLE if in_china else INTERNATIONAL_CONSOLE
+
+
+def s3_object_url(client: Any, bucket: str, key: str) -> str | None:
+    """Make the address of an object's page in AWS's console.
+
+    :param client: boto3's S3 client.
+    :return: None on another store: its objects, unsigned, are rarely for everybody, and its console may be anywhere.
+    """
+    return _aws_console(client, f"object/{bucket}", key) if _is_aws(client) else None
+
+
+def s3_folder_url(client: Any, bucket: str, prefix: str) -> str | None:
+    """Make the address of the page that lists what is below a prefix; see :func:`s3_object_url`."""
+    return _aws_console(client, f"buckets/{bucket}", prefix) if _is_aws(client) else None
+
+
+def gallery_url(base_url: str, ti: RuntimeTaskInstanceProtocol, *, result: int | None = None) -> str:
+    """Make the address of a task instance's page in the gallery.
+
+    :param base_url: of Airflow's API server; without one, the address holds on the server that shows it.
+    :param ti: the task instance.
+    :param result: one of its results, from 0, instead of all.
+    """
+    dag_id, run_id, task_id = (quote(str(each), safe="") for each in (ti.dag_id, ti.run_id, ti.task_id))
+    map_index = -1 if ti.map_index is None else ti.map_index
+    page = f"{base_url.rstrip('/')}/wanx/gallery/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
+    return f"{page}?map_index={map_index}" if result is None else f"{page}/{map_index}/results/{result}"
+
+
+def _is_aws(client: Any) -> bool:
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _aws_console(client: Any, page: str, prefix: str) -> str:
+    region = client.meta.region_name or ""
+    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
+    if region.startswith("us-gov-"):
+        domain = "amazonaws-us-gov.com"
+    query = {"region": region, "prefix": prefix} if region and region != "aws-global" else {"prefix": prefix}
+    return f"https://console.{domain}/s3/{page}?{urlencode(query, quote_via=quote, safe='')}"

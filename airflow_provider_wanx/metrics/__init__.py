@@ -1,0 +1,1 @@
+"""What this package measures, sent wherever Airflow sends its own metrics: StatsD or OpenTelemetry."""
