@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-system test-faults lint format docs bench constraints clean
+.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -32,6 +32,7 @@ test: $(INSTALLED) ## Run all tests
 	@status=0; \
 	$(MAKE) --no-print-directory test-unit || status=1; \
 	$(MAKE) --no-print-directory test-system || status=1; \
+	$(MAKE) --no-print-directory test-browser || status=1; \
 	exit $$status
 
 test-unit: $(INSTALLED) ## Run the unit tests
@@ -46,6 +47,9 @@ coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
 	$(BIN)/python -m pytest --ignore=tests/system/faults tests/system
+
+test-browser: $(INSTALLED) ## Run the tests of Airflow's web interface in Debian's Chromium
+	$(BIN)/python -m pytest tests/browser
 
 test-faults: $(INSTALLED) ## Kill and break everything on a real Airflow, and write docs/reliability.md
 	$(BIN)/python -m pytest tests/system/faults

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
-from airflow_provider_wanx.dashscope.repaint import REPAINT_PRICE
+from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
@@ -267,9 +267,12 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
 
 def _time_and_cost(task: Task) -> dict[str, Any]:
-    # Of all models, only the one that repaints names a style; what an image of the others costs is not known here.
-    cost = None if task.style_index is None else float(REPAINT_PRICE)
-    return {"submit_time": _iso(task.submit_time), "end_time": _iso(task.end_time), "cost": cost}
+    cost = repaint_cost(task)
+    return {
+        "submit_time": _iso(task.submit_time),
+        "end_time": _iso(task.end_time),
+        "cost": None if cost is None else float(cost / max(1, len(task.results))),
+    }
 
 
 def _iso(time: datetime | None) -> str | None:

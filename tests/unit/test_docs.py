@@ -125,7 +125,7 @@ def test_the_example_of_a_manifest_has_the_entries_that_the_operator_names() -> 
     (example,) = json.loads(shown[1])
     named = re.search(r"a list of ``\{([^}]+)\}``", DashScopeToS3Operator.__doc__ or "")
     assert named is not None
-    assert list(example) == named[1].split(", ")
+    assert list(example) == re.split(r",\s+", named[1])
 
 
 def test_everything_that_a_fault_can_be_is_documented() -> None:

@@ -15,7 +15,13 @@ from starlette.exceptions import HTTPException
 
 from airflow_provider_wanx.plugins.gallery import problems, views
 from airflow_provider_wanx.plugins.gallery.access import may_read_pictures
-from airflow_provider_wanx.plugins.gallery.pages import CONTENT_SECURITY_POLICY, HERE, render, stand_in
+from airflow_provider_wanx.plugins.gallery.pages import (
+    CONTENT_SECURITY_POLICY,
+    HERE,
+    PICTURE_POLICY,
+    render,
+    stand_in,
+)
 from airflow_provider_wanx.plugins.gallery.problems import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ _STATIC = {
 
 _HEADERS = {
     b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
+    b"cache-control": b"no-store",
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
@@ -54,10 +61,7 @@ class _SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [pair for pair in message["headers"] if pair[0] not in _HEADERS]
-                if not any(name == b"cache-control" for name, _ in headers):
-                    headers.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": [*headers, *_HEADERS.items()]}
+                message = {**message, "headers": list({**_HEADERS, **dict(message["headers"])}.items())}
             await send(message)
 
         await self._app(scope, receive, send_safely)
@@ -183,7 +187,7 @@ def _add_pictures(app: FastAPI) -> None:
             return Response(
                 stand_in(error.problem), status_code=error.problem.status, media_type="image/svg+xml"
             )
-        headers = {"Cache-Control": "private, max-age=60"}
+        headers = {"Cache-Control": "private, max-age=60", "Content-Security-Policy": PICTURE_POLICY}
         return Response(found.body, media_type=found.content_type, headers=headers)
 
     # Style, script and icons are in everybody's hands; they need no permission.

@@ -32,6 +32,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+"""Of a picture that is opened by itself: browsers make a page of their own around it, with styles of their own."""
+
 _BIDI = {chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 

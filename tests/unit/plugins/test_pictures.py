@@ -44,6 +44,9 @@ class TestShown:
         put(portrait(size=(1536, 1024)))
         full = admin.get(f"{RESULT}/result")
         assert (full.content, full.headers["content-type"]) == (portrait(size=(1536, 1024)), "image/png")
+        assert full.headers["content-security-policy"].startswith("default-src 'none'; style-src")
+        assert full.headers["x-content-type-options"] == "nosniff"
+        assert full.headers["cache-control"] == "private, max-age=60"
         small = admin.get(f"{RESULT}/result", size="small")
         assert small.headers["content-type"] == "image/webp"
         assert Image.open(io.BytesIO(small.content)).size == (360, 240)

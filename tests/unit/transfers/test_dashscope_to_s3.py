@@ -75,9 +75,8 @@ class TestCopying:
             assert time.utcoffset() == timedelta(0)
             # The service tells its own time, eight hours ahead and with no offset.
             assert abs(datetime.now(UTC) - time) < timedelta(hours=1)
-        mark = runner.xcoms.pop(MARK)
         assert runner.xcoms["return_value"] == manifest
-        assert mark == {
+        assert runner.xcoms[MARK] == {
             "version": 1,
             "kind": "copy",
             "aws_conn_id": "aws_default",
