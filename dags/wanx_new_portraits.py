@@ -5,7 +5,7 @@ Run when the asset `s3://wanx-portraits/portraits` is updated, and repaint the p
 portraits there says so with an event, whose extra holds their keys: `{"keys": ["portraits/ada.jpg"]}`. It may be a DAG with the
 asset among its outlets, a program that calls Airflow's REST API, or a person: **Assets**, the asset, **Create Asset Event**.
 
-Each result is an event of the asset `s3://wanx-results/repainted`, which starts whatever is scheduled on it.
+The results are then an event of the asset `s3://wanx-results/repainted`, which starts whatever is scheduled on it.
 
 *When to use:* portraits come at any time, some to some hundred at once, and nobody wants to list a folder again and again.
 *Needs:* connection `dashscope_default` with an API key; connection `aws_default` that may read the portraits and write the
@@ -60,18 +60,32 @@ with DAG(
     name = "{{ ti.xcom_pull(task_ids='pictures', map_indexes=-1)[ti.map_index].rpartition('/')[2] }}"
 
     @task_group(default_args={"map_index_template": name})
-    def repaint(image: str) -> None:
+    def repaint(image: str) -> Any:
         submit = WanxStyleRepaintOperator(
             task_id="submit", image=image, style=STYLE, result_bucket=RESULT_BUCKET
         )
         wait = DashScopeTaskSensor(task_id="wait", dashscope_task_id=submit.output, timeout=4 * 3600)
-        DashScopeToS3Operator(
-            task_id="copy",
-            dashscope_task_id=wait.output,
-            s3_bucket=RESULT_BUCKET,
-            s3_key="repainted/{style_name}/{source_name}_{dashscope_task_id}_{index}{extension}",
-            outlets=[RESULTS],
+        return wait.output
+
+    repainted = repaint.expand(image=pictures())
+
+    # One copy for all that succeeded, and so one event: of events that come within the same second, Airflow may leave all but
+    # the first to the next run.
+    DashScopeToS3Operator(
+        task_id="copy",
+        dashscope_task_id=repainted,
+        s3_bucket=RESULT_BUCKET,
+        s3_key="repainted/{style_name}/{source_name}_{dashscope_task_id}_{index}{extension}",
+        outlets=[RESULTS],
+        trigger_rule="all_done",
+    )
+
+    # The copy ends well without those that failed; the run must not.
+    @task(trigger_rule="one_failed", retries=0)
+    def failures() -> None:
+        raise AirflowFailException(
+            "Not every new portrait was repainted. The logs of the tasks that failed say why."
         )
 
-    repaint.expand(image=pictures())
+    repainted >> failures()
     # [END howto_new_portraits]

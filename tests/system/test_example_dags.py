@@ -284,8 +284,9 @@ def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_
     for dag_id in ("wanx_new_portraits", "wanx_review"):
         api.set_paused(dag_id=dag_id, paused=False)
     keys = [f"{demo.PREFIX}{name}" for name in ("astronaut.png", "astronaut-mirrored.webp")]
+    stack.s3.put(bucket=demo.BUCKET, key="tiny.png", body=picture(100, 100))
     # Who names one twice does not pay twice.
-    api.create_asset_event(uri=f"s3://{demo.BUCKET}/portraits", extra={"keys": [*keys, keys[0]]})
+    api.create_asset_event(uri=f"s3://{demo.BUCKET}/portraits", extra={"keys": [*keys, keys[0], "tiny.png"]})
     (repainting,) = wait_until(
         lambda: api.runs(dag_id="wanx_new_portraits"),
         timeout=60,
@@ -293,7 +294,14 @@ def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_
         what="new portraits to start a run",
     )
     ended = api.wait_for_run(dag_id=repainting.dag_id, run_id=repainting.dag_run_id, timeout=120)
-    assert ended.state == "success"
+    # One portrait cannot be repainted: the run says so, and the others go on.
+    assert ended.state == "failed"
+    failed = [
+        each
+        for each in api.task_instances(dag_id=ended.dag_id, run_id=ended.dag_run_id)
+        if each.state == "failed"
+    ]
+    assert sorted(each.task_id for each in failed) == ["failures", "repaint.submit"]
 
     asked = wait_until(
         lambda: _asked(stack, 2), timeout=60, interval=0.5, what="each result to be asked about"

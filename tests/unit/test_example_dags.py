@@ -293,8 +293,17 @@ def test_a_run_without_new_portraits_or_new_results_ends_with_a_sentence() -> No
         results.python_callable(triggering_asset_events={})
 
 
-def test_the_copies_of_new_portraits_start_the_review() -> None:
-    copy = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("repaint.copy")
+def test_one_copy_of_all_new_portraits_that_succeeded_starts_the_review_with_one_event() -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_new_portraits.py")
+    copy = dag.get_task("copy")
+    assert not copy.is_mapped
+    assert (copy.upstream_task_ids, copy.trigger_rule) == ({"repaint.wait"}, "all_done")
+    assert isinstance(dag.task_group.get_child_by_label("repaint"), MappedTaskGroup)
+    # Without it, a run whose portraits have failed would end well.
+    failures: Any = dag.get_task("failures")
+    assert (failures.upstream_task_ids, failures.trigger_rule) == ({"repaint.wait"}, "one_failed")
+    with pytest.raises(AirflowFailException, match=r"^Not every new portrait was repainted\."):
+        failures.python_callable()
     assert copy.outlets == dag_of(ROOT / "dags" / "wanx_review.py").schedule
 
 
