@@ -48,6 +48,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_wanx.operators.dashscope",
                     "airflow_provider_wanx.operators.wanx",
+                    "airflow_provider_wanx.operators.wanx_batch",
                 ],
             }
         ],

@@ -18,6 +18,8 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_",
 _HOME = tempfile.TemporaryDirectory(prefix="wanx-tests-")
 os.environ |= {
     "AIRFLOW_HOME": _HOME.name,
+    # One that Airflow makes up is too short for what signs with it, which says so at each use.
+    "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-tests-" * 5,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -46,6 +48,11 @@ sys.addaudithook(_stay_on_loopback)
 
 # Every client of every test would read the same certificates anew, which takes longer than its requests.
 ssl.create_default_context = functools.cache(ssl.create_default_context)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run three processes on two cores: a third of their time, tests wait."""
+    return max(2, 3 * (os.cpu_count() or 1) // 2)
 
 
 def pytest_collection_finish() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
+from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -81,8 +82,12 @@ def test_of_a_submission_that_fails_the_reason_comes_first(
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_of_a_wait_that_fails_the_reason_comes_first(
-    dashscope: BackgroundSimulator, at_rest: BackgroundSimulator, deferrable: bool
+    dashscope: BackgroundSimulator,
+    at_rest: BackgroundSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    deferrable: bool,
 ) -> None:
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
     given: dict[str, Any] = {"poll_interval": 0.05, "deferrable": deferrable}
     assert "is UNKNOWN" in _message(DashScopeTaskSensor, dashscope_task_id=GONE, **given)[:SEEN]
     waiting = {"image": at_rest.portrait_url, "style": "fresh", "wait_for_completion": True, **given}

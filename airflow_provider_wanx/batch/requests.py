@@ -1,0 +1,54 @@
+"""What is submitted to have a portrait repainted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_wanx.batch.input.rows import ImageRow
+from airflow_provider_wanx.dashscope.origin import shown
+from airflow_provider_wanx.dashscope.repaint import (
+    REPAINT_MODEL,
+    REPAINT_PRICE,
+    REPAINT_SERVICE,
+    repaint_input,
+)
+from airflow_provider_wanx.dashscope.styles import is_known_style, style_name
+from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.submission.submitter import TaskRequest
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.hooks.dashscope import Log
+
+
+def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskRequest:
+    """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
+
+    :param source: opens pictures.
+    :param wish: the portrait and its style.
+    :param log: is warned of what the service may refuse.
+    :raises InvalidInputError: a picture is missing, unreadable, or breaks the model's limits.
+    """
+    pictures = {"image_url": source.open(wish.image, field="image")}
+    if wish.style_reference:
+        pictures["style_ref_url"] = source.open(
+            wish.style_reference, field="style_reference", is_style_reference=True
+        )
+    for doubt in (doubt for picture in pictures.values() for doubt in picture.doubts):
+        log.warning(doubt)
+    return TaskRequest(
+        service=REPAINT_SERVICE,
+        model=REPAINT_MODEL,
+        identity={
+            "style_index": wish.style,
+            **{name: picture.identity for name, picture in pictures.items()},
+        },
+        build_input=lambda: repaint_input(
+            style=wish.style, **{name: picture.publish() for name, picture in pictures.items()}
+        ),
+        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(wish.style)}, "
+        f"for {REPAINT_PRICE} CNY if it succeeds",
+    )
+
+
+def _named(number: int) -> str:
+    return f"{number} ({style_name(number)})" if is_known_style(number) else str(number)

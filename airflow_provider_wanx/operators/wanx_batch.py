@@ -1,0 +1,383 @@
+"""The operator that repaints many portraits in one task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, AssetAlias, BaseOperator
+
+from airflow_provider_wanx.batch.account import Account
+from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
+from airflow_provider_wanx.batch.flow import Ceiling, Rules
+from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
+from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
+from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
+from airflow_provider_wanx.batch.ledger import Owner
+from airflow_provider_wanx.batch.report import check_formats
+from airflow_provider_wanx.batch.run import Wave
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.repaint import (
+    REPAINT_MODEL,
+    REPAINT_PRICE,
+)
+from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
+from airflow_provider_wanx.deferral.wait import wait_for_some
+from airflow_provider_wanx.exceptions import airflow_errors, without_frames
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.lineage.facts import Facts
+from airflow_provider_wanx.lineage.operators import TellsLineage
+from airflow_provider_wanx.links.addresses import s3_folder_url
+from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
+from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.marks import MARK
+from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.submission.submitter import OnUnconfirmed
+from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wanx.batch.input.sources import Source
+from airflow_provider_wanx.batch.requests import repaint_request
+
+BACKSTOP = RESULT_LIFETIME / 2
+"""Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
+soon, and somebody should know."""
+
+
+class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
+    """Repaint thousands of portraits in one Airflow task, and copy the results to S3 as they come.
+
+    The task submits at the account's pace, keeps a bounded number of images in flight, and defers while the service
+    works. It may run for days. What it has done stands in a ledger beside the results, so that a retry, a clear, or a
+    second run over the same input goes on where the last one ended: an image that is done, or under way, is not submitted
+    again. Failures of single images do not stop the others. In the end there is a manifest of all images.
+
+    It needs nothing of Airflow's own memory, so it works the same on every Airflow from 2.11 on.
+
+    .. note:: Every repainted image costs money. Try ``dry_run=True`` first: it says what would be refused, what the rest
+        would cost and how long it would take.
+
+    .. seealso:: the guide :doc:`/bulk`.
+
+    :param destination: ``s3://bucket/prefix/`` for results, ledger (``_ledger/``), ``status.json`` and manifest. Each
+        batch needs a destination of its own.
+    :param images: a folder of pictures (``s3://bucket/prefix/``, or any URL that Airflow's object storage can list), or
+        a list of images as :class:`WanxStyleRepaintOperator` takes them.
+    :param manifest: instead of ``images``: a JSONL, CSV or Parquet file with the columns ``image`` and, where they
+        differ, ``style`` and ``style_reference``. Other columns are carried through to the manifest of the results.
+    :param glob: pattern of paths below the folder; without one, everything with a picture's extension.
+    :param shard: which part of the input this task takes, such as ``"1/4"``: to spread one input over several accounts.
+    :param style: one style or several for each image; several may be one text with semicolons.
+    :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
+    :param s3_key: key of a result below the destination, with fields in braces: ``{row}``, ``{name}`` (of the source
+        file), ``{style}``, ``{style_name}``, ``{dashscope_task_id}``, ``{extension}``.
+    :param max_failures: how many images may fail before the batch ends early: a number, or a share below 1. None for no
+        limit.
+    :param max_cost: budget in CNY: nothing is submitted that could exceed it. None for no limit.
+    :param image_retries: how often an image is submitted again after the service has failed at it for a passing reason.
+        Failed tasks cost nothing.
+    :param retry_failed: whether images that failed in an earlier run are wanted again.
+    :param dry_run: whether only to look: nothing is submitted or written.
+    :param results_within: seconds, or a timedelta, that a finished result waits to be copied at most.
+    :param max_in_flight: images that the service has at a time, at most. By default, what it works off in an hour, and
+        at most half of the account's queue.
+    :param manifest_formats: formats of the manifest: ``jsonl``, ``parquet`` (needs pyarrow).
+    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do with an image when it cannot be found out
+        whether the service has accepted its submission.
+    :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended
+        while it is deferred (Airflow 3.3 and later). By default it goes on there, and the next run picks it up.
+    :param extra_args: further arguments of boto3's upload of results.
+    :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
+        ``s3://conn_id@bucket/…``.
+    :param dashscope_conn_id: id of a connection of type ``dashscope``.
+    :param deferrable: whether to wait in the triggerer. On a worker, the wait would hold it for as long as the batch takes.
+    :param poll_interval: seconds between two looks at one task.
+    """
+
+    template_fields: Sequence[str] = (
+        "destination",
+        "images",
+        "manifest",
+        "glob",
+        "shard",
+        "style",
+        "style_reference",
+        "s3_key",
+        "max_failures",
+        "max_cost",
+        "only_look",
+        "extra_args",
+        "aws_conn_id",
+        "dashscope_conn_id",
+    )
+    operator_extra_links = BATCH_LINKS
+    ui_color = "#e8e4f8"
+
+    def __init__(
+        self,
+        *,
+        destination: str,
+        images: str | Sequence[str] | None = None,
+        manifest: str | None = None,
+        glob: str | None = None,
+        shard: str | None = None,
+        style: Styles | None = None,
+        style_reference: str | None = None,
+        s3_key: str = DEFAULT_KEY,
+        max_failures: float | str | None = None,
+        max_cost: float | str | None = None,
+        image_retries: int = 2,
+        retry_failed: bool = False,
+        dry_run: bool | str = False,
+        results_within: float | timedelta = 300.0,
+        max_in_flight: int | None = None,
+        manifest_formats: Sequence[str] = ("jsonl",),
+        on_unconfirmed_submit: OnUnconfirmed = "fail",
+        cancel_on_kill: bool = False,
+        extra_args: dict[str, Any] | None = None,
+        aws_conn_id: str | None = "aws_default",
+        dashscope_conn_id: str = DashScopeHook.default_conn_name,
+        deferrable: bool = True,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_unconfirmed_submit not in ("fail", "resubmit"):
+            raise ValueError(
+                f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
+            )
+        if image_retries < 0 or (max_in_flight is not None and max_in_flight < 1):
+            raise ValueError("image_retries must be 0 or more, and max_in_flight 1 or more.")
+        self.destination = destination
+        self.images = images
+        self.manifest = manifest
+        self.glob = glob
+        self.shard = shard
+        self.style = style
+        self.style_reference = style_reference
+        self.s3_key = s3_key
+        self.max_failures = max_failures
+        self.max_cost = max_cost
+        self.image_retries = image_retries
+        self.retry_failed = retry_failed
+        # Airflow's operators have a method of the argument's name.
+        self.only_look = dry_run
+        self.results_within = check_seconds("results_within", results_within)
+        self.max_in_flight = max_in_flight
+        self.manifest_formats = tuple(manifest_formats)
+        self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
+        self.cancel_on_kill = cancel_on_kill
+        self.extra_args = extra_args
+        self.aws_conn_id = aws_conn_id
+        self.dashscope_conn_id = dashscope_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = check_seconds("poll_interval", poll_interval)
+
+    def known_at_start(self) -> Facts:
+        """Return where the images come from, and where the results go."""
+        images = [self.images] if isinstance(self.images, str) else self.images or ()
+        return Facts(
+            model=REPAINT_MODEL,
+            inputs=tuple(str(place) for place in (*images, self.manifest) if place),
+            outputs=(self.destination,),
+            price=float(REPAINT_PRICE),
+        )
+
+    @without_frames
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read the input, then submit, wait and copy until all images are done."""
+        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+            if _is_true(self.only_look):
+                return self._look(context, hook)
+            with self._batch(context, hook) as batch:
+                self._show_links(context, hook)
+                batch.begin(retry_failed=self.retry_failed)
+                self._mark(context, batch)
+                return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
+
+    @without_frames
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, end_time: float | None = None
+    ) -> dict[str, Any]:
+        """Go on after a wait.
+
+        :param event: ``ended``: ids of the tasks that have ended.
+        :param end_time: when ``execution_timeout`` is over, in seconds since 1970.
+        """
+        with (
+            airflow_errors(),
+            DashScopeHook(self.dashscope_conn_id) as hook,
+            self._batch(context, hook) as batch,
+        ):
+            batch.go_on()
+            return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
+
+    def _show_links(self, context: Context, hook: DashScopeHook) -> None:
+        show_task_links(context, self, hook.get_conn().config.base_url)
+        destination = self._destination()
+        results = destination.results
+        show_link(
+            context, self, S3ObjectLink, s3_folder_url(results.client, results.bucket, destination.prefix)
+        )
+
+    def _end_time(self, context: Context) -> float | None:
+        """Airflow 3 does not enforce execution_timeout while a task is deferred."""
+        if self.execution_timeout is None:
+            return None
+        return deadline(context, seconds=float("inf"), execution_timeout=self.execution_timeout).end_time
+
+    def _go_on(
+        self,
+        context: Context,
+        hook: DashScopeHook,
+        batch: Batch,
+        *,
+        ended: Collection[str],
+        end_time: float | None,
+    ) -> dict[str, Any]:
+        while (wave := self._step(context, batch, ended)) is not None:
+            if end_time is not None and time.time() >= end_time:
+                batch.give_back()
+                raise AirflowTaskTimeout(
+                    f"execution_timeout is over. {batch.progress} A retry, or another run, goes on from there."
+                )
+            wave = wave.until(end_time)
+            batch.hold(wave)
+            if self.deferrable:
+                self._defer(wave, progress=batch.progress, end_time=end_time)
+            ended = wait_for_some(
+                hook,
+                wave.dashscope_task_ids,
+                poll_interval=self.poll_interval,
+                log=self.log,
+                **wave.conditions,
+            )
+        summary = batch.finish()
+        self.learned(
+            outputs=(self.destination, *summary["manifest"]), images=summary["billed"], cost=summary["cost"]
+        )
+        self.log.info("%s", batch.progress)
+        self._announce(context, summary)
+        return summary
+
+    def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wave | None:
+        try:
+            return batch.step(ended)
+        finally:
+            self._mark(context, batch)
+
+    def _mark(self, context: Context, batch: Batch) -> None:
+        """Let the gallery find the batch, from its beginning on."""
+        context["ti"].xcom_push(key=MARK, value=batch.mark)
+
+    def _defer(self, wave: Wave, *, progress: str, end_time: float | None) -> None:
+        self.defer(
+            trigger=DashScopeBatchTrigger(
+                dashscope_task_ids=wave.dashscope_task_ids,
+                dashscope_conn_id=self.dashscope_conn_id,
+                poll_interval=self.poll_interval,
+                cancel_on_kill=self.cancel_on_kill,
+                progress=progress,
+                **wave.conditions,
+            ),
+            method_name="execute_complete",
+            kwargs={"end_time": end_time},
+            timeout=timedelta(seconds=wave.seconds + BACKSTOP),
+        )
+
+    def _look(self, context: Context, hook: DashScopeHook) -> dict[str, Any]:
+        from airflow_provider_wanx.batch.dry_run import dry_run  # for workers only; DAG parsing needs less
+
+        batch = self._batch(context, hook)
+        pictures = self._pictures_of(hook)
+
+        def check(wish: ImageRow) -> None:
+            pictures.check(wish.image, field="image")
+            if wish.style_reference:
+                pictures.check(wish.style_reference, field="style_reference", is_style_reference=True)
+
+        return dry_run(
+            source=self._source(),
+            ledger=batch.ledger,
+            check=check,
+            hook=hook,
+            model=REPAINT_MODEL,
+            account=Account.read(hook, REPAINT_MODEL, self.log),
+            ceiling=self._rules().ceiling,
+            retry_failed=self.retry_failed,
+            log=self.log,
+        )
+
+    def _batch(self, context: Context, hook: DashScopeHook) -> Batch:
+        check_formats(self.manifest_formats)
+        ti, pictures = context["ti"], self._pictures_of(hook)
+        return Batch(
+            hook=hook,
+            destination=self._destination(),
+            source=self._source(),
+            model=REPAINT_MODEL,
+            keys=ResultKeys(self.s3_key),
+            request=lambda wish: repaint_request(pictures, wish, log=self.log),
+            rules=self._rules(),
+            owner=Owner(
+                dag_id=ti.dag_id,
+                run_id=ti.run_id,
+                task_id=ti.task_id,
+                map_index=-1 if ti.map_index is None else ti.map_index,
+            ),
+            formats=self.manifest_formats,
+            log=self.log,
+        )
+
+    def _source(self) -> Source:
+        source = open_source(
+            images=self.images,
+            manifest=self.manifest,
+            glob=self.glob,
+            styles=self.style,
+            style_reference=self.style_reference,
+            aws_conn_id=self.aws_conn_id,
+        )
+        if isinstance(self.images, str):
+            _, bucket, prefix = split_destination(self.destination)
+            check_destination(self.images, bucket, prefix)
+        return Shard.read(source, self.shard) if self.shard else source
+
+    def _destination(self) -> BatchDestination:
+        conn_id, bucket, prefix = split_destination(self.destination)
+        results = S3Destination(
+            aws_conn_id=conn_id or self.aws_conn_id, bucket=bucket, extra_args=self.extra_args or {}
+        )
+        results.check()
+        return BatchDestination(prefix=prefix, results=results)
+
+    def _pictures_of(self, hook: DashScopeHook) -> ImageSource:
+        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id)
+
+    def _rules(self) -> Rules:
+        return Rules(
+            ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
+            image_retries=self.image_retries,
+            on_unconfirmed=self.on_unconfirmed_submit,
+            results_within=self.results_within,
+            max_in_flight=self.max_in_flight,
+        )
+
+    def _announce(self, context: Context, summary: Mapping[str, Any]) -> None:
+        """Attach the summary to the events of the operator's outlets, and the manifest to those of an alias."""
+        for outlet in self.outlets:
+            if isinstance(outlet, AssetAlias):
+                for url in summary["manifest"]:
+                    context["outlet_events"][outlet].add(Asset(url), extra=dict(summary))
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(summary)
+
+
+def _is_true(value: bool | str) -> bool:
+    """Read a switch that may have gone through a template."""
+    return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "1", "yes", "on")
