@@ -35,8 +35,9 @@ test: $(INSTALLED) ## Run all tests
 	$(MAKE) --no-print-directory test-browser || status=1; \
 	exit $$status
 
+# What pytest compiles is kept, whatever the environment says: each of its processes would do it anew at every run.
 test-unit: $(INSTALLED) ## Run the unit tests
-	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 
 # Apart from the unit tests, because being measured takes a test twice the time. pytest's own threshold would count the whole package.
 coverage: $(INSTALLED) ## Measure how much of the service core its tests reach

@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.util.docutils import SphinxDirective
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
-from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorRow
+from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorKind, ErrorRow
 from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
@@ -50,17 +51,24 @@ def regions() -> str:
     )
 
 
-_ERROR_HEAD = ("Code", "HTTP", "Kind", "A retry can help", "May have been accepted", "What to do")
+_ADVICE_HEAD = ("What to do", "A retry can help", "May have been accepted")
 
 
-def errors() -> str:
-    """Return the table of error codes."""
-    return table(_ERROR_HEAD, map(_error, ERROR_TABLE))
+def errors(kind: ErrorKind) -> str:
+    """Return the error codes of one kind, with their HTTP statuses; those of which the same holds share a row."""
+    codes: dict[tuple[str, ...], list[str]] = {}
+    for row in ERROR_TABLE:
+        if row.kind is kind:
+            statuses = " or ".join(map(str, row.http)) + (" only" if row.only_http else "")
+            codes.setdefault(_advice(row), []).append(f"`{row.code}` ({statuses})")
+    return table(("Code", *_ADVICE_HEAD), ((", ".join(names), *advice) for advice, names in codes.items()))
 
 
 def fallbacks() -> str:
     """Return the rules for codes that the table does not have."""
-    return table(_ERROR_HEAD, map(_error, FALLBACKS))
+    return table(
+        ("Code", "Kind", *_ADVICE_HEAD), ((f"`{row.code}`", row.kind, *_advice(row)) for row in FALLBACKS)
+    )
 
 
 def aliases() -> str:
@@ -68,15 +76,14 @@ def aliases() -> str:
     return table(("Spelling", "Read as"), ((f"`{alias}`", f"`{code}`") for alias, code in ALIASES.items()))
 
 
-def _error(row: ErrorRow) -> tuple[str, ...]:
-    statuses = ", ".join(map(str, row.http)) + (" only" if row.only_http else "")
+def _advice(row: ErrorRow) -> tuple[str, ...]:
     retry = "yes" if row.retryable else "no"
     # The flag for upper and lower case says nothing to a reader.
     if row.retry_when is not None:
         retry += f"; yes if the text has `{row.retry_when.removeprefix('(?i)')}`"
     if row.fail_when is not None:
         retry += f"; no if the text has `{row.fail_when.removeprefix('(?i)')}`"
-    return f"`{row.code}`", statuses, row.kind, retry, "yes" if row.unsure else "no", row.advice
+    return row.advice, retry, "yes" if row.unsure else "no"
 
 
 def metrics() -> str:
@@ -126,7 +133,7 @@ def simulator_options() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "aliases": aliases,
-    "errors": errors,
+    **{f"errors-{kind.replace(' ', '-')}": partial(errors, kind) for kind in ErrorKind},
     "fallbacks": fallbacks,
     "metrics": metrics,
     "regions": regions,

@@ -125,6 +125,43 @@ class AirflowApi:
         """
         return DagRun.model_validate(self._call("GET", _run(dag_id, run_id)))
 
+    def runs(self, *, dag_id: str) -> list[DagRun]:
+        """
+        Read all runs of a DAG, the first one first.
+
+        :param dag_id: id of the DAG
+        """
+        rows = self._pages(f"/api/v2/dags/{dag_id}/dagRuns", rows="dag_runs")
+        return [DagRun.model_validate(row) for row in rows]
+
+    def create_asset_event(self, *, uri: str, extra: Mapping[str, Any]) -> None:
+        """
+        Say that an asset was updated.
+
+        :param uri: the asset's URI
+        :param extra: what the event tells
+        """
+        found = self._pages("/api/v2/assets", rows="assets")
+        (asset_id,) = [row["id"] for row in found if row["uri"] == uri]
+        self._call("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": dict(extra)})
+
+    def question(self, *, instance: TaskInstance) -> dict[str, Any]:
+        """
+        Read what a task asks a person, and what was answered.
+
+        :param instance: the task instance
+        """
+        return self._call("GET", _question(instance))
+
+    def answer(self, *, instance: TaskInstance, option: str) -> None:
+        """
+        Answer a task that asks a person.
+
+        :param instance: the task instance
+        :param option: one of those that it offers
+        """
+        self._call("PATCH", _question(instance), json={"chosen_options": [option]})
+
     def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float) -> DagRun:
         """
         Wait until a run has ended, well or not.
@@ -319,6 +356,11 @@ class AirflowApi:
 
 def _run(dag_id: str, run_id: str) -> str:
     return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+
+
+def _question(instance: TaskInstance) -> str:
+    path = f"{_run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}"
+    return f"{path}/{instance.map_index}/hitlDetails"
 
 
 def _log_lines(content: Sequence[str | dict[str, Any]]) -> Iterator[str]:

@@ -272,3 +272,60 @@ def test_the_generic_operator_runs_text_to_image(stack: LocalStack) -> None:
     stack.s3.client.create_bucket(Bucket=BUCKET)
     conf = {"prompt": "A lighthouse on a cliff", "n": 3, "bucket": BUCKET}
     assert len(_pictures(stack, _run(stack, "dashscope_any_model", conf))) == 3
+
+
+def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_is_published(
+    stack: LocalStack,
+) -> None:
+    for path in demo.portraits():
+        stack.s3.put(bucket=demo.BUCKET, key=f"{demo.PREFIX}{path.name}", body=path.read_bytes())
+    stack.s3.client.create_bucket(Bucket=demo.RESULTS)
+    api = stack.airflow.api
+    for dag_id in ("wanx_new_portraits", "wanx_review"):
+        api.set_paused(dag_id=dag_id, paused=False)
+    keys = [f"{demo.PREFIX}{name}" for name in ("astronaut.png", "astronaut-mirrored.webp")]
+    stack.s3.put(bucket=demo.BUCKET, key="tiny.png", body=picture(100, 100))
+    # Who names one twice does not pay twice.
+    api.create_asset_event(uri=f"s3://{demo.BUCKET}/portraits", extra={"keys": [*keys, keys[0], "tiny.png"]})
+    (repainting,) = wait_until(
+        lambda: api.runs(dag_id="wanx_new_portraits"),
+        timeout=60,
+        interval=0.5,
+        what="new portraits to start a run",
+    )
+    ended = api.wait_for_run(dag_id=repainting.dag_id, run_id=repainting.dag_run_id, timeout=120)
+    # One portrait cannot be repainted: the run says so, and the others go on.
+    assert ended.state == "failed"
+    failed = [
+        each
+        for each in api.task_instances(dag_id=ended.dag_id, run_id=ended.dag_run_id)
+        if each.state == "failed"
+    ]
+    assert sorted(each.task_id for each in failed) == ["failures", "repaint.submit"]
+
+    asked = wait_until(
+        lambda: _asked(stack, 2), timeout=60, interval=0.5, what="each result to be asked about"
+    )
+    for instance in asked:
+        for address in re.findall(r"!\[[^]]*]\(([^)]+)\)", api.question(instance=instance)["body"]):
+            shown = api._http.get(address).raise_for_status()
+            assert Image.open(io.BytesIO(shown.content)).format in {"PNG", "JPEG", "WEBP"}, address
+    approved, rejected = asked
+    api.answer(instance=approved, option="Approve")
+    api.answer(instance=rejected, option="Reject")
+    for run in api.runs(dag_id="wanx_review"):
+        assert api.wait_for_run(dag_id=run.dag_id, run_id=run.dag_run_id, timeout=60).state == "success"
+    published = [each.key for each in stack.s3.list(bucket=demo.RESULTS) if each.key.startswith("published/")]
+    assert published == [f"published/{approved.rendered_map_index}"]
+
+
+def _asked(stack: LocalStack, number: int) -> list[TaskInstance] | None:
+    """The task instances that wait for a person, once there are so many."""
+    api = stack.airflow.api
+    found = [
+        each
+        for run in api.runs(dag_id="wanx_review")
+        for each in api.task_instances(dag_id="wanx_review", run_id=run.dag_run_id, task_id="review.approve")
+        if each.state == "awaiting_input"
+    ]
+    return found if len(found) == number else None

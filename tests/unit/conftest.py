@@ -94,7 +94,8 @@ def _made_once(make: Callable[..., Any]) -> Callable[..., Any]:
 
     def client(hook: AwsGenericHook[Any], **arguments: Any) -> Any:
         text = os.environ.get(f"AIRFLOW_CONN_{str(hook.aws_conn_id).upper()}")
-        key = (type(hook), text, hook.region_name, hook.verify, repr(hook.config), repr(arguments))
+        config = vars(hook.config).get("_user_provided_options") if hook.config else None
+        key = (type(hook), text, hook.region_name, hook.verify, repr(config), repr(arguments))
         if key not in made:
             made[key] = make(hook, **arguments)
         return made[key]

@@ -16,7 +16,7 @@ import pytest
 from airflow.models import Connection
 
 from airflow_provider_wanx.cli.definition import COMMANDS, Group
-from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE
+from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE, ErrorKind
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
@@ -36,7 +36,8 @@ from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PAGES = [*READMES, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
 PUBLIC_CLASSES = [
     DashScopeHook,
@@ -164,11 +165,35 @@ def test_the_table_of_styles_has_every_style() -> None:
     )
 
 
-def test_the_table_of_errors_has_every_code_in_as_many_columns_as_its_head() -> None:
-    lines = _tables().errors().splitlines()
-    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
+def test_the_tables_of_errors_have_every_code_in_as_many_columns_as_their_heads() -> None:
+    lines = [_tables().errors(kind).splitlines() for kind in ErrorKind]
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for table in lines for line in table}
     assert len(columns) == 1
-    assert [line.split("`")[1] for line in lines[2:]] == [row.code for row in ERROR_TABLE]
+    codes = [
+        code for table in lines for line in table[2:] for code in re.findall("`(.*?)`", line.split(" | ")[0])
+    ]
+    assert sorted(codes) == sorted(row.code for row in ERROR_TABLE)
+
+
+def test_the_page_on_trouble_shows_the_errors_of_every_kind() -> None:
+    shown = re.findall(r"```\{wanx-table} (\S+)\n", _text(DOCS / "troubleshooting.md"))
+    assert sorted(shown) == sorted(
+        [*(f"errors-{kind.replace(' ', '-')}" for kind in ErrorKind), "fallbacks", "aliases"]
+    )
+    assert set(shown) <= set(_tables().TABLES)
+
+
+def test_messages_that_the_page_on_trouble_explains_are_messages_of_this_package() -> None:
+    section = (
+        _text(DOCS / "troubleshooting.md").partition("## Messages without a code\n")[2].partition("\n## ")[0]
+    )
+    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    sources = (ROOT / "airflow_provider_wanx").rglob("*.py")
+    # Long messages are written as several strings, one after the other.
+    code = re.sub(r'"\s+f?"', "", "".join(map(_text, sources)))
+    wanted = [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row)]
+    assert [phrase for phrase in wanted if phrase not in code.replace("{{", "{").replace("}}", "}")] == []
 
 
 def test_the_table_of_metrics_has_every_measure() -> None:
@@ -219,8 +244,32 @@ def test_connections_of_samples_are_accepted(text: str) -> None:
     client_config(Connection.from_json(text, conn_id="sample"))
 
 
-def test_the_dag_of_the_readme_is_the_one_that_is_tested() -> None:
-    (shown,) = re.findall(r"```python\n(.*?)```", _text(ROOT / "README.md"), re.DOTALL)
+def test_both_readmes_have_the_same_sections_the_same_code_and_the_same_links() -> None:
+    english, chinese = map(_text, READMES)
+    outlines = [re.findall(r"^#+(?= )", _FENCE.sub("", text), re.MULTILINE) for text in (english, chinese)]
+    assert outlines[0] == outlines[1]
+    # Comments are prose.
+    blocks = [
+        [(match[3], re.sub(r"#.*", "", match[4])) for match in _FENCE.finditer(text)]
+        for text in (english, chinese)
+    ]
+    assert blocks[0] == blocks[1] != []
+    links = [sorted({*_LINK.findall(text)} - {page.name for page in READMES}) for text in (english, chinese)]
+    assert links[0] == links[1]
+    assert "](README.zh-CN.md)" in english
+    assert "](README.md)" in chinese
+
+
+def test_the_readmes_count_the_examples() -> None:
+    more = len(list((ROOT / "dags").glob("*.py")))
+    numbers = [None, *["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]]
+    assert f"[dags/](dags) has {numbers[more]} more examples" in _text(READMES[0])
+    assert f"[dags/](dags) 中另有{' 一二三四五六七八九'[more]}个示例" in _text(READMES[1])
+
+
+@pytest.mark.parametrize("page", READMES, ids=_name)
+def test_the_dag_of_the_readme_is_the_one_that_is_tested(page: Path) -> None:
+    (shown,) = re.findall(r"```python\n(.*?)```", _text(page), re.DOTALL)
     tested = _text(ROOT / "tests" / "examples" / "dags" / "portraits.py")
     assert shown == tested.partition("# [START portraits]\n")[2].partition("# [END portraits]")[0]
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
+from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests import demo
 from tests.stack import ROOT
 from tests.unit.support.airflow import DagRun, TaskInstance
@@ -45,14 +48,16 @@ def test_there_are_examples() -> None:
         "wanx_repaint_folder",
         "wanx_bulk",
         "dashscope_any_model",
+        "wanx_new_portraits",
+        "wanx_review",
     }
 
 
 @every_file
-def test_a_dag_is_named_after_its_file_is_started_by_hand_and_explains_itself(file: Path) -> None:
+def test_a_dag_is_named_after_its_file_is_started_by_hand_or_an_asset_and_explains_itself(file: Path) -> None:
     dag = dag_of(file)
     assert dag.dag_id == file.stem
-    assert dag.schedule is None
+    assert dag.schedule is None or all(isinstance(each, Asset) for each in dag.schedule)
     assert dag.doc_md is not None
     for topic in ("###", "*When to use:*", "*Needs:*", "*Costs:*"):
         assert topic in dag.doc_md
@@ -260,3 +265,94 @@ def test_every_field_of_the_form_of_a_batch_reaches_the_operator() -> None:
     repaint = rendered(ROOT / "dags" / "wanx_bulk.py", "repaint", **form)
     assert [repaint.images, repaint.glob, repaint.style, repaint.destination] == list(form.values())[:4]
     assert [repaint.only_look, repaint.max_cost, repaint.max_failures] == ["False", "12.5", "3"]
+
+
+def event(extra: dict[str, Any], **source: Any) -> Any:
+    """An asset's event, as a run that it started sees it."""
+    names = ("source_dag_id", "source_run_id", "source_task_id", "source_map_index")
+    return SimpleNamespace(extra=extra, **{**dict.fromkeys(names), **source})
+
+
+@pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
+def test_new_portraits_are_those_that_the_events_name_each_once(name: str) -> None:
+    pictures: Any = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("pictures")
+    events = [event({"keys": ["p/b.png", "p/a.png"], "from_rest_api": True}), event({"keys": ["p/b.png"]})]
+    found = pictures.python_callable(**{name: {Asset("s3://wanx-portraits/portraits"): events}})
+    assert found == ["s3://wanx-portraits/p/b.png", "s3://wanx-portraits/p/a.png"]
+
+
+def test_a_run_without_new_portraits_or_new_results_ends_with_a_sentence() -> None:
+    pictures: Any = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("pictures")
+    for events in ({}, {Asset("s3://wanx-portraits/portraits"): [event({})]}):
+        with pytest.raises(AirflowFailException, match=r"^No event of .* names a portrait, so .* Create one"):
+            pictures.python_callable(triggering_asset_events=events)
+    results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
+    with pytest.raises(
+        AirflowFailException, match=r"^No event of .* names a result, so .* to review\. Run wanx_new"
+    ):
+        results.python_callable(triggering_asset_events={})
+
+
+def test_one_copy_of_all_new_portraits_that_succeeded_starts_the_review_with_one_event() -> None:
+    dag = dag_of(ROOT / "dags" / "wanx_new_portraits.py")
+    copy = dag.get_task("copy")
+    assert not copy.is_mapped
+    assert (copy.upstream_task_ids, copy.trigger_rule) == ({"repaint.wait"}, "all_done")
+    assert isinstance(dag.task_group.get_child_by_label("repaint"), MappedTaskGroup)
+    # Without it, a run whose portraits have failed would end well.
+    failures: Any = dag.get_task("failures")
+    assert (failures.upstream_task_ids, failures.trigger_rule) == ({"repaint.wait"}, "one_failed")
+    with pytest.raises(AirflowFailException, match=r"^Not every new portrait was repainted\."):
+        failures.python_callable()
+    assert copy.outlets == dag_of(ROOT / "dags" / "wanx_review.py").schedule
+
+
+def test_the_question_about_a_result_shows_it_beside_its_portrait_from_the_gallery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/team")
+    results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
+    source = {
+        "source_dag_id": "faces",
+        "source_run_id": "asset__2026-11-25T10:00:00+00:00",
+        "source_task_id": "g.copy",
+    }
+    entries = [{"bucket": "b", "key": f"repainted/anime/ada_{number}.png"} for number in range(2)]
+    told = {Asset("s3://wanx-results/repainted"): [event({"objects": entries}, source_map_index=4, **source)]}
+    first, second = results.python_callable(triggering_asset_events=told)
+    page = f"/team{PREFIX}/dags/faces/runs/asset__2026-11-25T10%3A00%3A00%2B00%3A00/tasks/g.copy/4/results"
+    assert f"![The portrait]({page}/0/source) ![The result]({page}/0/result)" in first["body"]
+    assert f"({page}/1)" in second["body"]
+    assert (first["subject"], first["bucket"], first["key"]) == (
+        "Publish ada_0.png?",
+        "b",
+        "repainted/anime/ada_0.png",
+    )
+
+
+def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load(ROOT / "dags" / "wanx_review.py")
+    publish: Any = module.review_dag.get_task("review.publish")
+    assert publish.upstream_task_ids == {"review.approve", "results"}
+    assert publish.trigger_rule == "all_success"
+    bucket.put("repainted/anime/ada.png", b"picture", Metadata={"dashscope-style": "2"})
+    monkeypatch.setattr(module, "RESULT_BUCKET", bucket.name)
+    url = publish.python_callable(bucket=bucket.name, key="repainted/anime/ada.png")
+    assert url == f"s3://{bucket.name}/published/ada.png"
+    assert (bucket.body("published/ada.png"), bucket.head("published/ada.png")["Metadata"]) == (
+        b"picture",
+        {"dashscope-style": "2"},
+    )
+
+
+def test_before_airflow_3_1_there_is_no_review_and_a_sentence_instead_of_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(version_compat, "AIRFLOW_V_3_1_PLUS", False)
+    monkeypatch.setitem(sys.modules, "airflow.providers.standard.operators.hitl", None)
+    found = vars(load(ROOT / "dags" / "wanx_review.py")).values()
+    assert not [value for value in found if isinstance(value, DAG)]
+    (record,) = caplog.records
+    assert record.getMessage() == ("There is no DAG wanx_review: asking a person needs Airflow 3.1 or later.")

@@ -254,10 +254,10 @@ def test_airflow_makes_the_hook_of_a_connection(dashscope: BackgroundSimulator) 
 
 
 def test_canceling_many_goes_on_after_one_that_cannot_be_reached(
-    dashscope: BackgroundSimulator, hook: DashScopeHook, caplog: pytest.LogCaptureFixture
+    at_rest: BackgroundSimulator, hook: DashScopeHook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ids = [hook.submit_task(**repaint(dashscope)).task_id for _ in range(4)]
-    dashscope.add_fault(endpoint="cancel", kind="status", status=403, task_id=ids[1])
+    ids = [hook.submit_task(**repaint(at_rest)).task_id for _ in range(4)]
+    at_rest.add_fault(endpoint="cancel", kind="status", status=403, task_id=ids[1])
     with caplog.at_level(logging.INFO):
         cancel_tasks(hook, ids, logging.getLogger("task"))
     outcomes = [record.getMessage() for record in caplog.records if record.name == "task"]

@@ -1,0 +1,99 @@
+"""
+### Publish no portrait unseen
+
+Run when there are new results, show each of them to a person beside its source, and copy those that were approved to
+`s3://wanx-results/published/`. A result that was rejected, or that nobody has looked at for a week, is not published.
+
+The results are those that the events of the asset `s3://wanx-results/repainted` name, as the DAG `wanx_new_portraits` and every
+other `DashScopeToS3Operator` with this asset among its outlets leaves them. Who is to decide finds the questions under
+**Browse**, **Required Actions**.
+
+*When to use:* people look at pictures before others see them.
+*Needs:* Airflow 3.1 or later; without, there is no such DAG. Connection `aws_default` that may read and write the bucket. The
+reviewers may see the DAG that has made the results: the pictures come from the gallery, which checks that.
+*Costs:* nothing; no task of this DAG submits.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, conf, dag, task, task_group
+
+from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
+
+# Put your own bucket here; this one exists in the demo only.
+RESULT_BUCKET = "wanx-results"
+PUBLISHED = "published/"
+
+RESULTS = Asset(f"s3://{RESULT_BUCKET}/repainted")
+
+
+@dag(
+    dag_id="wanx_review",
+    schedule=[RESULTS],
+    catchup=False,
+    tags=["dashscope", "wanx"],
+    doc_md=__doc__,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+)
+def wanx_review() -> None:
+    from airflow.providers.standard.operators.hitl import ApprovalOperator  # from Airflow 3.1 on
+
+    # [START howto_review]
+    @task
+    def results(triggering_asset_events: Any = None) -> list[dict[str, str]]:
+        # Behind a reverse proxy, Airflow may live below a path of its own.
+        gallery = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + "/wanx/gallery"
+        found = {}
+        for event in (triggering_asset_events or {}).get(RESULTS, ()):
+            place = ("dags", event.source_dag_id, "runs", event.source_run_id, "tasks", event.source_task_id)
+            task_page = "/".join([gallery, *(quote(str(part), safe="") for part in place)])
+            for number, entry in enumerate(event.extra.get("objects", ())):
+                page = f"{task_page}/{event.source_map_index}/results/{number}"
+                found[entry["bucket"], entry["key"]] = {
+                    "subject": f"Publish {entry['key'].rpartition('/')[2]}?",
+                    "body": f"![The portrait]({page}/source) ![The result]({page}/result)\n\n"
+                    f"[Show them large, with all that is known of them]({page})",
+                    "bucket": entry["bucket"],
+                    "key": entry["key"],
+                }
+        if not found:
+            raise AirflowFailException(
+                f"No event of the asset {RESULTS.uri} names a result, so there is nothing to review. "
+                "Run wanx_new_portraits, which leaves such events."
+            )
+        return list(found.values())
+
+    name = "{{ ti.xcom_pull(task_ids='results', map_indexes=-1)[ti.map_index]['key'].rpartition('/')[2] }}"
+
+    @task_group(default_args={"map_index_template": name})
+    def review(subject: str, body: str, bucket: str, key: str) -> None:
+        # A rejection skips what follows. No answer in time fails the task, and a retry would only ask once more.
+        approve = ApprovalOperator(
+            task_id="approve", subject=subject, body=body, response_timeout=timedelta(days=7), retries=0
+        )
+
+        @task
+        def publish(bucket: str, key: str) -> str:
+            from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # heavy: not for DAG parsing
+
+            published = PUBLISHED + key.rpartition("/")[2]
+            S3Hook("aws_default").copy_object(key, published, bucket, RESULT_BUCKET)
+            return f"s3://{RESULT_BUCKET}/{published}"
+
+        approve >> publish(bucket, key)
+
+    review.expand_kwargs(results())
+    # [END howto_review]
+
+
+if AIRFLOW_V_3_1_PLUS:
+    review_dag = wanx_review()
+else:
+    logging.getLogger(__name__).warning(
+        "There is no DAG wanx_review: asking a person needs Airflow 3.1 or later."
+    )
