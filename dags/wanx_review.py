@@ -21,7 +21,15 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, conf, dag, task, task_group
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSkipException,
+    Asset,
+    conf,
+    dag,
+    task,
+    task_group,
+)
 
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
 
@@ -72,20 +80,23 @@ def wanx_review() -> None:
 
     @task_group(default_args={"map_index_template": name})
     def review(subject: str, body: str, bucket: str, key: str) -> None:
-        # A rejection skips what follows. No answer in time fails the task, and a retry would only ask once more.
+        # No answer in time fails the task, and a retry would only ask once more.
         approve = ApprovalOperator(
             task_id="approve", subject=subject, body=body, response_timeout=timedelta(days=7), retries=0
         )
 
         @task
-        def publish(bucket: str, key: str) -> str:
+        def publish(answer: dict[str, Any], bucket: str, key: str) -> str:
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # heavy: not for DAG parsing
 
+            # Not left to the operator: of mapped tasks, Airflow 3.3.2 runs what follows a rejection.
+            if answer["chosen_options"] != [ApprovalOperator.APPROVE]:
+                raise AirflowSkipException(f"Rejected, so it is not published: s3://{bucket}/{key}.")
             published = PUBLISHED + key.rpartition("/")[2]
             S3Hook("aws_default").copy_object(key, published, bucket, RESULT_BUCKET)
             return f"s3://{RESULT_BUCKET}/{published}"
 
-        approve >> publish(bucket, key)
+        publish(approve.output, bucket, key)
 
     review.expand_kwargs(results())
     # [END howto_review]

@@ -320,6 +320,13 @@ def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_
         assert api.wait_for_run(dag_id=run.dag_id, run_id=run.dag_run_id, timeout=60).state == "success"
     published = [each.key for each in stack.s3.list(bucket=demo.RESULTS) if each.key.startswith("published/")]
     assert published == [f"published/{approved.rendered_map_index}"]
+    (skipped,) = [
+        each
+        for run in api.runs(dag_id="wanx_review")
+        for each in api.task_instances(dag_id=run.dag_id, run_id=run.dag_run_id, task_id="review.publish")
+        if each.state == "skipped"
+    ]
+    assert skipped.map_index == rejected.map_index
 
 
 def _asked(stack: LocalStack, number: int) -> list[TaskInstance] | None:

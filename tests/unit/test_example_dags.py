@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, Asset
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
-from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_wanx import version_compat
@@ -339,7 +339,12 @@ def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
     assert publish.trigger_rule == "all_success"
     bucket.put("repainted/anime/ada.png", b"picture", Metadata={"dashscope-style": "2"})
     monkeypatch.setattr(module, "RESULT_BUCKET", bucket.name)
-    url = publish.python_callable(bucket=bucket.name, key="repainted/anime/ada.png")
+    ada = {"bucket": bucket.name, "key": "repainted/anime/ada.png"}
+    for options in (["Reject"], []):
+        with pytest.raises(AirflowSkipException, match=r"^Rejected, so it is not published: s3://"):
+            publish.python_callable({"chosen_options": options}, **ada)
+    assert bucket.keys() == [ada["key"]]
+    url = publish.python_callable({"chosen_options": ["Approve"]}, **ada)
     assert url == f"s3://{bucket.name}/published/ada.png"
     assert (bucket.body("published/ada.png"), bucket.head("published/ada.png")["Metadata"]) == (
         b"picture",
