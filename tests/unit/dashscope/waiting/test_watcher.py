@@ -123,12 +123,12 @@ class TestAsking:
         outcome, _ = watch(fake, jobs=[])
         assert (outcome, sum(fake.requests.values())) == (Outcome(), 0)
 
-    def test_a_thousand_tasks_that_do_not_end_are_asked_for_seldom_and_each_of_them_now_and_then(
+    def test_hundreds_of_tasks_that_do_not_end_are_asked_for_seldom_and_each_of_them_now_and_then(
         self,
     ) -> None:
-        fake = service(1000, seconds=1e6, at_once=10)
+        fake = service(500, seconds=1e6, at_once=10)
         outcome, _ = watch(fake, within=300)
-        assert len(outcome.given_up) == 1000
+        assert len(outcome.given_up) == 500
         assert sum(fake.requests.values()) < 300 * 6
         assert fake.refused == 0
 
@@ -243,14 +243,14 @@ class TestTroubles:
         assert len(outcome.ended) == count
 
     def test_two_watchers_on_one_account_share_its_limit_without_being_refused_often(self) -> None:
-        fake = service(1000, at_once=40)
+        fake = service(500, at_once=40)
 
         async def main() -> None:
             watchers = [TaskWatcher(CONFIG, transport=fake) for _ in range(2)]
             ended = await asyncio.gather(
                 *(watcher.wait(waits(fake.jobs[number::2])) for number, watcher in enumerate(watchers))
             )
-            assert sum(len(outcome.ended) for outcome in ended) == 1000
+            assert sum(len(outcome.ended) for outcome in ended) == 500
             for watcher in watchers:
                 await watcher.close()
 

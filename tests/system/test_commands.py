@@ -69,10 +69,10 @@ def test_every_airflow_command_starts_without_what_only_ours_need(tmp_path: Path
 
 @pytest.mark.parametrize("words", [["styles"], ["tasks", "list", "-o", "json"], ["--help"]])
 def test_a_command_that_needs_no_airflow_does_not_load_it(
-    words: list[str], tmp_path: Path, dashscope: BackgroundSimulator
+    words: list[str], tmp_path: Path, dashscope_simulator: BackgroundSimulator
 ) -> None:
-    key = {} if words[0] in ("styles", "--help") else {"DASHSCOPE_API_KEY": dashscope.api_key}
-    host = ["--host", dashscope.url] if key else []
+    key = {} if words[0] in ("styles", "--help") else {"DASHSCOPE_API_KEY": dashscope_simulator.api_key}
+    host = ["--host", dashscope_simulator.url] if key else []
     done = _start("-m", "airflow_provider_wanx", *words, *host, home=tmp_path, **key)
     assert done.returncode == 0
     loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
