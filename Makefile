@@ -36,12 +36,12 @@ test: $(INSTALLED) ## Run all tests
 	exit $$status
 
 test-unit: $(INSTALLED) ## Run the unit tests
-	$(BIN)/python -m pytest -n logical tests/unit
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 
 # Apart from the unit tests, because being measured takes a test twice the time. pytest's own threshold would count the whole package.
 coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
 	@status=0; \
-	$(BIN)/python -m pytest -n logical --cov --cov-report= tests/unit/dashscope || status=1; \
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= tests/unit/dashscope || status=1; \
 	$(BIN)/python -m coverage report --include='airflow_provider_wanx/dashscope/*' --fail-under=95 || status=1; \
 	exit $$status
 

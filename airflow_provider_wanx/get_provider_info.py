@@ -7,12 +7,19 @@ from typing import Any
 _INTEGRATION = "DashScope"
 
 
-def _number_field(label: str, description: str) -> dict[str, Any]:
-    return {
-        "label": label,
-        "description": description,
-        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
-    }
+_REGIONS = (
+    "cn-beijing",
+    "ap-southeast-1",
+    "us-east-1",
+    "cn-hongkong",
+    "eu-central-1",
+    "ap-northeast-1",
+)
+"""As in :mod:`airflow_provider_wanx.dashscope.config`, which is not imported while Airflow starts."""
+
+
+def _number_field(label: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["number", "null"], **schema}}
 
 
 def _text_field(label: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -76,30 +83,47 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_wanx.hooks.dashscope.DashScopeHook",
                 "hook-name": "DashScope",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "schema", "port"],
+                    # Airflow 3.3.2 tests no stored connection without a port, so that there must be a field for one.
+                    "hidden-fields": ["login", "schema"],
                     "relabeling": {"password": "API key", "host": "Base URL"},
-                    "placeholders": {"password": "sk-…", "host": "https://dashscope.aliyuncs.com"},
+                    "placeholders": {
+                        "password": "sk-…",
+                        "host": "https://dashscope.aliyuncs.com",
+                        "port": "443",
+                    },
                 },
                 "conn-fields": {
                     "workspace": _text_field(
-                        "Workspace", "Workspace id; needed with the key of a sub-account.", maxLength=64
+                        "Workspace",
+                        "Workspace id, such as ws-42; needed with the key of a sub-account.",
+                        pattern="^[A-Za-z0-9_-]{1,64}$",
                     ),
                     "region": _text_field(
                         "Region",
-                        "Chooses the host where the base URL is empty. The repaint model is in cn-beijing only.",
+                        "Region of the key; it chooses the host if the base URL is empty. cn-beijing (default) is the only "
+                        "one with the repaint model.",
+                        enum=[None, *_REGIONS],
+                        values_display={"null": "that of the base URL"},
                     ),
                     "submissions_per_second": _number_field(
-                        "Submissions per second", "The account's limit for one model. Published: 2."
+                        "Submissions per second",
+                        "The account's limit for submissions of one model. Empty: 2, as published.",
+                        exclusiveMinimum=0,
                     ),
                     "requests_per_second": _number_field(
-                        "Requests per second", "The account's limit for each task endpoint. Published: 20."
+                        "Requests per second",
+                        "The account's limit for each task endpoint. Empty: 20, as published.",
+                        exclusiveMinimum=0,
                     ),
                     "timeout": _number_field(
-                        "Timeout (s)", "Seconds without a byte after which a request fails: 60."
+                        "Timeout (s)",
+                        "Seconds without a byte after which a request is given up. Empty: 60.",
+                        exclusiveMinimum=0,
                     ),
                     "retry_for": _number_field(
                         "Repeat for (s)",
-                        "Seconds for which a failed call is repeated where that is safe: 60.",
+                        "Seconds for which a failed call is repeated where that is safe; 0 for never. Empty: 60.",
+                        minimum=0,
                     ),
                 },
             }

@@ -27,9 +27,35 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     render_template_as_native_obj=True,
     params={
-        "prompt": Param("A lighthouse on a cliff, watercolour", type="string", minLength=1, title="Prompt"),
-        "n": Param(2, type="integer", minimum=1, maximum=4, title="Number of pictures"),
-        "bucket": Param("wanx-results", type="string", minLength=3, title="S3 bucket for the results"),
+        "prompt": Param(
+            "A lighthouse on a cliff, watercolour",
+            type="string",
+            minLength=1,
+            title="Prompt",
+            description="What the pictures are to show, in Chinese or English",
+        ),
+        "n": Param(
+            2,
+            type="integer",
+            minimum=1,
+            maximum=4,
+            title="Number of pictures",
+            description="1 to 4; each is billed",
+        ),
+        "bucket": Param(
+            "wanx-results",
+            type="string",
+            pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+            title="S3 bucket for the results",
+            description="Its name alone, without s3://. It must exist: nothing is submitted otherwise",
+        ),
+        "key": Param(
+            "painted/{run_id}/{dashscope_task_id}_{index}{extension}",
+            type="string",
+            pattern=r"^(?!s3:)[^/].*$",
+            title="Key of each result",
+            description="Fields in braces, see the transfer's documentation",
+        ),
     },
 ) as dag:
     # [START howto_any_model]
@@ -39,6 +65,7 @@ with DAG(
         model="wanx2.1-t2i-turbo",
         input={"prompt": "{{ params.prompt }}"},
         parameters={"size": "1024*1024", "n": "{{ params.n }}"},
+        result_bucket="{{ params.bucket }}",
         wait_for_completion=True,
         deferrable=True,
     )
@@ -46,6 +73,6 @@ with DAG(
         task_id="copy",
         dashscope_task_id=paint.output,
         s3_bucket="{{ params.bucket }}",
-        s3_key="painted/{run_id}/{dashscope_task_id}_{index}{extension}",
+        s3_key="{{ params.key }}",
     )
     # [END howto_any_model]

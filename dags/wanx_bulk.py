@@ -21,7 +21,11 @@ from airflow.providers.common.compat.sdk import DAG, AssetAlias, Param
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
-STYLES = [style.english for style in WanxStyle if style is not WanxStyle.REFERENCE_IMAGE]
+STYLES = {
+    style.english: f"{style.english} · {style.chinese} · {style.number}"
+    for style in WanxStyle
+    if style is not WanxStyle.REFERENCE_IMAGE
+}
 
 with DAG(
     dag_id="wanx_bulk",
@@ -36,35 +40,49 @@ with DAG(
             type="string",
             minLength=1,
             title="Folder of the portraits",
-            description="s3://bucket/prefix/, or any URL that Airflow's object storage can list",
+            description="Put your own folder here; this one exists in the demo only. "
+            "s3://bucket/prefix/, or any URL that Airflow's object storage can list",
         ),
         "glob": Param(
             None,
             type=["string", "null"],
             title="Pattern of paths below the folder",
-            description="for example **/*.png; empty: everything with a picture's extension",
+            description="For example **/*.png; empty: everything with a picture's extension",
         ),
-        "style": Param("fresh", type="string", enum=STYLES, title="Style"),
+        "style": Param(
+            "fresh",
+            type="string",
+            enum=list(STYLES),
+            values_display=STYLES,
+            title="Style",
+            description="Type a part of the English or Chinese name, or the number, to find one",
+        ),
         "destination": Param(
             "s3://wanx-results/bulk/",
             type="string",
-            minLength=1,
+            pattern="^s3://[^/]+/.",
             title="Destination",
-            description="s3://bucket/prefix/, one for each batch",
+            description="s3://bucket/prefix/, one for each batch. The bucket must exist: nothing is submitted otherwise",
         ),
         "dry_run": Param(
             True,
             type="boolean",
             title="Dry run",
-            description="only say what would be refused, what it would cost and how long it would take",
+            description="Only say what would be refused, what it would cost and how long it would take",
         ),
-        "max_cost": Param(None, type=["number", "null"], minimum=0, title="Budget in CNY"),
+        "max_cost": Param(
+            None,
+            type=["number", "null"],
+            minimum=0,
+            title="Budget in CNY",
+            description="Nothing is submitted that could exceed it; empty: no limit",
+        ),
         "max_failures": Param(
             0.1,
             type=["number", "null"],
             minimum=0,
             title="Failures that end the batch",
-            description="more than this number of images, or than this share of them if it is below 1",
+            description="More than this number of images, or than this share of them if it is below 1; empty: no limit",
         ),
     },
 ) as dag:

@@ -131,6 +131,9 @@ def stack_config(*, key: str | None) -> StackConfig:
         with_simulator=key is None,
         speed=SPEED,
         connections={"dashscope_default": live} if key else {},
+        # The connection form shows them then, and its "Test" works.
+        connections_in_database=True,
+        settings={"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"},
     )
 
 
@@ -261,6 +264,9 @@ def _report(*, stack: LocalStack, pictures: Sequence[Picture], live: bool, secon
     if not live:
         print(
             "\nThe DAGs' trigger forms begin with this demo's pictures and buckets: trigger one as it stands."
+        )
+        print(
+            "Admin › Connections › dashscope_default shows the connection form. Its Test fails with any other key."
         )
         cost = len(live_plan()) * 0.12
         print("\nThe local DashScope paints with Pillow, not with a model,")

@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_provider_wanx.batch.ledger import EXAMPLES
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.storage.copying import NoFileError
 from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
@@ -95,7 +95,7 @@ class Settler:
                 task,
                 task.results[0],
                 key_for=lambda extension: self._prefix + self._keys.key(row, extension=extension),
-                metadata={"source": _ascii(without_query(row.image)), "style": str(row.style)},
+                metadata=Origin(source=source_address(row.image), style=row.style).metadata(),
             )
         except DashScopeError as error:
             return Settled(task, error=error)
@@ -197,11 +197,6 @@ def _times(task: Task) -> dict[str, float]:
 def code_of(error: DashScopeError) -> str:
     """Return the service's code of an error, or what this package calls it."""
     return str(getattr(error, "code", "") or type(error).__name__.removesuffix("Error"))
-
-
-def _ascii(text: str) -> str:
-    """Write text as S3's metadata can hold it."""
-    return quote(text, safe="%/:?#[]@!$&'()*+,;= ")[:1024]
 
 
 class Turns:

@@ -11,8 +11,11 @@ from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.observing import Observer, ignore
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
+REPAINT_REGION = "cn-beijing"
+"""The only region that serves the repaint model (model page)."""
+
 DEFAULT_BASE_URL = "https://dashscope.aliyuncs.com"
-"""The service's shared host in Beijing, the only region that serves the repaint model (model page)."""
+"""The service's shared host in :data:`REPAINT_REGION`."""
 
 API_PREFIX = "/api/v1"
 
@@ -121,6 +124,16 @@ def region_base_url(region: str, workspace: str | None) -> str:
     if not _is_workspace(workspace):
         raise ConfigurationError(f"workspace {workspace!r} is not a workspace id.")
     return f"https://{workspace}.{region}.maas.aliyuncs.com"
+
+
+def region_of(base_url: str) -> str | None:
+    """Return the region that a host serves, None if its name does not tell."""
+    host = urlsplit(base_url).hostname or ""
+    for region, shared in SHARED_HOSTS.items():
+        if host == shared:
+            return region
+    found = re.fullmatch(r"[\w-]+\.([a-z]+(?:-[a-z0-9]+)+)\.maas\.aliyuncs\.com", host)
+    return found[1] if found else None
 
 
 def _is_workspace(text: str) -> bool:

@@ -78,7 +78,7 @@ def check_image(
     total = len(head) if size is None else size
     if total > MAX_BYTES:
         raise InvalidInputError(
-            f"{what} has {total / 1e6:.1f} MB; the model takes {CERTAIN_BYTES / 1e6:.0f} MB at most."
+            f"The picture has {total / 1e6:.1f} MB; the model takes {CERTAIN_BYTES / 1e6:.0f} MB at most: {what}."
         )
     doubts: list[str] = []
     if total > CERTAIN_BYTES:
@@ -87,26 +87,34 @@ def check_image(
         )
     info = _read_header(head, what)
     if info.format not in FORMATS:
-        raise InvalidInputError(f"{what} is a {info.format} picture; the model takes {', '.join(FORMATS)}.")
+        raise InvalidInputError(
+            f"The file is a {info.format} picture; the model takes {', '.join(FORMATS)}: {what}."
+        )
     long_side, short_side = max(info.width, info.height), min(info.width, info.height)
-    shape = f"{what} has {info.width}×{info.height} pixels"
+    shape = f"{info.width}×{info.height} pixels"
     if short_side < MIN_SIDE:
-        raise InvalidInputError(f"{shape}; the model takes {MIN_SIDE}×{MIN_SIDE} at least.")
+        raise InvalidInputError(
+            f"The picture has {shape}; the model takes {MIN_SIDE}×{MIN_SIDE} at least: {what}."
+        )
     if long_side > MAX_LONG_SIDE or short_side > MAX_SHORT_SIDE:
-        raise InvalidInputError(f"{shape}; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most.")
+        raise InvalidInputError(
+            f"The picture has {shape}; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most: {what}."
+        )
     if long_side > MAX_ASPECT_RATIO * short_side:
         shape = f"{shape}, {long_side / short_side:.2f}:1"
         if not is_style_reference:
-            raise InvalidInputError(f"{shape}; the model takes {MAX_ASPECT_RATIO:.0f}:1 at most. Crop it.")
+            raise InvalidInputError(
+                f"The picture has {shape}; the model takes {MAX_ASPECT_RATIO:.0f}:1 at most: {what}. Crop it."
+            )
         doubts.append(
-            f"{shape}; {MAX_ASPECT_RATIO:.0f}:1 at most is recommended for a picture whose style is taken."
+            f"{what} has {shape}; {MAX_ASPECT_RATIO:.0f}:1 at most is recommended for a picture whose style is taken."
         )
     return replace(info, doubts=tuple(doubts))
 
 
 def _read_header(head: bytes, what: str) -> ImageInfo:
     if not head:
-        raise InvalidInputError(f"{what} is empty.")
+        raise InvalidInputError(f"The picture is empty: {what}.")
     try:
         with warnings.catch_warnings():
             # Pillow warns of pictures with very many pixels; the check of the sides refuses them.
@@ -116,10 +124,12 @@ def _read_header(head: bytes, what: str) -> ImageInfo:
                 return ImageInfo(name, image.width, image.height)
     except Image.DecompressionBombError:
         raise InvalidInputError(
-            f"{what} has far too many pixels; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most."
+            f"The picture has far too many pixels; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most: {what}."
         ) from None
     except (OSError, SyntaxError, ValueError, RuntimeError):
         # Pillow's readers of rarer formats, which are tried too, fail in their own ways.
         is_text = head[:512].isascii() and b"\0" not in head[:512]
         kind = "text" if is_text else "no picture that can be read"
-        raise InvalidInputError(f"{what} is {kind}; the model takes {', '.join(FORMATS)}.") from None
+        raise InvalidInputError(
+            f"The file is {kind}; the model takes {', '.join(FORMATS)}: {what}."
+        ) from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.origin import Origin, shown
 from airflow_provider_wanx.dashscope.polling import TaskWait
-from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.deferral.origins import published_origins
+from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
 from airflow_provider_wanx.lineage.facts import facts_of
@@ -34,6 +36,10 @@ else:
 
 BACKSTOP = 600.0
 """Seconds past the deadline at which Airflow itself ends a deferral, should the triggerer not have done so."""
+
+
+MOST_PICTURES = 5
+"""Pictures that one message names."""
 
 
 class TaskWaitTimeout(AirflowException):
@@ -63,17 +69,48 @@ class DashScopeWait(TellsLineage, _Task):
         """
         raise TypeError(f"{type(self).__name__} does not say what follows the wait.")
 
-    def airflow_errors(self) -> AbstractContextManager[None]:
-        """Let every error of this package leave the block as Airflow's, with the Airflow task to clear where that helps."""
-        return airflow_errors(again=self.how_to_submit_again)
+    @contextmanager
+    def airflow_errors(self, context: Context) -> Iterator[None]:
+        """Let every error of this package leave the block as Airflow's.
+
+        Its message names the Airflow task to clear where that helps, and the pictures that it is about.
+        """
+        try:
+            with airflow_errors(again=self.how_to_submit_again):
+                yield
+        except (AirflowException, AirflowTaskTimeout) as error:
+            message = str(error)
+            if pictures := _named_pictures(self.origins_in(message, context), message):
+                error.args = (f"{message} {pictures}",)
+            raise
+
+    def origins_in(self, message: str, context: Context) -> Collection[Origin]:
+        """Find what the tasks were made from that a message is about."""
+        try:
+            ids = self.awaited_ids(context)
+        except InvalidInputError:
+            return ()
+        if len(ids) > 1:
+            ids = [task_id for task_id in ids if task_id in message][:MOST_PICTURES]
+        return self.origins(context, ids).values() if ids else ()
+
+    def origins(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
+        """Find what tasks were made from; what is not known is missing. It is no reason to fail."""
+        try:
+            return published_origins(context, ids, submitters=self._submitters())
+        except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and what was paid for goes first
+            self.log.warning("It cannot be found out what the tasks were made from: %r", error)
+            return {}
+
+    def _submitters(self) -> list[str]:
+        above = self.get_flat_relatives(upstream=True) if self.has_dag() else ()  # type: ignore[no-untyped-call]
+        return sorted(
+            task.task_id for task in above if getattr(getattr(task, "operator_class", task), "submits", False)
+        )
 
     def how_to_submit_again(self) -> str:
         """Say which Airflow task to clear so that the awaited tasks' input is submitted again."""
-        above = self.get_flat_relatives(upstream=True) if self.has_dag() else ()  # type: ignore[no-untyped-call]
-        found = sorted(
-            task.task_id for task in above if getattr(getattr(task, "operator_class", task), "submits", False)
-        )
-        if found:
+        if found := self._submitters():
             return f"To submit again, clear the Airflow task {' or '.join(found)}, and all after it."
         known = (
             f" (right before this one: {', '.join(sorted(ids))})" if (ids := self.upstream_task_ids) else ""
@@ -122,7 +159,7 @@ class DashScopeWait(TellsLineage, _Task):
         :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
         :raises AirflowException: a task has not succeeded, or the time is over.
         """
-        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
             self.check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
             return self.finish(context, hook, ids)
@@ -146,6 +183,7 @@ class DashScopeWait(TellsLineage, _Task):
             reached = AirflowTaskTimeout if by_execution_timeout else self.timeout_error
             raise reached(str(error)) from None
 
+    @without_frames
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Cancel what is still queued if Airflow itself has ended the deferral, in which case it calls no method of ours."""
         timed_out = next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
@@ -153,6 +191,12 @@ class DashScopeWait(TellsLineage, _Task):
             with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
                 cancel_tasks(hook, self.awaited_ids(context), self.log)
         return super().resume_execution(next_method, next_kwargs, context)
+
+
+def _named_pictures(origins: Collection[Origin], message: str) -> str:
+    sources = dict.fromkeys(origin.source for origin in origins if origin.source)
+    names = ", ".join(name for name in map(shown, sources) if name not in message)
+    return f"{'Picture' if len(sources) == 1 else 'Pictures'}: {names}" if names else ""
 
 
 def task_ids(value: object) -> list[str]:

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_wanx.dashscope.config import (
-    DEFAULT_BASE_URL,
-    REQUESTS_PER_SECOND,
-    SUBMISSIONS_PER_SECOND,
-)
+from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.get_provider_info import get_provider_info
 from airflow_provider_wanx.hooks.connection import client_config
 
 if TYPE_CHECKING:
@@ -175,26 +172,24 @@ class DashScopeHook(BaseHook):
         return await (await self.aget_conn()).get_quotas(**filters)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection on the task list, which costs nothing.
+        """Try the connection on the task list and the list of limits, which cost nothing.
 
-        :return: whether it works, and what to do where it does not.
+        :return: whether it works, and key, region, access to the repaint model and limits, or what to do.
         """
+        from airflow_provider_wanx.hooks.access import check_access
+
         try:
-            page = self.list_tasks(page_size=1)
+            return check_access(client_config(self.get_connection(self.dashscope_conn_id)))
         except DashScopeError as error:
             return False, str(error)
-        finally:
-            self.close()
-        tasks = "" if page.total is None else f"; {page.total} task(s) in the last 24 hours"
-        return True, f"DashScope accepts the key{tasks}."
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Shape the connection form of Airflow before 3.2; later ones read the provider info."""
         return {
-            "hidden_fields": ["login", "schema", "port"],
+            "hidden_fields": ["login", "schema"],
             "relabeling": {"password": "API key", "host": "Base URL"},
-            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL},
+            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL, "port": "443"},
         }
 
     @classmethod
@@ -204,17 +199,14 @@ class DashScopeHook(BaseHook):
         from flask_babel import lazy_gettext
         from wtforms import StringField
 
-        labels = {
-            "workspace": "Workspace",
-            "region": "Region",
-            "submissions_per_second": f"Submissions per second (default {SUBMISSIONS_PER_SECOND:g})",
-            "requests_per_second": f"Requests per second and endpoint (default {REQUESTS_PER_SECOND:g})",
-            "timeout": "Timeout (s)",
-            "retry_for": "Repeat for (s)",
-        }
+        (connection_type,) = get_provider_info()["connection-types"]
         return {
-            name: StringField(lazy_gettext(label), widget=BS3TextFieldWidget())
-            for name, label in labels.items()
+            name: StringField(
+                lazy_gettext(field["label"]),
+                description=lazy_gettext(field["description"]),
+                widget=BS3TextFieldWidget(),
+            )
+            for name, field in connection_type["conn-fields"].items()
         }
 
 
@@ -225,7 +217,7 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
     try:
         return filename or path.name, path.read_bytes()
     except OSError as error:
-        raise InvalidInputError(f"{str(path)!r} cannot be uploaded: {error.strerror or error}.") from None
+        raise InvalidInputError(f"{error.strerror or error}: {str(path)!r} cannot be uploaded.") from None
 
 
 def cancel_outcome(task_id: str, canceled: bool) -> str:

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
+from airflow_provider_wanx.deferral.origins import publish_origin
+from airflow_provider_wanx.exceptions import airflow_error, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
+from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.submission.record import SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+PICTURE_INPUTS = ("image_url", "base_image_url", "img_url", "person_image_url")
+"""What models call the picture that they work on, in their input object."""
 
 
 class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
@@ -38,6 +44,9 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     :param input: the model's input object.
     :param parameters: the model's parameters object, where it has one.
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, see the note.
+    :param result_bucket: S3 bucket that the results will be copied to later. If it does not exist, or may not be used, the
+        task fails before anything is submitted and paid.
+    :param result_aws_conn_id: AWS connection that the results will be copied with.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param wait_for_completion: whether to wait for the task before this one ends.
     :param deferrable: whether to wait in the triggerer, holding no worker.
@@ -47,7 +56,15 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         cleared, marked as ended, or out of time.
     """
 
-    template_fields: Sequence[str] = ("service", "model", "input", "parameters", "dashscope_conn_id")
+    template_fields: Sequence[str] = (
+        "service",
+        "model",
+        "input",
+        "parameters",
+        "result_bucket",
+        "result_aws_conn_id",
+        "dashscope_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
     operator_extra_links = SUBMIT_LINKS
     ui_color = "#e8e4f8"
@@ -61,6 +78,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
         on_unconfirmed_submit: OnUnconfirmed = "fail",
+        result_bucket: str | None = None,
+        result_aws_conn_id: str | None = "aws_default",
         cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -74,6 +93,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         self.input = input
         self.parameters = parameters
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
+        self.result_bucket = result_bucket
+        self.result_aws_conn_id = result_aws_conn_id
 
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Make what is to be submitted, and check it as far as that can be done for nothing."""
@@ -85,13 +106,28 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             parameters=self.parameters,
         )
 
+    def origin(self) -> Origin:
+        """Return what the task is made from, as far as its input tells."""
+        given = self.input if isinstance(self.input, Mapping) else {}
+        style = given.get("style_index")
+        return Origin(
+            source=next(filter(None, (source_address(given.get(name)) for name in PICTURE_INPUTS)), None),
+            style=style if isinstance(style, int) else None,
+            model=self.model,
+        )
+
+    def origins_in(self, message: str, context: Context) -> list[Origin]:
+        """Return what its own task is made from."""
+        return [self.origin()]
+
     def known_at_start(self) -> Facts:
         """Return the model; what is in its input is the model's own affair."""
         return Facts(model=self.model)
 
+    @without_frames
     def execute(self, context: Context) -> Any:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             submitter = self._submitter(context, hook)
             request = self._request(hook)
             task_id = submitter.earlier_task(request if isinstance(request, TaskRequest) else None)
@@ -100,15 +136,21 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             if task_id is None:
                 if isinstance(request, DashScopeError):
                     raise request
+                self._check_destination()
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
             self.learned(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
+            publish_origin(context, task_id, self.origin())
             show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
             if self.wait_for_completion:
                 self.wait_for(context, hook, [task_id])
             self._in_flight = ()
             return task_id
+
+    def _check_destination(self) -> None:
+        if self.result_bucket:
+            S3Destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket).check()
 
     def _request(self, hook: DashScopeHook) -> TaskRequest | DashScopeError:
         try:

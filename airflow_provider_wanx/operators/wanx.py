@@ -20,6 +20,7 @@ from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
@@ -30,7 +31,7 @@ from airflow_provider_wanx.dashscope.repaint import (
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
-from airflow_provider_wanx.exceptions import airflow_errors
+from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage
@@ -79,6 +80,9 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     :param style: a :class:`~airflow_provider_wanx.dashscope.styles.WanxStyle`, its number, or its Chinese or English name.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
     :param aws_conn_id: AWS connection for ``s3://`` pictures.
+    :param result_bucket: S3 bucket that the result will be copied to later. If it does not exist, or may not be used, the
+        task fails before anything is submitted and paid.
+    :param result_aws_conn_id: AWS connection that the result will be copied with.
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do when it cannot be found out whether the service
         has accepted a submission.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
@@ -90,7 +94,15 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         cleared, marked as ended, or out of time.
     """
 
-    template_fields: Sequence[str] = ("image", "style", "style_reference", "aws_conn_id", "dashscope_conn_id")
+    template_fields: Sequence[str] = (
+        "image",
+        "style",
+        "style_reference",
+        "aws_conn_id",
+        "result_bucket",
+        "result_aws_conn_id",
+        "dashscope_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {}
 
     def __init__(
@@ -134,6 +146,14 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         wish = ImageRow(image=self.image, style=number, style_reference=self.style_reference)
         return repaint_request(source, wish, log=self.log)
 
+    def origin(self) -> Origin:
+        """Return the portrait and the style."""
+        try:
+            style: int | None = style_number(self.style)
+        except InvalidInputError:
+            style = None
+        return Origin(source=source_address(self.image), style=style, model=REPAINT_MODEL)
+
 
 def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskRequest:
     """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
@@ -160,7 +180,7 @@ def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskReq
         build_input=lambda: repaint_input(
             style=wish.style, **{name: picture.publish() for name, picture in pictures.items()}
         ),
-        summary=f"{' like '.join(picture.name for picture in pictures.values())} in style {_named(wish.style)}, "
+        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(wish.style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
 
@@ -308,6 +328,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             price=float(REPAINT_PRICE),
         )
 
+    @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -319,6 +340,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
+    @without_frames
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, end_time: float | None = None
     ) -> dict[str, Any]:

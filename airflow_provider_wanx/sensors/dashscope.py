@@ -26,6 +26,7 @@ from airflow_provider_wanx.dashscope.polling import (
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
+from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
@@ -103,9 +104,10 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 end_from_trigger=end_from_trigger,
             )
 
+    @without_frames
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
-        with self.airflow_errors():
+        with self.airflow_errors(context):
             ids = task_ids(self.dashscope_task_id)
         show_task_links(context, self, base_url_of(self.dashscope_conn_id), ids)
         if not self.deferrable:
@@ -115,10 +117,10 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         return None
 
     @contextmanager
-    def airflow_errors(self) -> Iterator[None]:
+    def airflow_errors(self, context: Context) -> Iterator[None]:
         """Let errors leave as Airflow's; log them where Airflow skips the sensor, because it does not say why then."""
         try:
-            with super().airflow_errors():
+            with super().airflow_errors(context):
                 yield
         except AirflowException as error:
             if self.soft_fail or self.never_fail:
@@ -140,7 +142,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
-        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
             tasks = self._look(hook, ids)
             self._say_how_far(tasks)

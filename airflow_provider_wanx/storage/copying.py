@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -121,7 +120,7 @@ class ResultCopier:
             key = key_for(file.extension or _EXTENSIONS.get(received.content_type, ""))
             content_type = received.content_type or "application/octet-stream"
             written = self.destination.write(
-                _ChunkReader(chunks), key, content_type=content_type, metadata={**metadata, **_ids(task)}
+                chunks, key, content_type=content_type, metadata={**metadata, **_ids(task)}
             )
         if written:
             observe = self.hook.get_conn().config.observe
@@ -152,7 +151,7 @@ class ResultCopier:
         text = json.dumps(dict(task.output), ensure_ascii=False, indent=2).encode()
         content_type = "application/json"
         written = self.destination.write(
-            io.BytesIO(text), key, content_type=content_type, metadata={**metadata, **_ids(task)}
+            [text], key, content_type=content_type, metadata={**metadata, **_ids(task)}
         )
         size, digest = len(text), hashlib.sha256(text).hexdigest()
         if not written:
@@ -190,27 +189,6 @@ class NoFileError(DashScopeError):
 
 def _ids(task: Task) -> dict[str, str]:
     return {TASK_ID: task.task_id, "dashscope-request-id": task.request_id or ""}
-
-
-class _ChunkReader:
-    """The part of a file's interface that boto3's upload needs, over chunks as they arrive."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, all that remain for -1, empty at the end."""
-        parts, missing = [self._rest], size - len(self._rest)
-        while size < 0 or missing > 0:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            parts.append(chunk)
-            missing -= len(chunk)
-        data = b"".join(parts)
-        self._rest = data[size:] if size >= 0 else b""
-        return data[:size] if size >= 0 else data
 
 
 _EXTENSIONS = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.storage.s3_errors import s3_errors
+from airflow_provider_wanx.storage.upload import upload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
@@ -18,9 +19,6 @@ Replace = bool | Literal["skip"]
 
 TASK_ID = "dashscope-task-id"
 """Metadata by which an object is recognized as the result of a task."""
-
-SMALL_MEMORY = {"max_concurrency": 1, "use_threads": False}
-"""boto3's transfer settings: one part of 8 MiB in memory at a time."""
 
 
 @dataclass(kw_only=True)
@@ -73,33 +71,33 @@ class S3Destination:
         with s3_errors(f"look for s3://{self.bucket}/{key}"):
             return self._hook().head_object(key, self.bucket) is not None
 
-    def write(self, stream: object, key: str, *, content_type: str, metadata: dict[str, str]) -> bool:
+    def write(
+        self, pieces: Iterable[bytes], key: str, *, content_type: str, metadata: dict[str, str]
+    ) -> bool:
         """Put an object under a key, all of it or nothing.
 
-        :param stream: has ``read``.
+        :param pieces: its bytes; an error in their midst leaves nothing behind.
         :param metadata: with :data:`TASK_ID`.
         :return: whether it was written; False if what is there was kept.
         :raises InvalidInputError: the key exists, is another task's, and must not be replaced.
         """
-        own = {"ContentType": content_type, **self.extra_args}
-        own["Metadata"] = {**own.get("Metadata", {}), **metadata}
+        arguments = {"ContentType": content_type, **self.extra_args}
+        arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata}
+        if self.encrypt:
+            arguments["ServerSideEncryption"] = "AES256"
+        if self.acl_policy:
+            arguments["ACL"] = self.acl_policy
         with s3_errors(f"write s3://{self.bucket}/{key}"):
-            s3 = self._hook(own)
+            s3 = self._hook()
             if self.replace is not True and (there := s3.head_object(key, self.bucket)) is not None:
                 # An earlier try of the same Airflow task may have written it, and must not keep this one from the rest.
                 if self.replace == "skip" or there.get("Metadata", {}).get(TASK_ID) == metadata[TASK_ID]:
                     return False
                 raise InvalidInputError(
-                    f"s3://{self.bucket}/{key} exists. Choose another s3_key, or replace=True or 'skip'."
+                    f"The key exists: s3://{self.bucket}/{key}. Choose another s3_key, or replace=True or 'skip'."
                 )
-            s3.load_file_obj(
-                cast("Any", stream),
-                key=key,
-                bucket_name=self.bucket,
-                replace=True,
-                encrypt=self.encrypt,
-                acl_policy=self.acl_policy,
-            )
+            upload(s3.get_conn(), pieces, bucket=self.bucket, key=key, arguments=arguments)
+        self._tell_lineage(s3, key)
         return True
 
     def measure(self, key: str) -> tuple[int, str]:
@@ -112,16 +110,20 @@ class S3Destination:
                 size += len(chunk)
         return size, digest.hexdigest()
 
-    def _hook(self, extra_args: dict[str, Any] | None = None) -> S3Hook:
+    def _tell_lineage(self, s3: S3Hook, key: str) -> None:
+        """Report an object as the hook itself does for what it uploads."""
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        get_hook_lineage_collector().add_output_asset(
+            context=s3, scheme="s3", asset_kwargs={"bucket": self.bucket, "key": key}
+        )
+
+    def _hook(self) -> S3Hook:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
 
-        hook = S3Hook(
-            aws_conn_id=self.aws_conn_id, extra_args=extra_args or {}, transfer_config_args=SMALL_MEMORY
-        )
-        # A hook carries the arguments of one upload. Reading the connection and making a client takes longer than most of them.
-        if self._connected is not None:
-            hook.conn, hook.conn_config = self._connected.conn, self._connected.conn_config
-        else:
+        # Reading the connection and making a client takes longer than most uploads.
+        if self._connected is None:
+            hook = S3Hook(aws_conn_id=self.aws_conn_id)
             hook.get_conn()
             self._connected = hook
-        return hook
+        return self._connected

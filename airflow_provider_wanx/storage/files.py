@@ -20,5 +20,7 @@ def unreadable_is_refused(what: str) -> Iterator[None]:
     except InvalidInputError:
         raise
     except (OSError, ValueError, ImportError) as error:
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
-        raise InvalidInputError(f"{what} cannot be read: {reason}.") from None
+        if isinstance(error, FileNotFoundError):
+            raise InvalidInputError(f"The file does not exist: {what}.") from None
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise InvalidInputError(f"{reason}: {what} cannot be read.") from None

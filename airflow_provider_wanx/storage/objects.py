@@ -94,7 +94,7 @@ class ObjectStore:
                 # With If-Match, a deleted object is no conflict to S3 but a missing key.
                 if condition and (_code(error) in _CONFLICTS or _code(error) == "NoSuchKey"):
                     raise ConflictError(
-                        f"{self.url(name)} was changed by somebody else in the meantime."
+                        f"Somebody else has changed an object in the meantime: {self.url(name)}."
                     ) from None
                 raise
             return str(answer["ETag"])
@@ -112,7 +112,7 @@ class ObjectStore:
             except ConflictError:
                 continue
             raise InvalidInputError(
-                f"The store of {self.url('')} ignores conditional writes ({header}), so two runs could not be kept apart. "
+                f"The store ignores conditional writes ({header}), so two runs could not be kept apart: {self.url('')}. "
                 "Amazon S3 and MinIO know them; choose a bucket on such a store."
             )
 

@@ -152,7 +152,7 @@ class ImageSource:
                 "get_object", {"Bucket": bucket, "Key": key}, expires_in=PRESIGNED_FOR
             )
             if not url:
-                raise InvalidInputError(f"{text} cannot be presigned; check the AWS connection.")
+                raise InvalidInputError(f"The AWS connection cannot presign URLs; check it: {text}.")
             return url
 
         return Picture(text, f"{text} {answer.get('ETag', '')}", publish, info.doubts)

@@ -26,16 +26,18 @@ class S3Error(DashScopeError):
         return self.code in ("NoSuchKey", "404", "InvalidRange", "AccessDenied", "403")
 
 
-_ADVICE = {
-    "NoSuchBucket": "the bucket does not exist. Create it, or correct its name",
-    "NoSuchKey": "the object does not exist",
-    "InvalidRange": "the object is empty",
-    "AccessDenied": "the AWS connection may not do this",
-    "InvalidAccessKeyId": "the AWS connection's key is wrong",
-    "SignatureDoesNotMatch": "the AWS connection's secret is wrong",
-    "403": "the AWS connection may not do this",
-    "404": "the bucket or the object does not exist",
+_REASONS = {
+    "NoSuchBucket": "The bucket does not exist",
+    "NoSuchKey": "The object does not exist",
+    "InvalidRange": "The object is empty",
+    "AccessDenied": "The AWS connection may not do this",
+    "InvalidAccessKeyId": "The AWS connection's key is wrong",
+    "SignatureDoesNotMatch": "The AWS connection's secret is wrong",
+    "403": "The AWS connection may not do this",
+    "404": "The bucket or the object does not exist",
 }
+
+_ADVICE = {"NoSuchBucket": " Create it, or correct its name."}
 
 _PASSING = {"ExpiredToken", "OperationAborted", "RequestTimeout", "TooManyRequests"}
 """Codes of answers 4xx that a later try need not meet again."""
@@ -46,25 +48,29 @@ def s3_errors(what: str) -> Iterator[None]:
     """Turn boto's errors into one sentence.
 
     :param what: what is being done, for example ``"write s3://bucket/key"``.
-    :raises S3Error: boto's error; not retryable where S3 has said a plain no.
+    :raises S3Error: boto's error, with the reason first; not retryable where S3 has said a plain no.
     """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
     try:
         yield
     except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        said = error.response.get("Error", {})
+        code = str(said.get("Code", ""))
+        if code == "404" and error.operation_name == "HeadBucket":
+            # An answer without a body, in which only the request tells what is missing.
+            code = "NoSuchBucket"
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        advice = _ADVICE.get(code) or error.response.get("Error", {}).get("Message") or "no reason given"
+        reason = _REASONS.get(code) or str(said.get("Message") or "S3 gave no reason").rstrip(".")
         raise S3Error(
-            f"Could not {what}: {advice} ({code}, HTTP {status}).",
-            retryable=code in _PASSING or (code not in _ADVICE and not 400 <= status < 500),
+            f"{reason}: could not {what} ({code}, HTTP {status}).{_ADVICE.get(code, '')}",
+            retryable=code in _PASSING or (code not in _REASONS and not 400 <= status < 500),
             code=code,
         ) from error
     except (NoCredentialsError, ParamValidationError) as error:
-        raise S3Error(f"Could not {what}: {error}.", retryable=False) from error
+        raise S3Error(f"{str(error).rstrip('.')}: could not {what}.", retryable=False) from error
     except BotoCoreError as error:
-        raise S3Error(f"Could not {what}: {error}.", retryable=True) from error
+        raise S3Error(f"{str(error).rstrip('.')}: could not {what}.", retryable=True) from error
 
 
 def split_s3_url(url: str) -> tuple[str | None, str, str]:
@@ -75,7 +81,7 @@ def split_s3_url(url: str) -> tuple[str | None, str, str]:
     """
     conn_id, bucket, key = _parts(url)
     if not bucket or not key:
-        raise InvalidInputError(f"{url!r} is not like s3://bucket/key.")
+        raise InvalidInputError(f"An address is not like s3://bucket/key: {url!r}.")
     return conn_id, bucket, key
 
 
@@ -87,7 +93,7 @@ def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
     """
     conn_id, bucket, prefix = _parts(url)
     if not bucket:
-        raise InvalidInputError(f"{url!r} is not like s3://bucket/folder.")
+        raise InvalidInputError(f"An address is not like s3://bucket/folder: {url!r}.")
     return conn_id, bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +11,11 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
+from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
+from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
@@ -41,8 +44,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
     Bytes are streamed, checked against the length and checksum that the service announced, and become an object only when
     they have arrived whole. Doing it again gives the same objects under the same keys. The operator returns a manifest:
-    a list of ``{bucket, key, bytes, sha256, content_type, dashscope_task_id, index, style, written, submit_time,
-    end_time, cost}``.
+    a list of ``{bucket, key, bytes, sha256, content_type, dashscope_task_id, index, source, style, model, written,
+    submit_time, end_time, cost}``.
+
+    Source, that is the picture's address, and model come from the submitting operators upstream, which publish them.
 
     Of a list, all that succeeded is copied before the operator fails because of the others; the manifest is then still in
     its XCom. Where a model gives no file but, say, an id, its answer becomes the object, as JSON, and the entry has it as
@@ -52,8 +57,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
 
     :param dashscope_task_id: the service's id, or a list of them.
     :param s3_bucket: the bucket.
-    :param s3_key: key with fields in braces: ``{dashscope_task_id}``, ``{index}``, ``{style}``, ``{style_name}``,
-        ``{extension}``, ``{run_id}``. One that ends in a slash gets a name by task id and index.
+    :param s3_key: key with fields in braces: ``{dashscope_task_id}``, ``{index}``, ``{source_name}``, ``{style}``,
+        ``{style_name}``, ``{extension}``, ``{run_id}``. One that ends in a slash gets a name by task id and index.
     :param aws_conn_id: AWS connection that may write to the bucket.
     :param replace: what to do when the key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is
         the same task's result, which an earlier try has copied.
@@ -61,6 +66,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     :param acl_policy: canned ACL of the object.
     :param extra_args: further arguments of boto3's upload, such as ``ServerSideEncryption``, ``SSEKMSKeyId``,
         ``StorageClass``, ``Tagging``.
+    :param source: address of the picture that the results were made from, where no submitting operator upstream knows it, or
+        knows another one.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param wait_for_completion: whether to wait for tasks that have not ended.
     :param deferrable: whether to wait in the triggerer, holding no worker.
@@ -74,6 +81,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         "dashscope_task_id",
         "s3_bucket",
         "s3_key",
+        "source",
         "aws_conn_id",
         "extra_args",
         "dashscope_conn_id",
@@ -92,6 +100,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         encrypt: bool = False,
         acl_policy: str | None = None,
         extra_args: dict[str, Any] | None = None,
+        source: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,12 +114,19 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         self.encrypt = encrypt
         self.acl_policy = acl_policy
         self.extra_args = extra_args
+        self.source = source
 
+    @without_frames
     def execute(self, context: Context) -> Manifest:
         """Wait if asked to, then copy."""
-        with self.airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = task_ids(self.dashscope_task_id)
-            KeyTemplate(self.s3_key)
+            template = KeyTemplate(self.s3_key)
+            if self.wait_for_completion and "{source_name}" in self.s3_key:
+                # Not after hours of waiting.
+                origins = self.origins(context, ids)
+                for task_id in ids:
+                    template.check_source(task_id, origins.get(task_id, Origin()).source)
             destination = self._destination()
             destination.check()
             show_task_links(context, self, hook.get_conn().config.base_url, ids)
@@ -137,7 +153,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 "wait_for_completion=True."
             )
         good = [task for task in tasks if task.status is TaskStatus.SUCCEEDED]
-        KeyTemplate(self.s3_key).check_distinct(good, run_id=str(context["run_id"]))
+        origins = self.origins(context, ids)
+        run_id = str(context["run_id"])
+        sources = {task_id: origin.source for task_id, origin in origins.items()}
+        KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
         failures: list[DashScopeError] = []
         destination = self._destination()
@@ -145,7 +164,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         try:
             for task in good:
                 try:
-                    manifest.extend(self._copied(copier, task, run_id=str(context["run_id"])))
+                    origin = origins.get(task.task_id, Origin())
+                    manifest.extend(self._copied(copier, task, origin, run_id=run_id))
                 except S3Error:
                     raise
                 except DashScopeError as error:
@@ -165,14 +185,30 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             raise _CopyError(failures)
         return manifest
 
-    def _copied(self, copier: ResultCopier, task: Task, *, run_id: str) -> Iterator[dict[str, Any]]:
+    def origins(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
+        """Find what the tasks were made from; what the user says goes before what others have published."""
+        published = super().origins(context, ids)
+        own = source_address(self.source)
+        if own is None:
+            return published
+        return {task_id: replace(published.get(task_id, Origin()), source=own) for task_id in ids}
+
+    def _copied(
+        self, copier: ResultCopier, task: Task, origin: Origin, *, run_id: str
+    ) -> Iterator[dict[str, Any]]:
         """Copy the results of a task one by one; yield an entry of the manifest for each."""
         template = KeyTemplate(self.s3_key)
+        if task.style_index is not None:
+            origin = replace(origin, style=task.style_index)
+        if origin.source:
+            self.log.info("DashScope task %s was made from %s.", task.task_id, shown(origin.source))
 
         def key_for(index: int, extension: str) -> str:
-            return template.render_result(task, index, extension=extension, run_id=run_id)
+            return template.render_result(
+                task, index, extension=extension, run_id=run_id, source=origin.source
+            )
 
-        for copied in copier.copy_all(task, key_for=key_for):
+        for copied in copier.copy_all(task, key_for=key_for, metadata=origin.metadata()):
             entry = {
                 "bucket": copied.bucket,
                 "key": copied.key,
@@ -181,7 +217,9 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 "content_type": copied.content_type,
                 "dashscope_task_id": task.task_id,
                 "index": copied.index,
-                "style": task.style_index,
+                "source": origin.source,
+                "style": origin.style,
+                "model": origin.model,
                 "written": copied.written,
                 **_time_and_cost(task),
             }

@@ -23,13 +23,24 @@ class Simulator:
     :param port: port to listen on
     :param logs: folder for its log
     :param speed: how much faster than the service's its clocks run
+    :param keys: the API keys that it accepts; none for any
     :param arguments: more command line arguments
     """
 
-    def __init__(self, *, port: int, logs: Path, speed: float = 1.0, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        port: int,
+        logs: Path,
+        speed: float = 1.0,
+        keys: Sequence[str] = (API_KEY,),
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
+        self._port = port
         self.speed = speed
         command = [sys.executable, "-m", "airflow_provider_wanx.simulator"]
+        command += [part for key in keys for part in ("--api-key", key)]
         self.process = ManagedProcess(
             name="local DashScope",
             command=[*command, "--port", str(port), "--speed", str(speed), *arguments],
@@ -40,7 +51,13 @@ class Simulator:
     @property
     def connection(self) -> dict[str, Any]:
         """The Airflow connection to it."""
-        return {"conn_type": "dashscope", "host": self.url, "password": API_KEY}
+        # With a port of its own, because Airflow 3.3.2 tests no stored connection without one.
+        return {
+            "conn_type": "dashscope",
+            "host": f"http://{LOOPBACK}",
+            "port": self._port,
+            "password": API_KEY,
+        }
 
     def ready(self) -> bool:
         """Whether it answers."""

@@ -38,6 +38,8 @@ class StackConfig:
     :param speed: how much faster than the service's the local DashScope's clocks run
     :param simulator_arguments: more command line arguments of the local DashScope
     :param connections: more Airflow connections, or others in place of ``aws_default`` and ``dashscope_default``
+    :param connections_in_database: whether Airflow keeps the connections in its database, where the UI shows them; otherwise
+        its processes read them from their environment, which is quicker
     :param parallelism: number of Airflow's task processes
     :param settings: more Airflow settings as environment variables
     :param database: what Airflow keeps its state in, by default an SQLite file
@@ -51,6 +53,7 @@ class StackConfig:
     speed: float = 1.0
     simulator_arguments: Sequence[str] = ()
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    connections_in_database: bool = False
     parallelism: int = 4
     settings: Mapping[str, str] = field(default_factory=dict)
     database: Database | None = None
@@ -73,7 +76,7 @@ class LocalStack:
         self.simulator = Simulator(
             port=simulator_port, logs=logs, speed=config.speed, arguments=config.simulator_arguments
         )
-        connections = {
+        self.connections: dict[str, Mapping[str, Any]] = {
             "aws_default": self.s3.connection,
             "dashscope_default": self.simulator.connection,
             **config.connections,
@@ -84,7 +87,7 @@ class LocalStack:
                 home=home,
                 database=config.database or SqliteDatabase(file=home / "airflow.db", templates=_TEMPLATES),
                 dag_bundles=config.dag_bundles,
-                connections=connections,
+                connections={} if config.connections_in_database else self.connections,
                 parallelism=config.parallelism,
                 settings=config.settings,
                 users=config.users,
@@ -117,6 +120,9 @@ class LocalStack:
         if self.config.with_simulator:
             self.simulator.process.wait_ready(self.simulator.ready, timeout=_READY_SECONDS)
         self.airflow.wait_ready(timeout=_READY_SECONDS, dag_ids=self.config.dag_ids)
+        if self.config.connections_in_database:
+            for conn_id, connection in self.connections.items():
+                self.airflow.api.set_connection(conn_id=conn_id, connection=connection)
 
     def _stop(self) -> None:
         # All at once: one after the other would add up their periods of grace.

@@ -30,7 +30,7 @@ class ManagedProcess:
     def __init__(self, *, name: str, command: Sequence[str], env: Mapping[str, str], log_file: Path) -> None:
         self.name = name
         self.log_file = log_file
-        self._command = list(command)
+        self.command = list(command)
         self._env = dict(env)
         self._popen: subprocess.Popen[bytes] | None = None
         # More than one where the process was killed and started again, but not what it had started.
@@ -47,7 +47,7 @@ class ManagedProcess:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._popen = subprocess.Popen(
-                self._command,
+                self.command,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -35,7 +35,11 @@ def stack(worker_id: str, statsd: StatsdListener) -> Iterator[LocalStack]:
         dag_ids=_dag_ids(),
         speed=10,
         # A lost triggerer's waits are given to another one after that many seconds.
-        settings={"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10", **statsd.settings},
+        settings={
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+            **statsd.settings,
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        },
     )
     with LocalStack(config=config) as running:
         yield running

@@ -25,19 +25,39 @@ MESSAGES = {
     "wrong_path": r"Could not submit a task .*HTTP 404.*Check the base URL",
     "misspelt_extra": r"Connection 'misspelt_extra': extra workspaces is not known\. Known are workspace, region",
     "nobody_there": r"Could not submit a task .*: 127\.0\.0\.1 cannot be reached",
-    "tiny": r"/tiny has 100×100 pixels; the model takes 256×256 at least\.",
-    "heavy": r"/heavy has 11\.0 MB; the model takes 10 MB at most\.",
-    "text": r"/text is text; the model takes JPEG, PNG, BMP, WEBP\.",
-    "missing": r"image '.*/missing' cannot be read: it does not exist\.",
+    "tiny": r"^The picture has 100×100 pixels; the model takes 256×256 at least: .*/tiny\.",
+    "heavy": r"^The picture has 11\.0 MB; the model takes 10 MB at most: .*/heavy\.",
+    "text": r"^The file is text; the model takes JPEG, PNG, BMP, WEBP: .*/text\.",
+    "missing": r"^The file does not exist: image '.*/missing'\.",
     "style_nope": r"style 'nope' is not known\. Give a number or one of the names: .*3 fresh \(小清新\)",
     "style_99": r"Could not submit a task .*InvalidParameter: input\.style_index must be one of .*The request has to change",
-    "bucket_to_read": r"Could not read s3://no-such-bucket/a\.png: the bucket does not exist\. Create it",
+    "bucket_to_read": r"^The bucket does not exist: could not read s3://no-such-bucket/a\.png .*Create it",
     "lost_picture": r"DashScope task \S+ is FAILED \(InvalidURL: .*A failed task is not billed\.",
-    "bucket_to_write": r"Could not use bucket no-such-bucket: the bucket or the object does not exist",
+    "bucket_to_write": r"^The bucket does not exist: could not use bucket no-such-bucket .*Create it",
     "expired_wait": r"DashScope task 0{8}-\S+ is UNKNOWN\. The service does not know this id: .*24 hours after",
     "expired_copy": r"DashScope task 0{8}-\S+ is UNKNOWN\. The service does not know this id: .*24 hours after",
 }
 """What each task's one error says."""
+
+REASONS = {
+    "wrong_key": "InvalidApiKey",
+    "insecure_url": "must begin with https",
+    "wrong_path": "NotFound|HTTP 404",
+    "misspelt_extra": "is not known",
+    "nobody_there": "cannot be reached",
+    "tiny": "100×100 pixels; the model takes 256×256",
+    "heavy": "11.0 MB; the model takes 10 MB",
+    "text": "is text",
+    "missing": "does not exist",
+    "style_nope": "is not known",
+    "style_99": "InvalidParameter",
+    "bucket_to_read": "does not exist",
+    "lost_picture": "FAILED .InvalidURL",
+    "bucket_to_write": "does not exist",
+    "expired_wait": "is UNKNOWN",
+    "expired_copy": "is UNKNOWN",
+}
+"""What of it stands in the first 100 characters."""
 
 MAY_BE_RETRIED = {"nobody_there"}
 
@@ -84,7 +104,7 @@ def run(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _make_connections(stack: LocalStack) -> None:
     good = stack.simulator.connection
     changes: dict[str, dict[str, Any]] = {
-        "wrong_key": {"password": "no-key-of-this-service"},
+        "wrong_key": {"password": "sk-no-key-of-this-service"},
         "insecure_url": {"host": "http://dashscope.example.com"},
         "wrong_path": {"host": f"{stack.simulator.url}/somewhere/else"},
         "nobody_there": {"host": f"http://127.0.0.1:{free_port()}", "extra": {"retry_for": 1}},
@@ -120,11 +140,13 @@ def test_a_bad_input_fails_its_task_at_once_with_one_clear_message(run: Run, tas
     (error,) = failure["error_detail"]
     assert error["exc_type"] in OURS
     assert re.search(MESSAGES[task_id], error["exc_value"]), error["exc_value"]
-    assert error["exc_value"].endswith("Retries are skipped.") == (task_id not in MAY_BE_RETRIED)
+    assert ("Retries are skipped." in error["exc_value"]) == (task_id not in MAY_BE_RETRIED)
+    # What a line of the log shows without being scrolled.
+    assert re.search(REASONS.get(task_id, ""), error["exc_value"][:100]), error["exc_value"]
 
 
 @pytest.mark.parametrize("task_id", MESSAGES)
-def test_the_log_leads_into_no_library_below(run: Run, task_id: str) -> None:
+def test_the_log_shows_neither_code_of_this_package_nor_of_a_library_below(run: Run, task_id: str) -> None:
     frames = [
         frame["filename"]
         for entry in run.logs[task_id]
@@ -132,17 +154,23 @@ def test_the_log_leads_into_no_library_below(run: Run, task_id: str) -> None:
         for frame in error["frames"]
     ]
     assert frames
-    below = ("httpx", "httpcore", "tenacity", "botocore", "boto3", "pydantic", "PIL")
+    below = ("airflow_provider_wanx", "httpx", "httpcore", "tenacity", "botocore", "boto3", "pydantic", "PIL")
     assert [name for name in frames if any(f"/{library}/" in name for library in below)] == []
     text = "\n".join(str(entry.get("event")) for entry in run.logs[task_id])
     assert "Traceback" not in text
     assert "httpx" not in text
 
 
+@pytest.mark.parametrize("task_id", ["wrong_key", "style_99", "lost_picture"])
+def test_a_submission_that_fails_names_its_picture(run: Run, task_id: str) -> None:
+    (failure,) = [entry for entry in run.logs[task_id] if entry.get("error_detail")]
+    assert re.search(r" Picture: http\S+\.jpg$", failure["error_detail"][0]["exc_value"])
+
+
 def test_no_log_shows_a_key(run: Run) -> None:
     everything = str(run.logs)
     assert API_KEY not in everything
-    assert "no-key-of-this-service" not in everything
+    assert "sk-no-key-of-this-service" not in everything
 
 
 def test_only_what_the_service_had_to_decide_has_reached_it_and_nothing_was_billed(run: Run) -> None:

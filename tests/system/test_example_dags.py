@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests import demo
-from tests.stack import ROOT, LocalStack, TaskInstance, wait_until
+from tests.stack import ROOT, LocalStack, StackError, TaskInstance, wait_until
 from tests.stack.dashscope import API_KEY
+from tests.unit.support.pictures import picture
 
 PORTRAITS = ROOT / "tests" / "data" / "portraits"
 BUCKET = "examples"
@@ -82,7 +84,7 @@ def test_the_form_as_it_stands_fails_within_one_try_where_its_portrait_does_not_
         "wait": ("upstream_failed", 0),
         "copy": ("upstream_failed", 0),
     }
-    assert f"AirflowFailException: Could not read {DEFAULT}: the bucket does not exist" in api.log(
+    assert f"AirflowFailException: The bucket does not exist: could not read {DEFAULT}" in api.log(
         instance=found["submit"]
     )
     assert simulator.ledger(summary=True)["totals"] == before
@@ -137,10 +139,133 @@ def test_every_portrait_under_a_prefix_is_repainted_by_mapped_tasks(
 ) -> None:
     conf = {"bucket": BUCKET, "prefix": "portraits/", "style": "anime", "result_bucket": BUCKET}
     instances = _run(stack, "wanx_repaint_folder", conf)
+    for index, key in enumerate(portraits):
+        source = f"s3://{BUCKET}/{key}"
+        (entry,) = _manifest(stack, instances[0].dag_run_id, index)
+        assert (entry["source"], entry["style"], entry["model"]) == (source, 2, "wanx-style-repaint-v1")
+        metadata = stack.s3.client.head_object(Bucket=BUCKET, Key=entry["key"])["Metadata"]
+        assert (metadata["dashscope-source"], metadata["dashscope-style"]) == (source, "2")
+        assert f"/anime/{PurePosixPath(key).stem}_" in entry["key"]
     for task_id in ("repaint.submit", "repaint.wait", "repaint.copy"):
         named = {each.map_index: each.rendered_map_index for each in instances if each.task_id == task_id}
         assert named == dict(enumerate(key.removeprefix("portraits/") for key in portraits))
     assert len(_pictures(stack, instances)) == len(portraits)
+
+
+def _manifest(stack: LocalStack, run_id: str, index: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.airflow.api.xcom(
+        dag_id="wanx_repaint_folder", run_id=run_id, task_id="repaint.copy", map_index=index
+    )
+    return found
+
+
+def test_of_a_folder_a_picture_that_fails_is_named_in_grid_log_and_message(
+    stack: LocalStack, portraits: list[str], simulator: SimulatorHandle
+) -> None:
+    body = stack.s3.get(bucket=BUCKET, key=portraits[0])
+    for key in ("mixed/a.png", "mixed/ob<b>.png"):
+        stack.s3.put(bucket=BUCKET, key=key, body=body)
+    stack.s3.put(bucket=BUCKET, key="mixed/tiny.png", body=picture(100, 100))
+    simulator.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL", style=7, times=1)
+    conf = {"bucket": BUCKET, "prefix": "mixed/", "style": "colorful cartoon", "result_bucket": BUCKET}
+    api, dag_id = stack.airflow.api, "wanx_repaint_folder"
+    run_id = api.trigger(dag_id=dag_id, conf=conf)
+    assert api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120).state == "failed"
+    failed = [each for each in api.task_instances(dag_id=dag_id, run_id=run_id) if each.state == "failed"]
+    assert sorted(each.task_id for each in failed) == ["repaint.submit", "repaint.wait"]
+    for instance in failed:
+        name = instance.rendered_map_index
+        assert name in ("a.png", "ob<b>.png", "tiny.png")
+        log = api.log(instance=instance)
+        assert re.search(rf"^AirflowFailException: .*s3://{BUCKET}/mixed/{name}", log, re.MULTILINE), log
+    (submit,) = [each for each in failed if each.task_id == "repaint.submit"]
+    assert submit.rendered_map_index == "tiny.png"
+    # The third went its way.
+    entries = [entry for index in (0, 1) for entry in _copied(stack, run_id, index)]
+    assert len(entries) == 1
+
+
+def _copied(stack: LocalStack, run_id: str, index: int) -> list[dict[str, Any]]:
+    try:
+        return _manifest(stack, run_id, index)
+    except StackError:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "task_id", "message"),
+    [
+        (
+            "wanx_style_repaint",
+            {"image": f"s3://{BUCKET}/portraits/astronaut.png", "bucket": "no-such-results"},
+            "submit",
+            (
+                "The bucket does not exist: could not use bucket no-such-results (NoSuchBucket, HTTP 404). "
+                "Create it, or correct its name. Retries are skipped. Picture: s3://examples/portraits/astronaut.png"
+            ),
+        ),
+        (
+            "wanx_repaint_folder",
+            {"bucket": BUCKET, "result_bucket": "no-such-results"},
+            "pictures",
+            (
+                "There is no bucket no-such-results, or the connection aws_default may not use it. "
+                "Create it, or correct its name."
+            ),
+        ),
+        (
+            "wanx_repaint_folder",
+            {"bucket": BUCKET, "prefix": "nothing/", "result_bucket": BUCKET},
+            "pictures",
+            (
+                f"No picture under s3://{BUCKET}/nothing/. Put some there (.jpg, .jpeg, .png, .bmp, .webp), "
+                "or correct bucket and prefix."
+            ),
+        ),
+    ],
+    ids=["result bucket of one", "result bucket of a folder", "empty folder"],
+)
+@pytest.mark.usefixtures("portraits")
+def test_what_cannot_end_well_ends_the_run_with_one_sentence_before_anything_is_submitted(
+    stack: LocalStack,
+    simulator: SimulatorHandle,
+    dag_id: str,
+    conf: dict[str, Any],
+    task_id: str,
+    message: str,
+) -> None:
+    before = simulator.ledger(summary=True)["totals"]
+    api = stack.airflow.api
+    run_id = api.trigger(dag_id=dag_id, conf=conf)
+    assert api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120).state == "failed"
+    (failed,) = [each for each in api.task_instances(dag_id=dag_id, run_id=run_id) if each.state == "failed"]
+    assert (failed.task_id, failed.try_number) == (task_id, 1)
+    assert f"AirflowFailException: {message}\n" in f"{api.log(instance=failed)}\n"
+    assert simulator.ledger(summary=True)["totals"] == before
+
+
+@pytest.mark.parametrize(
+    "conf", [{"style": "no such style"}, {"bucket": "s3://results"}, {"image": ""}, {"key": "/a"}]
+)
+def test_the_form_refuses_a_wrong_value_at_once(stack: LocalStack, conf: dict[str, Any]) -> None:
+    with pytest.raises(StackError, match=r"HTTP 400.*Invalid input for param"):
+        stack.airflow.api.trigger(dag_id="wanx_style_repaint", conf=conf)
+
+
+def test_the_connection_test_of_airflow_tells_limits_and_refuses_a_wrong_key(stack: LocalStack) -> None:
+    api, connection = stack.airflow.api, stack.simulator.connection
+    api.set_connection(conn_id="tried", connection=connection)
+    # As the UI sends it: the key is one that it has never seen.
+    unchanged = {"description": "", "extra": "{}", "login": "", "schema": "", "password": "***"}
+    good = {"connection_id": "tried", **connection, **unchanged}
+    answer = api._call("POST", "/api/v2/connections/test", json=good)
+    assert answer["status"] is True
+    assert "wanx-style-repaint-v1: 2 submission(s) in 1 s, 1 task(s) at a time" in answer["message"]
+    wrong = {**good, "password": "sk-another"}
+    answer = api._call("POST", "/api/v2/connections/test", json=wrong)
+    assert answer["status"] is False
+    assert "InvalidApiKey" in answer["message"][:100]
+    assert "sk-another" not in answer["message"]
 
 
 def test_the_generic_operator_runs_text_to_image(stack: LocalStack) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,9 @@ from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack.ports import free_port
 from tests.unit.support.s3 import Bucket, connection_json
+
+if TYPE_CHECKING:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
 # How long an example takes is up to the machine.
 settings.register_profile("patient", deadline=None)
@@ -84,6 +88,20 @@ def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSim
     return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, concurrency=1, duration=3600.0)
 
 
+def _made_once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Give hooks with the same arguments and the same connection the same client: it takes longer to make than most uses."""
+    made: dict[Any, Any] = {}
+
+    def client(hook: AwsGenericHook[Any], **arguments: Any) -> Any:
+        text = os.environ.get(f"AIRFLOW_CONN_{str(hook.aws_conn_id).upper()}")
+        key = (type(hook), text, hook.region_name, hook.verify, repr(hook.config), repr(arguments))
+        if key not in made:
+            made[key] = make(hook, **arguments)
+        return made[key]
+
+    return client
+
+
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """Address of a local S3. What this process asks it is answered in place; HTTP is for those who have a URL only."""
@@ -95,18 +113,31 @@ def s3_url() -> Iterator[str]:
         import botocore.session
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
         from moto import mock_aws
+        from moto.core.botocore_stubber import BotocoreStubber
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         # Every client of every test would read some megabytes of JSON anew.
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         # Only for the user agent, every hook would read the source of every function that leads to it, pytest's too.
-        patch.setattr(AwsGenericHook, "_find_operator_class_name", lambda *_: None)
+        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda *_, **__: "")
+        patch.setattr(AwsGenericHook, "get_client_type", _made_once(AwsGenericHook.get_client_type))
+        # Else parts of large objects, which boto3 takes as bytearray, are no body to what answers in place.
+        answer = BotocoreStubber.process_request
+        patch.setattr(
+            BotocoreStubber, "process_request", lambda stubber, request: answer(stubber, _with_bytes(request))
+        )
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         with mock_aws(config={"core": {"mock_credentials": False}}):
             yield url
         server.stop()
+
+
+def _with_bytes(request: Any) -> Any:
+    if isinstance(request.body, bytearray):
+        request.body = bytes(request.body)
+    return request
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.demo import PREFIX, DemoError, Picture, check, live_plan, portraits, stack_config
+from tests.stack import LocalStack
 
 
 def _encoded(image: Image.Image, kind: str) -> bytes:
@@ -68,6 +69,17 @@ def test_without_a_key_everything_stays_on_this_machine() -> None:
     config = stack_config(key=None)
     assert config.with_simulator
     assert config.connections == {}
+
+
+def test_the_demos_connections_are_ones_that_the_ui_shows_and_can_test() -> None:
+    config = stack_config(key=None)
+    assert config.settings["AIRFLOW__CORE__TEST_CONNECTION"] == "Enabled"
+    stack = LocalStack(config=config)
+    assert stack.airflow.config.connections == {}
+    assert stack.connections.keys() == {"aws_default", "dashscope_default"}
+    # Its "Test" can fail: the local DashScope accepts this one key only.
+    command = stack.simulator.process.command
+    assert command[command.index("--api-key") + 1] == stack.connections["dashscope_default"]["password"]
 
 
 def test_with_a_key_the_live_service_is_used_and_gets_no_address_of_this_machine() -> None:

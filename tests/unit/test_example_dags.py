@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
 from tests import demo
 from tests.stack import ROOT
 from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.s3 import Bucket
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -71,11 +74,12 @@ def test_a_dag_has_no_secret_and_documents_that_include_parts_of_it_find_them(fi
 
 
 @every_file
-def test_every_param_of_the_form_has_a_title_and_a_default_that_it_accepts(file: Path) -> None:
+def test_every_field_of_the_form_has_a_title_a_help_text_and_a_default_that_it_accepts(file: Path) -> None:
     params = dag_of(file).params
     for name in params:
         param = params.get_param(name)
         assert param.schema.get("title"), name
+        assert param.description, name
         assert param.resolve() == param.value
 
 
@@ -85,6 +89,51 @@ def test_the_form_offers_every_style_but_the_one_that_needs_a_reference(name: st
     offered = style.schema["enum"]
     assert offered == [each.english for each in WanxStyle if each is not WanxStyle.REFERENCE_IMAGE]
     assert len(offered) == 23
+
+
+@pytest.mark.parametrize("name", ["wanx_style_repaint", "wanx_repaint_folder", "wanx_bulk"])
+def test_the_form_shows_each_style_by_its_english_and_chinese_name_and_its_number(name: str) -> None:
+    style: Any = dag_of(ROOT / "dags" / f"{name}.py").params.get_param("style")
+    # What is typed into the field is looked for in these.
+    shown = style.schema["values_display"]
+    assert shown["crayon world"] == "crayon world · 蜡笔世界 · 38"
+    assert [style_number(part) for text in shown.values() for part in text.split(" · ")] == [
+        style_number(each) for each in style.schema["enum"] for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        (
+            "wanx_style_repaint",
+            {"image": "", "style": "no such style", "bucket": "s3://results", "key": "/a"},
+        ),
+        (
+            "wanx_repaint_folder",
+            {"bucket": "Faces", "prefix": "s3://faces/", "result_bucket": "a/b", "key": "s3://b/a"},
+        ),
+        ("wanx_bulk", {"source": "", "destination": "results/", "max_cost": -1, "dry_run": "perhaps"}),
+        ("dashscope_any_model", {"prompt": "", "n": 5, "bucket": "", "key": ""}),
+    ],
+)
+def test_the_form_refuses_wrong_values(name: str, wrong: dict[str, Any]) -> None:
+    params = dag_of(ROOT / "dags" / f"{name}.py").params
+    for field, value in wrong.items():
+        with pytest.raises(ParamValidationError):
+            params.get_param(field).resolve(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "task_id"), [("wanx_style_repaint", "submit"), ("dashscope_any_model", "paint")]
+)
+def test_the_forms_bucket_is_looked_for_before_anything_is_submitted(name: str, task_id: str) -> None:
+    file = ROOT / "dags" / f"{name}.py"
+    assert rendered(file, task_id, bucket="my-results").result_bucket == "my-results"
+    copy: Any = dag_of(file).get_task("copy")
+    form: Any = {"params": {"bucket": "my-results", "key": "mine/{index}{extension}"}}
+    fields = copy.render_template([copy.s3_bucket, copy.s3_key], form)
+    assert fields == ["my-results", "mine/{index}{extension}"]
 
 
 def test_the_forms_begin_with_what_the_demo_has_and_say_that_it_is_to_be_replaced() -> None:
@@ -124,12 +173,60 @@ def test_of_a_folder_every_copy_of_a_task_carries_its_pictures_name(task_id: str
     assert dag.get_template_env().from_string(template).render(ti=ti) == "b c.jpg"
 
 
-def test_of_a_folder_only_pictures_are_repainted() -> None:
+@pytest.fixture
+def folder(bucket: Bucket) -> Callable[..., Any]:
+    """The folder DAG's first task, with its form as it is but for some fields."""
     dag = dag_of(ROOT / "dags" / "wanx_repaint_folder.py")
     choose: Any = dag.get_task("pictures")
-    keys = ["p/a.JPG", "p/b.jpeg", "p/c.webp", "p/", "p/notes.txt", "p/d.png", "p/e.bmp", "p/f.gif"]
-    chosen = choose.python_callable(keys, params={"bucket": "faces"})
-    assert chosen == [f"s3://faces/p/{name}" for name in ("a.JPG", "b.jpeg", "c.webp", "d.png", "e.bmp")]
+
+    def pictures(**fields: Any) -> Any:
+        form = {"bucket": bucket.name, "prefix": "p/", "result_bucket": bucket.name, **fields}
+        return choose.python_callable({**dag.params.dump(), **form})
+
+    return pictures
+
+
+def test_of_a_folder_only_pictures_are_repainted(folder: Callable[..., Any], bucket: Bucket) -> None:
+    for key in (
+        "p/a.JPG",
+        "p/b.jpeg",
+        "p/c.webp",
+        "p/",
+        "p/notes.txt",
+        "p/d.png",
+        "p/e.bmp",
+        "p/f.gif",
+        "q.png",
+    ):
+        bucket.put(key, b"")
+    under = [f"s3://{bucket.name}/p/{name}" for name in ("a.JPG", "b.jpeg", "c.webp", "d.png", "e.bmp")]
+    assert folder() == under
+    assert folder(prefix=None) == [*under, f"s3://{bucket.name}/q.png"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"prefix": "empty/"},
+            r"^No picture under s3://.*/empty/\. Put some there \(\.jpg, .* or correct bucket",
+        ),
+        (
+            {"bucket": "nowhere"},
+            r"^There is no bucket nowhere, or the connection aws_default may not use it\.",
+        ),
+        (
+            {"result_bucket": "nowhere"},
+            r"^There is no bucket nowhere, or .* Create it, or correct its name\.$",
+        ),
+    ],
+)
+def test_an_empty_folder_or_a_missing_bucket_ends_with_a_sentence(
+    folder: Callable[..., Any], bucket: Bucket, fields: dict[str, Any], message: str
+) -> None:
+    bucket.put("p/a.png", b"")
+    with pytest.raises(AirflowFailException, match=message):
+        folder(**fields)
 
 
 def rendered(file: Path, task_id: str, **params: Any) -> Any:

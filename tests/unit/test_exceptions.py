@@ -20,7 +20,7 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
-from airflow_provider_wanx.exceptions import airflow_error, airflow_errors
+from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, without_frames
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,35 @@ def test_errors_of_others_pass_unchanged() -> None:
 def test_both_kinds_derive_from_what_sensors_can_fail_softly_on() -> None:
     for retryable in (True, False):
         assert isinstance(airflow_error("x", retryable=retryable), AirflowException)
+
+
+def frames(error: BaseException) -> list[str]:
+    """Names of the functions that the log would show above an error."""
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def test_what_this_package_raises_leaves_none_of_its_lines_in_the_log() -> None:
+    @without_frames
+    def execute() -> None:
+        with airflow_errors():
+            raise InvalidInputError("bad")
+
+    with pytest.raises(AirflowFailException) as caught:
+        execute()
+    assert frames(caught.value) == [
+        test_what_this_package_raises_leaves_none_of_its_lines_in_the_log.__name__
+    ]
+
+
+def test_what_others_raise_keeps_its_traceback() -> None:
+    def library() -> None:
+        raise AirflowException("no such connection")
+
+    @without_frames
+    def execute() -> None:
+        with airflow_errors():
+            library()
+
+    with pytest.raises(AirflowException) as caught:
+        execute()
+    assert frames(caught.value)[-2:] == ["execute", "library"]

@@ -16,10 +16,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
+from airflow_provider_wanx.dashscope.config import WORKSPACE_HOST_REGIONS
 from airflow_provider_wanx.get_provider_info import get_provider_info
-from airflow_provider_wanx.hooks.connection import EXTRAS
+from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 AIRFLOW = Path(airflow.__file__).parent
@@ -72,14 +74,38 @@ def test_the_form_has_a_field_for_every_extra_that_is_read(connection_type: dict
     assert set(connection_type["conn-fields"]) == set(EXTRAS)
 
 
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("region", list(WORKSPACE_HOST_REGIONS), ["beijing", ""]),
+        ("workspace", ["ws-42", "llm_1"], ["a.b", "", "x" * 65]),
+        ("retry_for", [0, 2.5], [-1, "5"]),
+        ("timeout", [1], [0]),
+        ("submissions_per_second", [0.5], [0, -2]),
+        ("requests_per_second", [20], [0]),
+    ],
+)
+def test_a_field_of_the_form_takes_what_the_hook_takes(
+    connection_type: dict[str, Any], field: str, good: list[Any], bad: list[Any]
+) -> None:
+    validator = jsonschema.Draft7Validator(connection_type["conn-fields"][field]["schema"])
+    assert all(validator.is_valid(value) for value in good)
+    assert not any(validator.is_valid(value) for value in bad)
+    for value in good:
+        extra = json.dumps({"workspace": "ws-1", field: value})
+        client_config(Connection(conn_id="c", conn_type="dashscope", password="sk-x", extra=extra))
+
+
 @pytest.mark.usefixtures("form_library")
-def test_the_forms_for_old_and_new_airflow_have_the_same_fields(connection_type: dict[str, Any]) -> None:
+def test_the_forms_for_old_and_new_airflow_have_the_same_fields_and_help_texts(
+    connection_type: dict[str, Any],
+) -> None:
     widgets = DashScopeHook.get_connection_form_widgets()
-    old = {name: widget.param.dump()["schema"]["title"] for name, widget in widgets.items()}
-    new = {name: field["label"] for name, field in connection_type["conn-fields"].items()}
-    assert old.keys() == new.keys()
-    # The old form has no room for descriptions, so its labels may say more.
-    assert {name: label for name, label in new.items() if not old[name].startswith(label)} == {}
+    shown = {name: widget.param.dump() for name, widget in widgets.items()}
+    old = {name: (each["schema"]["title"], each["description"]) for name, each in shown.items()}
+    assert old == {
+        name: (field["label"], field["description"]) for name, field in connection_type["conn-fields"].items()
+    }
 
 
 def test_the_forms_for_old_and_new_airflow_show_the_standard_fields_alike(
@@ -105,7 +131,11 @@ def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
         for module in entry["python-modules"]
     } | {entry["python-module"] for entry in info["transfers"]}
     package = Path(importlib.import_module("airflow_provider_wanx").__file__ or "").parent
-    shared = {"airflow_provider_wanx.hooks.connection", "airflow_provider_wanx.triggers.events"}
+    shared = {
+        "airflow_provider_wanx.hooks.access",
+        "airflow_provider_wanx.hooks.connection",
+        "airflow_provider_wanx.triggers.events",
+    }
     there = {
         f"airflow_provider_wanx.{folder}.{file.stem}"
         for folder in ("hooks", "operators", "sensors", "triggers", "transfers")

@@ -8,11 +8,10 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.origin import file_stem
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
 
 Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
@@ -41,8 +40,6 @@ RESULT_COLUMNS = (
 )
 """Columns that a batch writes itself; a user's own columns are called otherwise."""
 
-_HAS_QUERY = re.compile(r"(https?|oss)://", re.IGNORECASE)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRow:
@@ -68,12 +65,7 @@ class ImageRow:
     @property
     def name(self) -> str:
         """The image's file name without folders, query and extension, as it is; ``portrait`` if it has none."""
-        if self.image[:5].lower() == "data:":
-            return "portrait"
-        path = self.image
-        if _HAS_QUERY.match(path):
-            path = unquote(urlsplit(path).path)
-        return PurePosixPath(path).stem or "portrait"
+        return file_stem(self.image)
 
 
 @dataclass(frozen=True, slots=True)

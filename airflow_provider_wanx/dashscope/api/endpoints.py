@@ -243,7 +243,7 @@ def upload(policy: UploadPolicy, *, filename: str, content: bytes) -> Call[str]:
     limit = policy.max_file_size_mb
     if limit is not None and len(content) > limit * 1024 * 1024:
         raise InvalidInputError(
-            f"{filename} has {len(content)} bytes; the temporary store takes {limit} MB at most."
+            f"A file has {len(content)} bytes; the temporary store takes {limit} MB at most: {filename}."
         )
     safe_name = _safe_name(filename)
     # The store refuses to overwrite, so a name is never used twice: a repeated upload must not meet its own leftovers.

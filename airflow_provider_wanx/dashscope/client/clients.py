@@ -22,7 +22,7 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
 from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
-from airflow_provider_wanx.dashscope.client.download import CHUNK_BYTES, ReceivedFile
+from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
 from airflow_provider_wanx.dashscope.client.transport import (
     build_download,
@@ -181,7 +181,7 @@ class DashScopeClient:
                 response.read()
         with contextlib.closing(response):
             received = _received(response, what)
-            yield received, _checked(response.iter_bytes(CHUNK_BYTES), received)
+            yield received, _checked(response.iter_bytes(), received)
 
 
 class AsyncDashScopeClient:
@@ -293,7 +293,7 @@ class AsyncDashScopeClient:
                 await response.aread()
         async with contextlib.aclosing(response):
             received = _received(response, what)
-            yield received, _achecked(response.aiter_bytes(CHUNK_BYTES), received)
+            yield received, _achecked(response.aiter_bytes(), received)
 
 
 def _new_wait(task_id: str, poll_interval: float, timeout: float | None) -> TaskWait:

@@ -11,9 +11,6 @@ from airflow_provider_wanx.dashscope.errors import DownloadError
 HEAD_BYTES = 32
 """Enough of a file's beginning to tell its type."""
 
-CHUNK_BYTES = 256 * 1024
-"""Size of the pieces in which results are read."""
-
 
 PICTURE_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp", "image/bmp", "image/gif"})
 

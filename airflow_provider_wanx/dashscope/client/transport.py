@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import httpcore
 import httpx
 
 from airflow_provider_wanx.dashscope.api.answers import Answer
@@ -35,6 +36,10 @@ _NOT_SENT = (
     UnicodeError,  # a host name that the resolver cannot even look for
 )
 
+
+# httpcore takes 64 KiB from the network at a time and has no setting for it. Half of the time that a large file takes goes into
+# what is done for each time. It holds for all connections of this process, which notice nothing.
+httpcore.HTTP11Connection.READ_NUM_BYTES = 512 * 1024
 
 _SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
 

@@ -250,7 +250,10 @@ class TestRepaint:
                 ["portrait.png", "--style", "3", "--style-reference", "portrait.png"],
                 "goes with --style -1 only",
             ),
-            (["text.png", "--style", "3"], "text.png is text"),
+            (
+                ["text.png", "--style", "3"],
+                "The file is text; the model takes JPEG, PNG, BMP, WEBP: text.png",
+            ),
             (["portrait.png", "--style", "3", "--to", "portrait.png"], "portrait.png exists"),
             (["portrait.png", "--style", "3", "--to", "portrait.png/x.jpg"], "nothing can be written"),
             (["data:nonsense", "--style", "3"], "is not a readable data: URL"),

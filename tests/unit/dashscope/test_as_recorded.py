@@ -184,7 +184,7 @@ _POINTS: dict[str, tuple[Callable[[], object], object]] = {
     # Pictures
     "a portrait that is too long is refused": (
         lambda: _error(lambda: _picture(1200, 400)),
-        f"InvalidInputError: {_TOO_LONG}the model takes 2:1 at most. Crop it.",
+        "InvalidInputError: The picture has 1200×400 pixels, 3.00:1; the model takes 2:1 at most: ada.png. Crop it.",
     ),
     "a style reference that is too long is doubtful": (
         lambda: _picture(1200, 400, is_style_reference=True),
@@ -197,7 +197,7 @@ _POINTS: dict[str, tuple[Callable[[], object], object]] = {
     ),
     "more than 10 MiB are refused": (
         lambda: _error(lambda: _picture(300, 300, size=10 * 1024 * 1024 + 1)),
-        "InvalidInputError: ada.png has 10.5 MB; the model takes 10 MB at most.",
+        "InvalidInputError: The picture has 10.5 MB; the model takes 10 MB at most: ada.png.",
     ),
 }  # fmt: skip
 

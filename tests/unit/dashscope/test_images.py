@@ -46,7 +46,8 @@ def test_a_phones_photo_with_a_second_picture_behind_it_is_a_jpeg() -> None:
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "ICO", "PPM"])
 def test_other_formats_are_refused_by_content_whatever_the_name(kind: str) -> None:
     with pytest.raises(
-        InvalidInputError, match=rf"^me\.png is a {kind} picture; the model takes JPEG, PNG, BMP, WEBP"
+        InvalidInputError,
+        match=rf"^The file is a {kind} picture; the model takes JPEG, PNG, BMP, WEBP: me\.png",
     ):
         check_image(_picture(kind=kind), what="me.png")
 
@@ -62,14 +63,14 @@ def test_pictures_at_the_limits_pass(width: int, height: int) -> None:
 @pytest.mark.parametrize(
     ("width", "height", "told"),
     [
-        (255, 256, "me has 255×256 pixels; the model takes 256×256 at least"),
-        (256, 255, "me has 256×255 pixels; the model takes 256×256 at least"),
-        (100, 100, "me has 100×100 pixels; the model takes 256×256 at least"),
-        (5761, 3240, "me has 5761×3240 pixels; the model takes 5760×3240 at most"),
-        (3241, 5760, "me has 3241×5760 pixels; the model takes 5760×3240 at most"),
-        (4000, 4000, "me has 4000×4000 pixels; the model takes 5760×3240 at most"),
-        (256, 513, "me has 256×513 pixels, 2.00:1; the model takes 2:1 at most"),
-        (1200, 400, "me has 1200×400 pixels, 3.00:1; the model takes 2:1 at most"),
+        (255, 256, "The picture has 255×256 pixels; the model takes 256×256 at least"),
+        (256, 255, "The picture has 256×255 pixels; the model takes 256×256 at least"),
+        (100, 100, "The picture has 100×100 pixels; the model takes 256×256 at least"),
+        (5761, 3240, "The picture has 5761×3240 pixels; the model takes 5760×3240 at most"),
+        (3241, 5760, "The picture has 3241×5760 pixels; the model takes 5760×3240 at most"),
+        (4000, 4000, "The picture has 4000×4000 pixels; the model takes 5760×3240 at most"),
+        (256, 513, "The picture has 256×513 pixels, 2.00:1; the model takes 2:1 at most"),
+        (1200, 400, "The picture has 1200×400 pixels, 3.00:1; the model takes 2:1 at most"),
     ],
 )
 def test_pictures_beyond_a_limit_are_told_limit_and_value(width: int, height: int, told: str) -> None:
@@ -83,9 +84,9 @@ def test_a_file_that_is_too_large_is_refused_by_its_whole_size() -> None:
     head = _picture()
 
     assert check_image(head, what="me", size=MAX_BYTES).format == "PNG"
-    with pytest.raises(InvalidInputError, match=r"me has 11\.0 MB; the model takes 10 MB at most"):
+    with pytest.raises(InvalidInputError, match=r"The picture has 11\.0 MB; the model takes 10 MB at most"):
         check_image(head, what="me", size=11_000_000)
-    with pytest.raises(InvalidInputError, match=r"me has 10\.5 MB"):
+    with pytest.raises(InvalidInputError, match=r"The picture has 10\.5 MB"):
         check_image(head + bytes(MAX_BYTES + 1 - len(head)), what="me")
 
 
@@ -101,14 +102,14 @@ def test_the_beginning_of_a_file_is_enough() -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "me is empty"),
-        (b"Dear model, please paint me.", "me is text"),
-        (b"<html><body>404</body></html>", "me is text"),
-        (b"\x00" * 400, "me is no picture that can be read"),
-        (b"\x89PNG\r\n\x1a\n", "me is no picture that can be read"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "me is no picture that can be read"),
-        (b"BM\x00\xff", "me is no picture that can be read"),
-        (b"RIFF\xff\xff\x00\x00WEBPVP8 ", "me is no picture that can be read"),
+        (b"", "The picture is empty: me"),
+        (b"Dear model, please paint me.", "The file is text; .*: me"),
+        (b"<html><body>404</body></html>", "The file is text; .*: me"),
+        (b"\x00" * 400, "The file is no picture that can be read; .*: me"),
+        (b"\x89PNG\r\n\x1a\n", "The file is no picture that can be read; .*: me"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "The file is no picture that can be read; .*: me"),
+        (b"BM\x00\xff", "The file is no picture that can be read; .*: me"),
+        (b"RIFF\xff\xff\x00\x00WEBPVP8 ", "The file is no picture that can be read; .*: me"),
     ],
 )
 def test_what_is_no_picture_is_called_by_what_it_is(content: bytes, told: str) -> None:

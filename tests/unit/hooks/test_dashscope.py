@@ -127,7 +127,9 @@ async def test_a_file_is_uploaded_and_the_service_can_read_it(
 async def test_a_file_that_cannot_be_read_is_told_and_nothing_is_sent(
     dashscope: BackgroundSimulator, both: Any, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInputError, match=r"nowhere\.png' cannot be uploaded: No such file"):
+    with pytest.raises(
+        InvalidInputError, match=r"No such file or directory: '.*nowhere\.png' cannot be uploaded"
+    ):
         await both.upload_file(tmp_path / "nowhere.png", model=MODEL)
     assert "upload_policy" not in dashscope.ledger(summary=True)["endpoints"]
 
@@ -182,13 +184,33 @@ class TestTestConnection:
         return DashScopeHook(connection).test_connection()
 
     def test_a_good_connection_passes_and_costs_nothing(self, dashscope: BackgroundSimulator) -> None:
+        host = dashscope.url.removeprefix("http://")
         assert self.outcome("dashscope_default") == (
             True,
-            "DashScope accepts the key; 0 task(s) in the last 24 hours.",
+            (
+                f"{host} accepts the key. 0 task(s) in the last 24 hours. "
+                "wanx-style-repaint-v1: 1 task(s) at a time, 1000 waiting."
+            ),
         )
         ledger = dashscope.ledger(summary=True)
         assert ledger["totals"]["submissions"] == 0
-        assert set(ledger["endpoints"]) == {"list_tasks"}
+        assert set(ledger["endpoints"]) == {"list_tasks", "quotas"}
+
+    def test_it_tells_the_documented_limits(
+        self, connect_dashscope: Callable[..., BackgroundSimulator]
+    ) -> None:
+        connect_dashscope()
+        assert self.outcome("dashscope_default")[1].endswith(
+            "wanx-style-repaint-v1: 2 submission(s) in 1 s, 1 task(s) at a time, 1000 waiting."
+        )
+
+    def test_limits_that_cannot_be_read_are_told_and_do_not_fail_it(
+        self, dashscope: BackgroundSimulator
+    ) -> None:
+        dashscope.add_fault(endpoint="quotas", kind="status", status=403)
+        passed, message = self.outcome("dashscope_default")
+        assert passed
+        assert "whether it may use wanx-style-repaint-v1, are not known: Could not" in message
 
     def test_a_wrong_key_fails_with_advice(
         self, dashscope: BackgroundSimulator, set_connection: Callable[..., None]

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     AirflowFailException,
 )
 
+from airflow_provider_wanx.deferral.origins import SUBMISSION_KEY
 from airflow_provider_wanx.deferral.wait import BACKSTOP
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -46,7 +47,17 @@ def test_the_id_is_published_before_the_wait(at_rest: BackgroundSimulator) -> No
     runner = paint(wait_for_completion=True, deferrable=True)
     deferred = deferral(runner.start)
     assert isinstance(deferred.trigger, DashScopeTaskTrigger)
-    assert runner.xcoms[SUBMITTED_KEY] == deferred.trigger.dashscope_task_ids[0]
+    (task_id,) = deferred.trigger.dashscope_task_ids
+    told = {"dashscope_task_id": task_id, "source": None, "style": None, "model": PAINT["model"]}
+    assert (runner.xcoms[SUBMITTED_KEY], runner.xcoms[SUBMISSION_KEY]) == (task_id, told)
+
+
+@pytest.mark.parametrize("name", ["image_url", "base_image_url", "img_url", "person_image_url"])
+def test_the_picture_in_the_input_is_published_as_the_source(at_rest: BackgroundSimulator, name: str) -> None:
+    given = {"mask_image_url": "https://h.example/m.png", name: f"{at_rest.portrait_url}?secret"}
+    runner = paint(input={"prompt": "A lighthouse", **given})
+    runner.run_try()
+    assert runner.xcoms[SUBMISSION_KEY]["source"] == at_rest.portrait_url
 
 
 def test_a_deferral_carries_ids_and_numbers_and_a_deadline_with_a_backstop(

@@ -64,6 +64,13 @@ class TestRun:
         ids = [task["task_id"] for task in simulator.ledger()["tasks"]]
         row = rows[1]
         assert bulk.bucket.body(row["key"]) == body
+        metadata = bulk.bucket.head(row["key"])["Metadata"]
+        del metadata["dashscope-request-id"]
+        assert metadata == {
+            "dashscope-task-id": ids[1],
+            "dashscope-source": f"s3://{bulk.bucket.name}/in/bob.png",
+            "dashscope-style": "2",
+        }
         assert row.pop("submit_time")[:19] <= row.pop("end_time")[:19]
         assert row == {
             "row": 1,
@@ -340,7 +347,7 @@ class TestBadArguments:
             ({"destination": "/tmp/out"}, "destination '/tmp/out' is not like s3://bucket/prefix/"),
             (
                 {"destination": "s3://no-such-bucket-{bucket}/"},
-                "Could not use bucket no-such-bucket-{bucket}",
+                "The bucket does not exist: could not use bucket no-such-bucket-{bucket}",
             ),
             ({"images": "s3://{bucket}/nothing/"}, "s3://{bucket}/nothing/"),
             ({"images": None}, "Give either images"),

@@ -18,7 +18,9 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
 )
 
+from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
+from airflow_provider_wanx.deferral.origins import publish_origin
 from airflow_provider_wanx.deferral.wait import BACKSTOP
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
@@ -26,7 +28,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 from tests.unit.sensors.sensing import DEFERRED, POKING, RESCHEDULED, every_mode, run, wait
-from tests.unit.support.airflow import DagRun, deferral
+from tests.unit.support.airflow import DagRun, TaskInstance, deferral
 from tests.unit.support.service import submit_repaints
 
 
@@ -158,6 +160,28 @@ def test_a_bad_end_names_the_airflow_task_to_clear(
     assert plain.how_to_submit_again() == (
         "To submit again, clear the Airflow task that submitted it, and all after it."
     )
+
+
+@every_mode
+def test_its_failure_names_the_picture_that_the_submitting_task_has_published(
+    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], mode: dict[str, Any]
+) -> None:
+    dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL")
+    (task_id,) = submit(1)
+    runner = wait(task_id, **mode)
+    sensor = runner.build
+
+    def after_submit() -> DashScopeTaskSensor:
+        with DAG("portraits"):
+            given: Any = {"image": "a.png", "style": "fresh"}
+            WanxStyleRepaintOperator(task_id="submit", **given) >> (built := sensor())
+        return built
+
+    runner.build, runner.map_index = after_submit, 4
+    ti: Any = TaskInstance(run=runner.run, task_id="submit", map_index=4)
+    publish_origin({"ti": ti}, task_id, Origin(source="s3://faces/ann.png"))
+    with pytest.raises(AirflowFailException, match=r"is FAILED .* Picture: s3://faces/ann\.png$"):
+        run(runner)
 
 
 def test_where_it_does_not_know_who_has_submitted_it_names_the_tasks_right_before_it() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ def test_the_connection_is_read_once_for_any_number_of_objects(
     destination.check()
     for key in ("one", "two", "three"):
         written = destination.write(
-            io.BytesIO(key.encode()), key, content_type="text/plain", metadata={TASK_ID: f"task of {key}"}
+            [key.encode()], key, content_type="text/plain", metadata={TASK_ID: f"task of {key}"}
         )
         assert written
     assert len(reads) == 1

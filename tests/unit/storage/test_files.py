@@ -11,10 +11,11 @@ from airflow_provider_wanx.storage.files import unreadable_is_refused
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (FileNotFoundError(2, "gone"), "image 'a.png' cannot be read: it does not exist."),
-        (PermissionError("not yours"), "image 'a.png' cannot be read: not yours."),
-        (ImportError("no module s3fs"), "image 'a.png' cannot be read: no module s3fs."),
-        (ValueError("no such file system"), "image 'a.png' cannot be read: no such file system."),
+        (FileNotFoundError(2, "gone"), "The file does not exist: image 'a.png'."),
+        (PermissionError("not yours"), "not yours: image 'a.png' cannot be read."),
+        (ImportError("no module s3fs"), "no module s3fs: image 'a.png' cannot be read."),
+        (ValueError("no such file system"), "no such file system: image 'a.png' cannot be read."),
+        (IsADirectoryError(21, "Is a directory", "/a.png"), "Is a directory: image 'a.png' cannot be read."),
         (InvalidInputError("a.png is text."), "a.png is text."),
     ],
 )

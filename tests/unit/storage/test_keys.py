@@ -116,7 +116,8 @@ def test_two_results_with_one_key_are_found_out_before_the_first_is_written(
     tasks = [task("id-1", results=2), task("id-2", results=1)]
     if collides:
         with pytest.raises(
-            InvalidInputError, match=r"the same key\. Put {dashscope_task_id} and {index} into it"
+            InvalidInputError,
+            match=r"^s3_key gives two results the same key: .*Put {dashscope_task_id} and {index} into it",
         ):
             KeyTemplate(template).check_distinct(tasks, run_id=RUN)
     else:
@@ -124,7 +125,9 @@ def test_two_results_with_one_key_are_found_out_before_the_first_is_written(
 
 
 def test_a_collision_names_both_results() -> None:
-    with pytest.raises(InvalidInputError, match="gives result 0 of task id-1 and result 0 of task id-2"):
+    with pytest.raises(
+        InvalidInputError, match="the same key: result 0 of task id-1 and result 0 of task id-2"
+    ):
         KeyTemplate("{index}").check_distinct([task("id-1"), task("id-2")], run_id=RUN)
 
 

@@ -189,7 +189,7 @@ class TestTrouble:
         ids = painted(0, 3)
         runner = copy(ids, bucket.name, extra_args={"StorageClass": "NO_SUCH_CLASS"})
         with pytest.raises(
-            AirflowFailException, match=rf"Could not write s3://{bucket.name}/.* \(InvalidStorageCla"
+            AirflowFailException, match=rf": could not write s3://{bucket.name}/.* \(InvalidStorageCla"
         ):
             runner.run_try()
         assert totals(dashscope)["downloads"] == 1

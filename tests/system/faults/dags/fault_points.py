@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.storage import destination
 from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.submission.submitter import Submitter
 
@@ -64,18 +63,6 @@ def _wrap(owner: type, name: str, *, before: str | None = None, after: str | Non
     setattr(owner, name, outer)
 
 
-class _FailingReader:
-    """A file that is cut short by the reader's death, halfway."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._file.read(65_536 if size < 0 else min(size, 65_536))
-        reached("in_copy")
-        return data
-
-
 def _wrap_record() -> None:
     inner = SubmissionRecord.write
 
@@ -88,14 +75,21 @@ def _wrap_record() -> None:
 
 
 def _wrap_upload() -> None:
-    inner = S3Hook.load_file_obj
+    inner = destination.upload
 
     @functools.wraps(inner)
-    def load_file_obj(self: S3Hook, file_obj: Any, *args: Any, **kwargs: Any) -> None:
-        inner(self, _FailingReader(file_obj), *args, **kwargs)
+    def upload(client: Any, pieces: Iterable[bytes], **kwargs: Any) -> None:
+        inner(client, _failing(pieces), **kwargs)
         reached("after_upload")
 
-    S3Hook.load_file_obj = load_file_obj  # type: ignore[method-assign]
+    destination.upload = upload
+
+
+def _failing(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A file that is cut short by its reader's death, halfway."""
+    for piece in pieces:
+        yield piece
+        reached("in_copy")
 
 
 _wrap(Submitter, "_post", after="after_post")

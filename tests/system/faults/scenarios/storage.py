@@ -47,7 +47,10 @@ def s3_denied(case: Case) -> None:
     error = _xml("AccessDenied", "Access Denied")
     trouble = case.s3_proxy.add(method="PUT", path="/s3_denied/", status=403, body=error)
     run = case.start("chain")
-    _fails_with(run, r"copy: AirflowFailException: Could not write s3://.*AccessDenied, HTTP 403")
+    _fails_with(
+        run,
+        r"copy: AirflowFailException: The AWS connection may not do this: could not write s3://.*AccessDenied, HTTP 403",
+    )
     case.s3_proxy.end(trouble)
     run.clear("copy")
     run.ends("success")
@@ -60,7 +63,9 @@ def s3_denied(case: Case) -> None:
 def bucket_missing(case: Case) -> None:
     case.bucket = "made-later"
     run = case.start("chain")
-    _fails_with(run, r"copy: AirflowFailException: Could not use bucket made-later.*does not exist")
+    _fails_with(
+        run, r"copy: AirflowFailException: The bucket does not exist: could not use bucket made-later"
+    )
     case.stack.s3.client.create_bucket(Bucket=case.bucket)
     run.clear("copy")
     run.ends("success")

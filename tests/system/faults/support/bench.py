@@ -191,7 +191,8 @@ class Bench:
         simulator = Simulator(
             port=place.simulator_port,
             logs=DATA / "logs" / fault.id,
-            arguments=("--api-key", place.key, *fault.service),
+            keys=(place.key,),
+            arguments=fault.service,
         )
         simulator.process.start()
         try:

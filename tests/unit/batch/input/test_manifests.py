@@ -262,10 +262,10 @@ def test_a_manifest_without_styles_is_refused_if_the_operator_has_none_either(pu
 def test_a_manifest_that_is_not_there_is_told(bucket: Bucket, tmp_path: Path) -> None:
     for name in ("m.csv", "m.parquet"):
         with pytest.raises(
-            S3Error, match=rf"Could not read s3://{bucket.name}/{name}: the .*object does not exist"
+            S3Error, match=rf"The .*object does not exist: could not read s3://{bucket.name}/{name}"
         ):
             list(_source(f"s3://{bucket.name}/{name}"))
-        with pytest.raises(InvalidInputError, match=rf"manifest .*/{name} cannot be read: it does not exist"):
+        with pytest.raises(InvalidInputError, match=rf"The file does not exist: manifest .*/{name}"):
             list(_source(str(tmp_path / name)))
 
 
@@ -358,6 +358,6 @@ def test_a_manifest_of_which_s3_sends_a_part_is_not_taken_for_the_whole(
 ) -> None:
     body = b"image\na.png\n"
     s3_sends(io.BytesIO(body), len(body) + 6)
-    with pytest.raises(S3Error, match=r"^Could not read s3://b/m\.csv: ") as caught:
+    with pytest.raises(S3Error, match=r": could not read s3://b/m\.csv") as caught:
         list(_source("s3://b/m.csv"))
     assert caught.value.retryable

@@ -168,17 +168,17 @@ def test_a_folder_may_name_its_connection_and_its_images_can_be_opened(
 
 
 def test_a_bucket_that_is_not_there_is_told(bucket: Bucket) -> None:
-    with pytest.raises(S3Error, match=r"Could not list s3://no-such-bucket/p/: the bucket does not exist"):
+    with pytest.raises(S3Error, match=r"The bucket does not exist: could not list s3://no-such-bucket/p/"):
         list(_source("s3://no-such-bucket/p"))
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"images '.*/nowhere/' cannot be read: it does not exist"):
+    with pytest.raises(InvalidInputError, match=r"The file does not exist: images '.*/nowhere/'"):
         list(_source(str(tmp_path / "nowhere")))
 
 
 def test_a_storage_that_airflow_does_not_know_is_told() -> None:
-    with pytest.raises(InvalidInputError, match="images 'gopher://x/y/' cannot be read: "):
+    with pytest.raises(InvalidInputError, match=": images 'gopher://x/y/' cannot be read"):
         list(_source("gopher://x/y"))
 
 

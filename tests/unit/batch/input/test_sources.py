@@ -98,7 +98,7 @@ def test_a_web_address_is_no_folder_and_no_manifest_and_its_signature_is_not_tol
         ({"images": ["a.png"], "glob": "*.jpg"}, "glob goes with a folder only"),
         ({"manifest": "s3://b/m.csv", "glob": "*.jpg"}, "glob goes with a folder only"),
         ({"images": "s3://b/p", "glob": "a**/b"}, "glob 'a\\*\\*/b' cannot be read: "),
-        ({"images": "s3:///p"}, "'s3:///p' is not like s3://bucket/folder"),
+        ({"images": "s3:///p"}, "is not like s3://bucket/folder: 's3:///p'"),
         ({"images": "s3://b/p", "styles": None}, "styles is empty"),
         ({"images": ["a.png"], "styles": []}, "styles is empty"),
         (

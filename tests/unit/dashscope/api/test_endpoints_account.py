@@ -212,7 +212,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent() -> None:
     endpoints.upload(_policy(), filename="fits.png", content=bytes(limit))
     endpoints.upload(_policy(max_file_size_mb=None), filename="any.png", content=bytes(limit + 1))
     with pytest.raises(
-        InvalidInputError, match=r"big\.png has 1048577 bytes; the temporary store takes 1 MB at most"
+        InvalidInputError, match=r"A file has 1048577 bytes; the temporary store takes 1 MB at most: big\.png"
     ):
         endpoints.upload(_policy(), filename="big.png", content=bytes(limit + 1))
 
