@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,29 +16,6 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.plugins import wanx_gallery
-from tests.stack.environment import clean_environment
-
-# What each step adds to the modules that are there, of this package and of those that are heavy.
-_STEPS = """
-import json, sys
-
-HEAVY = ("boto3", "botocore", "PIL", "httpx", "jinja2", "fastapi", "starlette", "sqlalchemy")
-
-def added(statement):
-    before = set(sys.modules)
-    exec(statement)
-    new = set(sys.modules) - before
-    own = {name for name in new if name.startswith("airflow_provider_wanx.plugins")}
-    return sorted(own | ({name.partition(".")[0] for name in new} & set(HEAVY)))
-
-exec("from airflow.providers.common.compat.sdk import AirflowPlugin, BaseOperator, BaseSensorOperator, conf")
-parsing = added(
-    "import airflow_provider_wanx.operators.wanx, airflow_provider_wanx.sensors.dashscope, "
-    "airflow_provider_wanx.transfers.dashscope_to_s3"
-)
-loading = added("import airflow_provider_wanx.plugins.wanx_gallery")
-print(json.dumps({"parsing": parsing, "loading": loading}))
-"""
 
 
 @pytest.fixture
@@ -50,17 +23,6 @@ def reloaded() -> Iterator[None]:
     """The module as it was before, after it was loaded under other circumstances."""
     yield
     importlib.reload(wanx_gallery)
-
-
-def test_neither_parsing_a_dag_nor_loading_the_plugin_imports_the_gallery(tmp_path: Path) -> None:
-    env = clean_environment() | {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    done = subprocess.run(
-        [sys.executable, "-c", _STEPS], env=env, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert json.loads(done.stdout.splitlines()[-1]) == {
-        "parsing": [],
-        "loading": ["airflow_provider_wanx.plugins", "airflow_provider_wanx.plugins.wanx_gallery"],
-    }
 
 
 def test_airflow_finds_it_by_its_entry_point_and_takes_all_of_it() -> None:
