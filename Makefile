@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs bench constraints clean
+.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs screenshots bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -73,6 +73,9 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench pyproject.toml -o constraints.txt
+
+screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench

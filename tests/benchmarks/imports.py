@@ -32,6 +32,10 @@ CASES = {
         "from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator",
         "import airflow_provider_wanx.operators.wanx, airflow_provider_wanx.sensors.dashscope",
     ),
+    "plugin, as every Airflow process loads it, after Airflow's own": (
+        "from airflow.providers.common.compat.sdk import AirflowPlugin, conf",
+        "import airflow_provider_wanx.plugins.wanx_gallery",
+    ),
     "official SDK": ("", "import dashscope"),
 }
 

@@ -37,6 +37,8 @@ def stack(browser: Browser) -> Iterator[LocalStack]:
         dag_bundles=folders,
         dag_ids={file.stem for folder in folders.values() for file in folder.glob("[!_]*.py")},
         speed=10,
+        # As for users: the API server reads the connection with which a picture was stored from there.
+        connections_in_database=True,
         users={"admin": "admin", "viewer": "viewer"},
         settings={
             "AIRFLOW__CORE__AUTH_MANAGER": "tests.browser.support.auth.HidingAuthManager",

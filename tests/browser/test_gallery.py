@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import FrameLocator, Page, expect
 
+from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests import demo
 from tests.browser.support.auth import HIDDEN_DAG
 from tests.browser.support.chromium import Visit
 from tests.stack import LocalStack
+from tests.stack.dashscope import API_KEY
 
 GALLERY = "/wanx/gallery"
 
@@ -25,6 +28,14 @@ def buckets(stack: LocalStack) -> None:
     for path in demo.portraits():
         stack.s3.put(bucket=demo.BUCKET, key=f"{demo.PREFIX}{path.name}", body=path.read_bytes())
     stack.s3.client.create_bucket(Bucket=demo.RESULTS)
+
+
+@pytest.fixture
+def simulator(stack: LocalStack) -> Iterator[SimulatorHandle]:
+    """The local DashScope, to be told what to do."""
+    handle = SimulatorHandle(url=stack.simulator.url, api_key=API_KEY)
+    yield handle
+    handle.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +60,44 @@ def shown(picture: Any) -> bool:
 
 
 def test_from_the_login_to_the_object_in_s3(
-    stack: LocalStack, buckets: None, enter: Callable[..., Visit]
+    stack: LocalStack, buckets: None, simulator: SimulatorHandle, enter: Callable[..., Visit]
 ) -> None:
+    simulator.add_fault(endpoint="job", kind="outcome", runs_for=900, times=1)
     user = enter("admin")
     page = user.page
     user.open(f"/dags/{HIDDEN_DAG}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
-    expect(form.get_by_role("combobox", name="Style")).to_be_visible()
+    form.get_by_role("combobox", name="Style").click()
+    page.keyboard.type("蜡笔")
+    page.keyboard.press("Enter")
     form.get_by_role("button", name="Trigger").click()
-    # Airflow leads to the run that has begun.
-    page.locator("a[href$='/plugin/wanx-gallery-dag-run']").click()
+    # Airflow leads to the run that has begun. Its task waits for the service, and links to the gallery meanwhile.
+    page.wait_for_url(f"**/dags/{HIDDEN_DAG}/runs/**")
+    run = unquote(page.url).rpartition("/runs/")[2].partition("/")[0]
+    stack.airflow.api.wait_for_state(
+        dag_id=HIDDEN_DAG, run_id=run, task_id="wait", state="deferred", timeout=120
+    )
+    user.open(f"/dags/{HIDDEN_DAG}/runs/{run}/tasks/wait/details")
+    with page.expect_popup() as opened:
+        page.locator("a[href*='/wanx/gallery/dags/']").click()
+    gallery = opened.value
+    expect(gallery.get_by_text("No pictures here yet")).to_be_visible()
+    simulator.advance(900)
     # Nobody loads the page again: it does so itself until the picture is there.
-    tile = tab(page).locator(".tile a.pictures")
+    tile = gallery.locator(".tile a.pictures")
     expect(tile).to_be_visible(timeout=120_000)
-    assert shown(tile.get_by_role("img", name="Result"))
+    assert shown(tile.get_by_role("img", name="Portrait: astronaut.png"))
+    assert shown(tile.get_by_role("img", name="Result: astronaut.png"))
     tile.click()
-    result = tab(page).get_by_role("figure").filter(has_text="Result")
-    assert shown(result.get_by_role("img"))
-    expect(tab(page).get_by_text("0.12 CNY")).to_be_visible()
-    address = tab(page).locator("dd code", has_text="s3://wanx-results/").inner_text()
+    for which in ("Portrait", "Result"):
+        assert shown(gallery.get_by_role("figure").filter(has_text=which).get_by_role("img"))
+    for fact in ("38 · crayon world · 蜡笔世界", "wanx-style-repaint-v1", "0.12 CNY"):
+        expect(gallery.get_by_text(fact)).to_be_visible()
+    address = gallery.locator("dd code", has_text="s3://wanx-results/").inner_text()
     # The link leads to the object itself.
-    with page.expect_response(lambda response: response.url.endswith("/result")) as object_response:
-        tab(page).get_by_role("link", name=address).click()
+    with gallery.expect_response(lambda response: response.url.endswith("/result")) as object_response:
+        gallery.get_by_role("link", name=address).click()
     body = object_response.value.body()
     bucket, _, key = address.removeprefix("s3://").partition("/")
     assert body == stack.s3.get(bucket=bucket, key=key)

@@ -50,6 +50,29 @@ with contextlib.suppress(OSError):
 """
 
 
+# What parsing a DAG and loading the plugin add to the modules that are there, of the gallery and of those that are heavy.
+_PLUGIN = """
+import json, sys
+
+HEAVY = ("boto3", "botocore", "PIL", "httpx", "jinja2", "fastapi", "starlette", "sqlalchemy")
+
+def added(statement):
+    before = set(sys.modules)
+    exec(statement)
+    new = set(sys.modules) - before
+    own = {name for name in new if name.startswith("airflow_provider_wanx.plugins")}
+    return sorted(own | ({name.partition(".")[0] for name in new} & set(HEAVY)))
+
+exec("from airflow.providers.common.compat.sdk import AirflowPlugin, BaseOperator, BaseSensorOperator, conf")
+parsing = added(
+    "import airflow_provider_wanx.operators.wanx, airflow_provider_wanx.sensors.dashscope, "
+    "airflow_provider_wanx.transfers.dashscope_to_s3"
+)
+loading = added("import airflow_provider_wanx.plugins.wanx_gallery")
+print(json.dumps({"parsing": parsing, "loading": loading}))
+"""
+
+
 def _python(program: str, *arguments: str, home: Path, **settings: str) -> list[Any]:
     """Run a program in a process of its own; return the JSON of each line that it prints."""
     env = clean_environment() | {
@@ -81,3 +104,11 @@ def test_parsing_the_example_dags_touches_neither_network_nor_database(tmp_path:
     *parsed, found_out = _python(_PARSE, *map(str, [*files, chatty]), home=tmp_path)
     assert parsed == [{"dags": [file.stem], "seen": []} for file in files]
     assert any("socket.connect" in line for line in found_out["seen"])
+
+
+def test_neither_parsing_a_dag_nor_loading_the_plugin_imports_the_gallery(tmp_path: Path) -> None:
+    (added,) = _python(_PLUGIN, home=tmp_path)
+    assert added == {
+        "parsing": [],
+        "loading": ["airflow_provider_wanx.plugins", "airflow_provider_wanx.plugins.wanx_gallery"],
+    }

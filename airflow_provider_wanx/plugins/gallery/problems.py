@@ -63,6 +63,11 @@ NO_MANIFEST = Problem(
     "There is no manifest yet",
     "The batch writes its manifest when it ends, and its pictures are shown from then on. Those that are done are in S3.",
 )
+NO_FIGURES = Problem(
+    404,
+    "There are no figures yet",
+    "The batch writes them to status.json as soon as it has submitted its first images.",
+)
 UNREADABLE_BATCH = Problem(
     422,
     "The manifest cannot be read",

@@ -13,6 +13,8 @@ from airflow.utils.session import create_session
 from airflow_provider_wanx.batch.ledger import Owner
 from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
 from airflow_provider_wanx.plugins.gallery.problems import (
+    NO_FIGURES,
+    NO_OBJECT,
     NO_RESULT,
     UNREADABLE_BATCH,
     UNREADABLE_MANIFEST,
@@ -206,7 +208,9 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
     if total:
         rows, no_rows = _or_problem(partial(batches.read_rows, start=start, count=RESULTS), mark)
     owner = Owner(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
-    is_live = status is not None and status.is_running and instance is not None and instance.state in AT_WORK
+    at_work = instance is not None and instance.state in AT_WORK
+    if at_work and problem is NO_OBJECT:
+        problem = NO_FIGURES
     return pages.render(
         "batch",
         request,
@@ -220,7 +224,7 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
         tiles=[Tile(place, start + offset, row) for offset, row in enumerate(rows or ())],
         no_rows=no_rows,
         pager=pager,
-        refresh=REFRESH if is_live else None,
+        refresh=REFRESH if at_work and (status is None or status.is_running) else None,
         unreadable=UNREADABLE_BATCH,
     )
 

@@ -139,6 +139,19 @@ class TestFigures:
         page = admin.get(PAGE).text
         assert ('data-refresh="5"' in page, 'http-equiv="refresh"' in page) == (refreshes, refreshes)
 
+    def test_before_the_first_figures_it_waits_for_them(
+        self, world: World, admin: Browser, store: Any
+    ) -> None:
+        world.batch(state="running")
+        page = admin.get(PAGE).text
+        assert "There are no figures yet" in page
+        assert 'data-refresh="5"' in page
+        world.clear()
+        world.batch(state="failed")
+        page = admin.get(PAGE).text
+        assert "The object is gone" in page
+        assert "data-refresh" not in page
+
     def test_it_says_so_if_another_run_has_gone_on_with_the_destination(
         self, world: World, admin: Browser, put_status: Callable[..., None]
     ) -> None:
