@@ -79,25 +79,23 @@ def test_from_the_login_to_the_object_in_s3(
         dag_id=HIDDEN_DAG, run_id=run, task_id="wait", state="deferred", timeout=120
     )
     user.open(f"/dags/{HIDDEN_DAG}/runs/{run}/tasks/wait/details")
-    with page.expect_popup() as opened:
-        page.locator("a[href*='/wanx/gallery/dags/']").click()
-    gallery = opened.value
-    expect(gallery.get_by_text("No pictures here yet")).to_be_visible()
+    page.locator("a[href*='/wanx/gallery/dags/']").click()
+    expect(page.get_by_text("No pictures here yet")).to_be_visible()
     simulator.advance(900)
     # Nobody loads the page again: it does so itself until the picture is there.
-    tile = gallery.locator(".tile a.pictures")
+    tile = page.locator(".tile a.pictures")
     expect(tile).to_be_visible(timeout=120_000)
     assert shown(tile.get_by_role("img", name="Portrait: astronaut.png"))
     assert shown(tile.get_by_role("img", name="Result: astronaut.png"))
     tile.click()
     for which in ("Portrait", "Result"):
-        assert shown(gallery.get_by_role("figure").filter(has_text=which).get_by_role("img"))
+        assert shown(page.get_by_role("figure").filter(has_text=which).get_by_role("img"))
     for fact in ("38 · crayon world · 蜡笔世界", "wanx-style-repaint-v1", "0.12 CNY"):
-        expect(gallery.get_by_text(fact)).to_be_visible()
-    address = gallery.locator("dd code", has_text="s3://wanx-results/").inner_text()
+        expect(page.get_by_text(fact)).to_be_visible()
+    address = page.locator("dd code", has_text="s3://wanx-results/").inner_text()
     # The link leads to the object itself.
-    with gallery.expect_response(lambda response: response.url.endswith("/result")) as object_response:
-        gallery.get_by_role("link", name=address).click()
+    with page.expect_response(lambda response: response.url.endswith("/result")) as object_response:
+        page.get_by_role("link", name=address).click()
     body = object_response.value.body()
     bucket, _, key = address.removeprefix("s3://").partition("/")
     assert body == stack.s3.get(bucket=bucket, key=key)
