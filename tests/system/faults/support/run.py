@@ -71,16 +71,17 @@ class Run:
             what=f"{count} of {self.dag_id}.{task_id} to be {state}",
         )
 
-    def ends(self, state: str) -> None:
+    def ends(self, state: str, *, work: float = 0.0) -> None:
         """
         Wait until the run ends.
 
         :param state: how it must end
+        :param work: seconds for which the service still has to work
         :raises StackError: it ends otherwise, or not at all
         """
         ended = self._observer.until(
             lambda snapshot: snapshot.runs.get(self.key) in ("success", "failed") and snapshot.runs[self.key],
-            timeout=PATIENCE,
+            timeout=PATIENCE + work,
             what=f"{self.dag_id} {self.run_id} to end ({self.states()})",
         )
         if ended != state:
