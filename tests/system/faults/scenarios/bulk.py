@@ -22,7 +22,7 @@ IMAGES = 500
 PEOPLE = 25
 KILLS = 20
 JOB = 0.8
-"""Seconds for which the service works on an image: all together are more work than the kills take, however fast this machine is."""
+"""Seconds of the service's work on an image. Together they are more than the kills take, however fast this machine is."""
 SEED = 20261125
 
 VICTIMS = ("worker", "worker", "triggerer", "scheduler")
