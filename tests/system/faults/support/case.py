@@ -33,7 +33,7 @@ LONG = 900.0
 
 _BLOCKING_STYLE = 0
 _SERVICE = "aigc/image-generation/generation"
-_OWN_OBJECT = re.compile(r"/_ledger/|/status\.json$|/manifest\.\w+$")
+_OWN_OBJECT = re.compile(r"/_ledger/|/status\.json$|/manifest\.[\w.]+$")
 """What a batch writes beside its results."""
 _MODEL = "wanx-style-repaint-v1"
 
