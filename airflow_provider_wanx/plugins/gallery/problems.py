@@ -61,7 +61,8 @@ UNREADABLE_MANIFEST = Problem(
 NO_MANIFEST = Problem(
     404,
     "There is no manifest yet",
-    "The batch writes its manifest when it ends, and its pictures are shown from then on. Those that are done are in S3.",
+    "The batch writes its manifest when it ends, and its pictures are shown from then on. Those that are done are in S3. If it "
+    "has ended, it wrote Parquet only: with jsonl in manifest_formats, its next run writes what this page reads.",
 )
 NO_FIGURES = Problem(
     404,
