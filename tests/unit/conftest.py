@@ -20,6 +20,7 @@ from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack.ports import free_port
 from tests.unit.support.s3 import Bucket, connection_json
+from tests.unit.support.service import submit_repaints
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -86,6 +87,25 @@ def at_rest(connect_dashscope: Callable[..., BackgroundSimulator]) -> Background
 def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSimulator:
     """A service that works on one task at a time and takes an hour for each, unless a test moves its clock."""
     return connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, concurrency=1, duration=3600.0)
+
+
+@pytest.fixture
+def painted(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
+    """Have portraits repainted."""
+
+    def ended(*styles: int) -> list[str]:
+        ids = submit_repaints(dashscope, *(styles or (31,)))
+        for _ in ids:
+            dashscope.advance(9)
+        return ids
+
+    return ended
+
+
+@pytest.fixture
+def queued(at_rest: BackgroundSimulator) -> tuple[BackgroundSimulator, str]:
+    """A local DashScope that does not get on, and the id of a task in its queue."""
+    return at_rest, submit_repaints(at_rest, 0, 1, 2)[-1]
 
 
 def _made_once(make: Callable[..., Any]) -> Callable[..., Any]:

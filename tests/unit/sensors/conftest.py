@@ -23,9 +23,3 @@ def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
 def submit(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
     """Submit some tasks; return their ids."""
     return lambda count=1: submit_repaints(dashscope, *range(count))
-
-
-@pytest.fixture
-def queued(at_rest: BackgroundSimulator) -> tuple[BackgroundSimulator, str]:
-    """A local DashScope that does not get on, and the id of a task in its queue."""
-    return at_rest, submit_repaints(at_rest, 0, 1, 2)[-1]
