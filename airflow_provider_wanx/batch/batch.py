@@ -113,7 +113,7 @@ class Batch:
         log: Log,
     ) -> None:
         self._hook = hook
-        self._destination = destination
+        self.destination = destination
         self._source = source
         self._model = model
         self._keys = keys
@@ -146,7 +146,7 @@ class Batch:
             self._source.description,
             len(self.ledger),
             added,
-            self.progress if known else f"The ledger is {self._destination.url}{LEDGER}",
+            self.progress if known else f"The ledger is {self.destination.url}{LEDGER}",
         )
 
     def go_on(self) -> None:
@@ -171,11 +171,11 @@ class Batch:
                     ledger=self.ledger,
                     copier=ResultCopier(
                         hook=self._hook,
-                        destination=self._destination.results,
+                        destination=self.destination.results,
                         log=WarningsOnly(self._log),
                     ),
                     keys=self._keys,
-                    prefix=self._destination.prefix,
+                    prefix=self.destination.prefix,
                     image_retries=self._rules.image_retries,
                     log=self._log,
                 ),
@@ -217,34 +217,34 @@ class Batch:
     def _close(self, state: str) -> dict[str, Any]:
         write_manifests(
             (
-                manifest_row(row, bucket=self._destination.results.bucket, price=self._rules.ceiling.price)
+                manifest_row(row, bucket=self.destination.results.bucket, price=self._rules.ceiling.price)
                 for row in self.ledger.all_rows()
             ),
             self._formats,
             own_columns=self.ledger.notes.get("columns", ()),
-            upload=self._destination.upload,
+            upload=self.destination.upload,
         )
         self._write_status(state)
         self.ledger.compact(lease=0)
         return {
             **self.summary,
-            "manifest": [f"{self._destination.url}manifest.{name}" for name in self._formats],
+            "manifest": [f"{self.destination.url}manifest.{name}" for name in self._formats],
         }
 
     @property
     def summary(self) -> dict[str, Any]:
         """What has become of the batch, as a small JSON object."""
-        return summary(self.ledger, self._rules.ceiling, destination=self._destination.url)
+        return summary(self.ledger, self._rules.ceiling, destination=self.destination.url)
 
     @property
     def mark(self) -> dict[str, Any]:
         """By what the gallery finds the batch, as a small JSON object."""
-        results = self._destination.results
+        results = self.destination.results
         return batch_mark(
             self.summary,
             aws_conn_id=results.aws_conn_id,
             bucket=results.bucket,
-            prefix=self._destination.prefix,
+            prefix=self.destination.prefix,
         )
 
     def __enter__(self) -> Self:
@@ -272,11 +272,11 @@ class Batch:
             self.ledger,
             self._rules.ceiling,
             self._work().pace,
-            destination=self._destination.url,
+            destination=self.destination.url,
             state=state,
             owner=str(self._owner),
         )
-        self._destination.store().write(
+        self.destination.store().write(
             STATUS,
             json.dumps(document, ensure_ascii=False, indent=1).encode(),
             content_type="application/json",

@@ -195,7 +195,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             if _is_true(self.only_look):
                 return self._look(context, hook)
             with self._batch(context, hook) as batch:
-                self._show_links(context, hook)
+                self._show_links(context, hook, batch.destination)
                 batch.begin(retry_failed=self.retry_failed)
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
@@ -217,9 +217,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             batch.go_on()
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
 
-    def _show_links(self, context: Context, hook: DashScopeHook) -> None:
+    def _show_links(self, context: Context, hook: DashScopeHook, destination: BatchDestination) -> None:
         show_task_links(context, self, hook.get_conn().config.base_url)
-        destination = self._destination()
         results = destination.results
         show_link(
             context, self, S3ObjectLink, s3_folder_url(results.client, results.bucket, destination.prefix)
