@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs screenshots bench constraints clean
+.PHONY: help install demo test test-unit coverage test-system test-browser test-faults matrix pins lint format docs screenshots bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -55,6 +55,9 @@ test-browser: $(INSTALLED) ## Run the tests of Airflow's web interface in Debian
 test-faults: $(INSTALLED) ## Kill and break everything on a real Airflow, and write docs/reliability.md
 	$(BIN)/python -m pytest tests/system/faults
 
+matrix: $(INSTALLED) ## Try the wheel on every Airflow and Python (ONLY="2.11/3.11 3.1" for some), and write docs/compatibility.md
+	$(BIN)/python -m tests.matrix run $(ONLY)
+
 lint: $(INSTALLED) ## Check style, layers and types
 	@status=0; \
 	$(BIN)/ruff check . || status=1; \
@@ -73,6 +76,9 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench pyproject.toml -o constraints.txt
+
+pins: $(INSTALLED) ## Renew the versions that "make matrix" installs beside each Airflow
+	$(BIN)/python -m tests.matrix pins
 
 screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots

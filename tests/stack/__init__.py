@@ -6,6 +6,7 @@ from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.airflow_api import AirflowApi, DagRun, ImportFailure, TaskInstance
 from tests.stack.dashscope import Simulator
 from tests.stack.database import Database, SqliteDatabase
+from tests.stack.installation import Installation
 from tests.stack.local import ROOT, LocalStack, StackConfig
 from tests.stack.postgres import PostgresDatabase
 from tests.stack.process import ManagedProcess, stop_all
@@ -21,6 +22,7 @@ __all__ = [
     "DagRun",
     "Database",
     "ImportFailure",
+    "Installation",
     "LocalS3",
     "LocalStack",
     "ManagedProcess",

@@ -7,16 +7,17 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.stack import airflow_2
 from tests.stack.airflow_api import AirflowApi
 from tests.stack.database import Database
 from tests.stack.environment import clean_environment
+from tests.stack.installation import Installation
 from tests.stack.ports import LOOPBACK, free_port
 from tests.stack.process import ManagedProcess, stop_all
 from tests.stack.waiting import StackError, wait_until
@@ -39,6 +40,7 @@ class AirflowConfig:
     :param settings: more settings as environment variables, such as ``AIRFLOW__TRIGGERER__CAPACITY``
     :param users: their roles by their names, which are their passwords too; the first one starts runs for tests. Without any,
         everybody is an administrator and need not log in.
+    :param installation: which Airflow it is, by default the one beside this program
     """
 
     home: Path
@@ -48,6 +50,7 @@ class AirflowConfig:
     parallelism: int = 4
     settings: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, str] = field(default_factory=dict)
+    installation: Installation = field(default_factory=Installation.own)
 
 
 class Airflow:
@@ -62,7 +65,7 @@ class Airflow:
         api_port = free_port()
         self.url = f"http://{LOOPBACK}:{api_port}"
         self._env = self._environment(api_port=api_port)
-        self.api_server = self._process("api-server")
+        self.api_server = self._process("webserver" if self._is_airflow_2 else "api-server")
         self.scheduler = self._process("scheduler", _NO_LOG_SERVER)
         self.dag_processor = self._process("dag-processor")
         self.triggerer = self._process("triggerer", _NO_LOG_SERVER)
@@ -71,7 +74,8 @@ class Airflow:
     @cached_property
     def api(self) -> AirflowApi:
         """Client of its REST API."""
-        return AirflowApi(base_url=self.url, user=next(iter(self.config.users), None))
+        kind = airflow_2.Airflow2Api if self._is_airflow_2 else AirflowApi
+        return kind(base_url=self.url, user=next(iter(self.config.users), None))
 
     @property
     def processes(self) -> list[ManagedProcess]:
@@ -83,6 +87,8 @@ class Airflow:
         """Prepare the database and start all components at once."""
         self.config.home.mkdir(parents=True, exist_ok=True)
         self._passwords.write_text(json.dumps({name: name for name in self.config.users}))
+        if self._is_airflow_2:
+            airflow_2.prepare(home=self.config.home, dag_bundles=self.config.dag_bundles)
         self.config.database.start()
         self.config.database.prepare(migrate=self._migrate)
         for process in self.processes:
@@ -120,7 +126,7 @@ class Airflow:
         :return: its standard output
         :raises StackError: when it fails
         """
-        command = [sys.executable, "-m", "airflow", *arguments]
+        command = self._command(*arguments)
         done = subprocess.run(
             command, env=self._env, capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -135,6 +141,13 @@ class Airflow:
         self.config.database.stop()
 
     @property
+    def _is_airflow_2(self) -> bool:
+        return self.config.installation.is_airflow_2
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(self.config.installation.python), "-m", "airflow", *arguments]
+
+    @property
     def _passwords(self) -> Path:
         return self.config.home / "passwords.json"
 
@@ -142,7 +155,7 @@ class Airflow:
         name = arguments[0] if number == 1 else f"{arguments[0]}-{number}"
         return ManagedProcess(
             name=f"Airflow {name}",
-            command=[sys.executable, "-m", "airflow", *arguments],
+            command=self._command(*arguments),
             env=self._env,
             log_file=self.config.home / "logs" / f"{name}.log",
         )
@@ -159,7 +172,7 @@ class Airflow:
 
     def _migrate(self, url: str) -> None:
         env = self._env | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
-        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        command = self._command("db", "migrate")
         done = subprocess.run(
             command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
@@ -214,8 +227,19 @@ class Airflow:
             "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "LOGGING__COLORED_CONSOLE_LOG": "False",
         }
+        variables = {}
+        if self._is_airflow_2:
+            settings |= airflow_2.settings(
+                home=self.config.home,
+                host=LOOPBACK,
+                port=api_port,
+                url=self.url,
+                secret=settings["API__SECRET_KEY"],
+            )
+            variables["PYTHONPATH"] = airflow_2.python_path(self.config.dag_bundles)
         return {
             **clean_environment(),
+            **variables,
             "AIRFLOW_HOME": str(self.config.home),
             **{f"AIRFLOW__{name}": value for name, value in settings.items()},
             **{

@@ -61,8 +61,11 @@ class AirflowApi:
     :param user: who logs in with a password that is the same as the name; None where nobody needs to
     """
 
+    root = "/api/v2"
+
     def __init__(self, *, base_url: str, user: str | None = None) -> None:
         self._user = user
+        self._authorized = False
         self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -80,18 +83,18 @@ class AirflowApi:
     def health(self) -> dict[str, str | None]:
         """State of each component, ``healthy`` or not; empty as long as nobody answers."""
         try:
-            response = self._http.get("/api/v2/monitor/health", timeout=5)
+            response = self._http.get(f"{self.root}/monitor/health", timeout=5)
         except httpx.TransportError:
             return {}
         return {name: part["status"] for name, part in response.json().items()} if response.is_success else {}
 
     def dag_ids(self) -> set[str]:
         """Ids of all DAGs that have been parsed."""
-        return {row["dag_id"] for row in self._pages("/api/v2/dags", rows="dags")}
+        return {row["dag_id"] for row in self._pages(f"{self.root}/dags", rows="dags")}
 
     def import_failures(self) -> list[ImportFailure]:
         """Files that Airflow could not make DAGs of."""
-        rows = self._pages("/api/v2/importErrors", rows="import_errors")
+        rows = self._pages(f"{self.root}/importErrors", rows="import_errors")
         return [ImportFailure.model_validate(row) for row in rows]
 
     def set_paused(self, *, dag_id: str, paused: bool) -> None:
@@ -101,7 +104,7 @@ class AirflowApi:
         :param dag_id: id of the DAG
         :param paused: whether it is to be paused
         """
-        self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": paused})
 
     def trigger(self, *, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """
@@ -113,7 +116,7 @@ class AirflowApi:
         """
         self.set_paused(dag_id=dag_id, paused=False)
         body = {"logical_date": None, "conf": dict(conf or {})}
-        run_id: str = self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        run_id: str = self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
         return run_id
 
     def run(self, *, dag_id: str, run_id: str) -> DagRun:
@@ -123,7 +126,7 @@ class AirflowApi:
         :param dag_id: id of the DAG
         :param run_id: id of the run
         """
-        return DagRun.model_validate(self._call("GET", _run(dag_id, run_id)))
+        return DagRun.model_validate(self._call("GET", self._run(dag_id, run_id)))
 
     def runs(self, *, dag_id: str) -> list[DagRun]:
         """
@@ -131,7 +134,7 @@ class AirflowApi:
 
         :param dag_id: id of the DAG
         """
-        rows = self._pages(f"/api/v2/dags/{dag_id}/dagRuns", rows="dag_runs")
+        rows = self._pages(f"{self.root}/dags/{dag_id}/dagRuns", rows="dag_runs")
         return [DagRun.model_validate(row) for row in rows]
 
     def create_asset_event(self, *, uri: str, extra: Mapping[str, Any]) -> None:
@@ -141,9 +144,9 @@ class AirflowApi:
         :param uri: the asset's URI
         :param extra: what the event tells
         """
-        found = self._pages("/api/v2/assets", rows="assets")
+        found = self._pages(f"{self.root}/assets", rows="assets")
         (asset_id,) = [row["id"] for row in found if row["uri"] == uri]
-        self._call("POST", "/api/v2/assets/events", json={"asset_id": asset_id, "extra": dict(extra)})
+        self._call("POST", f"{self.root}/assets/events", json={"asset_id": asset_id, "extra": dict(extra)})
 
     def question(self, *, instance: TaskInstance) -> dict[str, Any]:
         """
@@ -151,7 +154,7 @@ class AirflowApi:
 
         :param instance: the task instance
         """
-        return self._call("GET", _question(instance))
+        return self._call("GET", self._question(instance))
 
     def answer(self, *, instance: TaskInstance, option: str) -> None:
         """
@@ -160,7 +163,7 @@ class AirflowApi:
         :param instance: the task instance
         :param option: one of those that it offers
         """
-        self._call("PATCH", _question(instance), json={"chosen_options": [option]})
+        self._call("PATCH", self._question(instance), json={"chosen_options": [option]})
 
     def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float) -> DagRun:
         """
@@ -193,7 +196,7 @@ class AirflowApi:
         :param run_id: id of the run
         :param task_id: only those of this task
         """
-        rows = self._pages(f"{_run(dag_id, run_id)}/taskInstances", rows="task_instances")
+        rows = self._pages(f"{self._run(dag_id, run_id)}/taskInstances", rows="task_instances")
         instances = [TaskInstance.model_validate(row) for row in rows]
         return [each for each in instances if task_id in (None, each.task_id)]
 
@@ -238,7 +241,7 @@ class AirflowApi:
         :param key: its key
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         value = self._call("GET", path, params={"map_index": map_index})["value"]
         try:
             return json.loads(value) if isinstance(value, str) else value
@@ -254,7 +257,7 @@ class AirflowApi:
         :param task_id: id of the task
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/links"
+        path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/links"
         found: dict[str, str | None] = self._call("GET", path, params={"map_index": map_index})["extra_links"]
         return found
 
@@ -265,7 +268,7 @@ class AirflowApi:
         :param instance: the task instance
         :param try_number: which try, the last one by default
         """
-        path = f"{_run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs/"
+        path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs/"
         params = {"map_index": instance.map_index, "full_content": True}
         answer = self._call("GET", f"{path}{try_number or instance.try_number}", params=params)
         return "\n".join(_log_lines(answer["content"]))
@@ -288,7 +291,7 @@ class AirflowApi:
             "only_failed": False,
             "include_downstream": downstream,
         }
-        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 
     def discard_task_state(self, *, dag_id: str, run_id: str, task_id: str) -> None:
         """
@@ -298,7 +301,7 @@ class AirflowApi:
         :param run_id: id of the run
         :param task_id: id of the task
         """
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/state-store"
+        path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/state-store"
         self._call("DELETE", path, params={"all_map_indices": True})
 
     def mark(self, *, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
@@ -311,7 +314,7 @@ class AirflowApi:
         :param state: ``success``, ``failed`` or ``skipped``
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}"
+        path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}"
         path += f"/{map_index}" if map_index >= 0 else ""
         self._call("PATCH", path, json={"new_state": state})
 
@@ -324,7 +327,7 @@ class AirflowApi:
         """
         fields = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra", {}))}
         actions = [{"action": "create", "entities": [fields], "action_on_existence": "overwrite"}]
-        answer = self._call("PATCH", "/api/v2/connections", json={"actions": actions})
+        answer = self._call("PATCH", f"{self.root}/connections", json={"actions": actions})
         if errors := answer["create"]["errors"]:
             raise StackError(f"Connection {conn_id} was refused: {errors}")
 
@@ -337,30 +340,30 @@ class AirflowApi:
                 return
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        if "Authorization" not in self._http.headers:
-            self._http.headers["Authorization"] = f"Bearer {self._token()}"
+        if not self._authorized:
+            if token := self._token():
+                self._http.headers["Authorization"] = f"Bearer {token}"
+            self._authorized = True
         response = self._http.request(method, path, **arguments)
         if not response.is_success:
             raise StackError(f"{method} {path}: HTTP {response.status_code} {response.text[:2000]}")
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
 
-    def _token(self) -> str:
+    def _run(self, dag_id: str, run_id: str) -> str:
+        return f"{self.root}/dags/{dag_id}/dagRuns/{run_id}"
+
+    def _question(self, instance: TaskInstance) -> str:
+        path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}"
+        return f"{path}/{instance.map_index}/hitlDetails"
+
+    def _token(self) -> str | None:
         if self._user is None:
             answer = self._http.get("/auth/token")
         else:
             answer = self._http.post("/auth/token", json={"username": self._user, "password": self._user})
         token: str = answer.raise_for_status().json()["access_token"]
         return token
-
-
-def _run(dag_id: str, run_id: str) -> str:
-    return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
-
-
-def _question(instance: TaskInstance) -> str:
-    path = f"{_run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}"
-    return f"{path}/{instance.map_index}/hitlDetails"
 
 
 def _log_lines(content: Sequence[str | dict[str, Any]]) -> Iterator[str]:

@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
+
+from tests.stack.installation import Installation
 
 
 class Database(Protocol):
@@ -38,11 +39,13 @@ class SqliteDatabase:
 
     :param file: where the database lies
     :param templates: folder that keeps migrated databases
+    :param installation: the Airflow
     """
 
-    def __init__(self, *, file: Path, templates: Path) -> None:
+    def __init__(self, *, file: Path, templates: Path, installation: Installation) -> None:
         self._file = file
         self._templates = templates
+        self._airflow = installation.airflow
 
     @property
     def url(self) -> str:
@@ -60,9 +63,7 @@ class SqliteDatabase:
         """
         for old in self._file.parent.glob(f"{self._file.name}*"):
             old.unlink()
-        template = (
-            self._templates / f"airflow-{version('apache-airflow-core')}-{sys.implementation.cache_tag}.db"
-        )
+        template = self._templates / f"airflow-{self._airflow}-{sys.implementation.cache_tag}.db"
         if not template.exists():
             self._make(template, migrate=migrate)
         shutil.copyfile(template, self._file)

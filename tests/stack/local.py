@@ -15,6 +15,7 @@ from typing import Any, Self
 from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.dashscope import Simulator
 from tests.stack.database import Database, SqliteDatabase
+from tests.stack.installation import Installation
 from tests.stack.ports import free_ports
 from tests.stack.process import stop_all
 from tests.stack.s3 import LocalS3
@@ -44,6 +45,7 @@ class StackConfig:
     :param settings: more Airflow settings as environment variables
     :param database: what Airflow keeps its state in, by default an SQLite file
     :param users: Airflow's users, see :class:`AirflowConfig`
+    :param installation: which Airflow it is, by default the one beside this program
     """
 
     data: Path
@@ -58,6 +60,7 @@ class StackConfig:
     settings: Mapping[str, str] = field(default_factory=dict)
     database: Database | None = None
     users: Mapping[str, str] = field(default_factory=dict)
+    installation: Installation = field(default_factory=Installation.own)
 
 
 class LocalStack:
@@ -85,12 +88,13 @@ class LocalStack:
         self.airflow = Airflow(
             config=AirflowConfig(
                 home=home,
-                database=config.database or SqliteDatabase(file=home / "airflow.db", templates=_TEMPLATES),
+                database=config.database or _sqlite(home, config.installation),
                 dag_bundles=config.dag_bundles,
                 connections={} if config.connections_in_database else self.connections,
                 parallelism=config.parallelism,
                 settings=config.settings,
                 users=config.users,
+                installation=config.installation,
             )
         )
         self._exit = ExitStack()
@@ -128,6 +132,10 @@ class LocalStack:
         # All at once: one after the other would add up their periods of grace.
         stop_all([*self.airflow.processes, self.simulator.process, self.s3.process])
         self.airflow.stop()
+
+
+def _sqlite(home: Path, installation: Installation) -> SqliteDatabase:
+    return SqliteDatabase(file=home / "airflow.db", templates=_TEMPLATES, installation=installation)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack.environment import clean_environment
+from tests.stack.installation import Installation
 from tests.stack.ports import LOOPBACK
 from tests.stack.process import ManagedProcess
 from tests.stack.waiting import StackError, wait_until
@@ -42,10 +43,14 @@ class PostgresDatabase:
     :param folder: folder for the cluster; as root, one that the server's user can reach takes its place if need be
     :param port: port to listen on, on loopback only
     :param logs: folder for its log
+    :param installation: the Airflow, whose drivers are used
     :raises StackError: when PostgreSQL's server programs are not installed
     """
 
-    def __init__(self, *, folder: Path, port: int, logs: Path) -> None:
+    def __init__(
+        self, *, folder: Path, port: int, logs: Path, installation: Installation | None = None
+    ) -> None:
+        self._driver = (installation or Installation.own()).postgres_driver
         self._programs = _programs()
         self._user = _server_user()
         self._folder = folder
@@ -57,7 +62,7 @@ class PostgresDatabase:
     @property
     def url(self) -> str:
         """SQLAlchemy URL."""
-        return f"postgresql+psycopg://{_NAME}@{LOOPBACK}:{self._port}/{_NAME}"
+        return self._url(self._driver)
 
     @property
     def dsn(self) -> str:
@@ -66,8 +71,9 @@ class PostgresDatabase:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Airflow's settings for it; without, the asynchronous side would ask for one more driver."""
-        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self.url}
+        """Airflow's settings for it. With psycopg, there is no need of one more driver for the asynchronous side."""
+        driver = "asyncpg" if self._driver == "psycopg2" else self._driver
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._url(driver)}
 
     def start(self) -> None:
         """Make the cluster and start the server."""
@@ -111,6 +117,9 @@ class PostgresDatabase:
         """Whether it takes connections."""
         command = [str(self._programs / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self._port)]
         return subprocess.run(command, check=False, env=clean_environment()).returncode == 0
+
+    def _url(self, driver: str) -> str:
+        return f"postgresql+{driver}://{_NAME}@{LOOPBACK}:{self._port}/{_NAME}"
 
     def _make(self) -> ManagedProcess:
         place = self._place()
