@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -49,7 +50,17 @@ RESULTS = Asset(f"s3://{RESULT_BUCKET}/repainted")
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
 )
 def wanx_review() -> None:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator  # from Airflow 3.1 on
+    from airflow.providers.standard.operators.hitl import (
+        ApprovalOperator,
+        HITLOperator,
+    )  # from Airflow 3.1 on
+
+    # Early versions of that provider take the time for the answer for the time of the whole task.
+    in_time = (
+        "response_timeout"
+        if "response_timeout" in signature(HITLOperator).parameters
+        else "execution_timeout"
+    )
 
     # [START howto_review]
     @task
@@ -82,7 +93,7 @@ def wanx_review() -> None:
     def review(subject: str, body: str, bucket: str, key: str) -> None:
         # No answer in time fails the task, and a retry would only ask once more.
         approve = ApprovalOperator(
-            task_id="approve", subject=subject, body=body, response_timeout=timedelta(days=7), retries=0
+            task_id="approve", subject=subject, body=body, retries=0, **{in_time: timedelta(days=7)}
         )
 
         @task

@@ -1,12 +1,12 @@
 """
 The pins: for each Airflow, the versions that were there when it was released.
 
-Airflow does not cap what it depends on, so that a release of today's FastAPI, cadwyn or Pydantic breaks an Airflow of last year.
-Its own constraints files hold what it was tested with, which is what there was on the day of its release. That day is in the
-package index, and uv resolves as of any day. So the pins need neither those files nor a cap on any single package.
+Airflow does not cap what it depends on, so that today's FastAPI, cadwyn or Pydantic breaks an Airflow of last year. Its own
+constraints hold what it was tested with, and that is what there was on the day of its release. The package index knows that
+day, and uv resolves as of any day. So the pins need neither Airflow's files nor a cap on any single package.
 
-Where this package asks for something newer, as it does of providers on Airflow 3.0, users have to install that too: such a package
-is resolved as of the day of the lowest version that is allowed.
+Airflow 3.0 is older than the lowest version of some providers that this package allows. Users have to install those too: such
+a package is resolved as of the day of that version.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import fault_points
-from airflow.sdk import dag, task
+from airflow.providers.common.compat.sdk import dag, task
 
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import fault_points
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor

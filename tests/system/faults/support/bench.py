@@ -9,15 +9,15 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
-from importlib.metadata import version
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.stack import ROOT, LocalStack, PostgresDatabase, Simulator, StackConfig
+from tests.stack import ROOT, Installation, LocalStack, PostgresDatabase, Simulator, StackConfig
 from tests.stack.ports import LOOPBACK
 from tests.stack.s3 import REGION
 from tests.system.faults.support.case import BUCKET, Case, Place, Row
@@ -71,16 +71,41 @@ _SETTINGS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """
+    Which Airflow the rows are played on.
+
+    :param data: folder for everything that it keeps
+    :param dag_bundles: more folders with DAGs by the names of their bundles
+    :param dag_ids: DAGs that must be there before anything is played
+    :param with_simulator: whether there is a local DashScope for the connection ``dashscope_default`` too
+    :param settings: more settings of Airflow as environment variables
+    :param installation: the Airflow, by default the one beside this program
+    """
+
+    data: Path = DATA
+    dag_bundles: Mapping[str, Path] = field(default_factory=dict)
+    dag_ids: Collection[str] = DAG_IDS
+    with_simulator: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    installation: Installation = field(default_factory=Installation.own)
+
+
 class Bench:
     """
     Starts everything on entering and ends everything on leaving.
 
     :param faults: the rows that will be played
     :param scratch: an empty folder
+    :param ground: what they are played on; without, on the Airflow of all rows of the fault run
     """
 
-    def __init__(self, *, faults: Sequence[Fault], scratch: Path) -> None:
+    def __init__(self, *, faults: Sequence[Fault], scratch: Path, ground: Ground | None = None) -> None:
         self.faults = list(faults)
+        self.ground = ground or Ground(
+            dag_bundles={"faults": HERE / "dags", "edited": scratch / "edited"},
+        )
         self.orders = scratch / "orders"
         self.edited_dags = scratch / "edited"
         self.fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -88,7 +113,13 @@ class Bench:
         self.keys: list[str] = []
         self._began = time.monotonic()
         database_port, *self._ports = quiet_ports(count=1 + len(self.faults))
-        self.database = PostgresDatabase(folder=DATA / "postgres", port=database_port, logs=DATA / "logs")
+        data = self.ground.data
+        self.database = PostgresDatabase(
+            folder=data / "postgres",
+            port=database_port,
+            logs=data / "logs",
+            installation=self.ground.installation,
+        )
         self.observer = Observer(dsn=self.database.dsn)
         self.places = {
             fault.id: self._place(fault, port) for fault, port in zip(self.faults, self._ports, strict=True)
@@ -145,7 +176,7 @@ class Bench:
         """Tell on what the rows are played, and how long it has taken so far."""
         ((postgres,),) = self.observer.query("SHOW server_version")
         minutes = (time.monotonic() - self._began) / 60
-        return f"Airflow {version('apache-airflow-core')}, PostgreSQL {postgres.split()[0]}, {minutes:.0f} minutes."
+        return f"Airflow {self.ground.installation.airflow}, PostgreSQL {postgres.split()[0]}, {minutes:.0f} minutes."
 
     def new_key(self) -> str:
         """Make an API key."""
@@ -190,7 +221,7 @@ class Bench:
         place = self.places[fault.id]
         simulator = Simulator(
             port=place.simulator_port,
-            logs=DATA / "logs" / fault.id,
+            logs=self.ground.data / "logs" / fault.id,
             keys=(place.key,),
             arguments=fault.service,
         )
@@ -224,10 +255,10 @@ class Bench:
             if place.s3_proxy is not None:
                 connections[f"s3_{fault.id}"] = self._aws_connection(place.s3_proxy.url)
         return StackConfig(
-            data=DATA,
-            dag_bundles={"faults": HERE / "dags", "edited": self.edited_dags},
-            dag_ids=DAG_IDS,
-            with_simulator=False,
+            data=self.ground.data,
+            dag_bundles=self.ground.dag_bundles,
+            dag_ids=self.ground.dag_ids,
+            with_simulator=self.ground.with_simulator,
             connections=connections,
             parallelism=TASKS_AT_ONCE,
             database=self.database,
@@ -236,7 +267,9 @@ class Bench:
                 **self.database.settings,
                 "AIRFLOW__CORE__FERNET_KEY": self.fernet_key,
                 "WANX_FAULT_ORDERS": str(self.orders),
+                **self.ground.settings,
             },
+            installation=self.ground.installation,
         )
 
     def _aws_connection(self, url: str) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""What is played on a row's Airflow: the main example DAG, and workers that are killed while they submit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+from packaging.version import Version
+
+from airflow_provider_wanx.dashscope.client import DashScopeClient
+from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.simulator.handle import SimulatorHandle
+from tests.matrix.environments import Environment
+from tests.stack import ROOT, StackError
+from tests.stack.dashscope import API_KEY
+from tests.system.faults.scenarios import ALL
+from tests.system.faults.support.bench import HERE, Bench, Ground
+from tests.system.faults.support.case import BUCKET
+from tests.system.faults.support.catalogue import Fault
+
+MAIN_DAG = "wanx_style_repaint"
+RECORDS = f"s3://{BUCKET}/_records"
+
+_FAULTS = {fault.id: fault for fault in ALL}
+_FAULT_DAGS = ("chain.py", "fault_points.py", "shapes.py")
+_PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
+_RUN_SECONDS = 300.0
+_WARNING = re.compile(r"This Airflow keeps no state between tries [^\n]*?pays, again\.")
+
+KILLED = "killed_after_post"
+# How many tasks of an image there are without any record: after a try that has submitted and died, the next one submits.
+_SUBMITTING = {
+    "killed_before_post": 1,
+    KILLED: 2,
+    "killed_after_record": 2,
+    "worker_lost_after_post": 2,
+    "answer_lost": 1,
+    "cleared_after_success": 2,
+}
+
+# As those of the fault run, under the names that Airflow 2 has for them.
+_AIRFLOW_2_SETTINGS = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "45",
+    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """
+    What was seen.
+
+    :param faults: one entry for each fault, with or without a record path
+    :param warning: what Airflow told about records when there was no place for them; None where it has one itself
+    """
+
+    faults: Sequence[Mapping[str, Any]]
+    warning: str | None
+
+
+def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
+    """
+    Start a row's Airflow with everything around it and play.
+
+    :param made: the row's environment
+    :param dag_ids: example DAGs that it must have
+    :param whole: whether every fault about submitting is played, with and without a record path
+    :raises StackError: when something does not start, or the main DAG does not do what it should
+    """
+    faults = _faults(whole=whole, has_state=_has_state(made.row.line.airflow))
+    dags = made.folder / "dags"
+    dags.mkdir()
+    for name in _FAULT_DAGS:
+        shutil.copyfile(HERE / "dags" / name, dags / name)
+    ground = Ground(
+        data=made.folder / "stack",
+        dag_bundles={"examples": ROOT / "dags", "faults": dags},
+        dag_ids=[*dag_ids, "chain"],
+        with_simulator=True,
+        settings=_AIRFLOW_2_SETTINGS if made.installation.is_airflow_2 else {},
+        installation=made.installation,
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="wanx-matrix-") as scratch,
+        Bench(faults=faults, scratch=Path(scratch) / "bench", ground=ground) as bench,
+    ):
+        warning = _run_main_dag(bench)
+        bench.finish()
+        rows = [
+            asdict(row) | {"record_path": bool(fault.connection)}
+            for fault, row in zip(bench.faults, bench.rows(), strict=True)
+        ]
+    if (warning is None) != _has_state(made.row.line.airflow):
+        raise StackError(f"The main DAG's warning about records is {warning!r}")
+    return Played(faults=rows, warning=warning)
+
+
+def _faults(*, whole: bool, has_state: bool) -> list[Fault]:
+    if not whole:
+        return [_with_records(_FAULTS[KILLED])]
+    faults = [_FAULTS[name] for name in _SUBMITTING]
+    return [*map(_with_records, faults), *(_without_records(fault, has_state) for fault in faults)]
+
+
+def _with_records(fault: Fault) -> Fault:
+    return replace(fault, connection={"record_path": RECORDS})
+
+
+def _without_records(fault: Fault, has_state: bool) -> Fault:
+    count = fault.submissions if has_state else _SUBMITTING[fault.id]
+    name = f"{fault.id}_unrecorded"
+    return replace(fault, id=name, submissions=count, allowed=count, billed=count)
+
+
+def _has_state(airflow: str) -> bool:
+    """Whether Airflow itself keeps what a task leaves for its next try."""
+    return Version(airflow) >= Version("3.3")
+
+
+def _run_main_dag(bench: Bench) -> str | None:
+    """Run the main DAG from bucket to bucket; return what it warned of."""
+    stack, api = bench.stack, bench.stack.airflow.api
+    simulator = SimulatorHandle(url=stack.simulator.url, api_key=API_KEY)
+    image, bucket = "s3://inputs/astronaut.png", "wanx-results"
+    stack.s3.put(bucket="inputs", key="astronaut.png", body=_PORTRAIT.read_bytes())
+    stack.s3.client.create_bucket(Bucket=bucket)
+    run_id = api.trigger(dag_id=MAIN_DAG, conf={"image": image, "style": "anime", "bucket": bucket})
+    ended = api.wait_for_run(dag_id=MAIN_DAG, run_id=run_id, timeout=_RUN_SECONDS)
+    tasks = simulator.ledger()["tasks"]
+    (submit,) = api.task_instances(dag_id=MAIN_DAG, run_id=run_id, task_id="submit")
+    log = api.log(instance=submit, try_number=1)
+    if ended.state != "success" or len(tasks) != 1:
+        raise StackError(
+            f"{MAIN_DAG} ended as {ended.state} with {len(tasks)} tasks submitted\n{log[-2000:]}"
+        )
+    (stored,) = stack.s3.list(bucket=bucket)
+    wanted = _result(simulator, tasks[0]["task_id"])
+    if stack.s3.get(bucket=bucket, key=stored.key) != wanted:
+        raise StackError(f"{stored.key} is not the file that the service has made")
+    found = _WARNING.search(log)
+    return found.group() if found else None
+
+
+def _result(simulator: SimulatorHandle, task_id: str) -> bytes:
+    config = ClientConfig(api_key=simulator.api_key, base_url=simulator.url)
+    with DashScopeClient(config) as client:
+        (result,) = client.get_task(task_id).results
+    return httpx.get(result.url, trust_env=False).raise_for_status().content
