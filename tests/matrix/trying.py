@@ -134,19 +134,9 @@ class _Attempt:
 
     def _test(self, made: Environment) -> None:
         results = made.folder / "unit.xml"
-        command = [
-            *(
-                made.python,
-                "-P",
-                "-m",
-                "pytest",
-                "-p",
-                "tests.matrix.installed.wheel_only",
-                "-o",
-                "pythonpath=",
-            ),
-            *("-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}", ROOT / "tests" / "unit"),
-        ]
+        command: list[str | Path] = [made.python, "-P", "-m", "pytest"]
+        command += ["-p", "tests.matrix.installed.wheel_only", "-o", "pythonpath="]
+        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}", ROOT / "tests" / "unit"]
         text = made.run(command, name="unit", env=made.variables("unit"), timeout=_LONG)
         counts = _counts(results)
         left_out = {match["subject"]: int(match["tests"]) for match in _LEFT_OUT.finditer(text)}

@@ -6,7 +6,8 @@ import os
 
 _PREFIXES_LEFT_OUT = ("AIRFLOW", "AWS_", "DASHSCOPE_", "COV_", "PYTEST_")
 # Byte code that may not be kept costs each of Airflow's processes some seconds at its start.
-_NAMES_LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "PYTHONSTARTUP"}
+# A path to packages would go before those of the interpreter that is started.
+_NAMES_LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONSTARTUP"}
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 
 

@@ -10,6 +10,7 @@ from airflow import plugins_manager
 from airflow.providers_manager import ProvidersManager
 
 import airflow_provider_wanx
+from airflow_provider_wanx.plugins import wanx_gallery
 
 NAME = "airflow-provider-wanx"
 
@@ -30,16 +31,17 @@ def main() -> None:
         raise SystemExit("Airflow does not know the connection type")
     if errors := _plugin_errors(plugins_manager):
         raise SystemExit(f"Plugins that cannot be imported: {errors}")
+    names = {each["name"] for each in plugins_manager.get_plugin_info(["name"])}
+    if ("wanx_gallery" in names) != (wanx_gallery.plugin is not None):
+        raise SystemExit(f"Airflow knows the plugins {sorted(names)}")
 
 
 def _plugin_errors(plugins: Any) -> dict[str, str]:
     """Load all plugins; return what was wrong with which file."""
+    plugins.ensure_plugins_loaded()
     found: dict[str, str]
-    if hasattr(plugins, "get_import_errors"):  # from Airflow 3.2 on
-        found = plugins.get_import_errors()
-    else:
-        plugins.ensure_plugins_loaded()
-        found = plugins.import_errors
+    # A function from Airflow 3.2 on.
+    found = plugins.get_import_errors() if hasattr(plugins, "get_import_errors") else plugins.import_errors
     return found
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.cli.cli_parser import get_parser
-from airflow.plugins_manager import AirflowPlugin
-from airflow.providers.common.compat.sdk import DAG, AirflowException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowPlugin
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_wanx.plugins.wanx_gallery import plugin
