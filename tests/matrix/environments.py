@@ -40,7 +40,7 @@ class Environment:
     @property
     def installation(self) -> Installation:
         """Its Airflow."""
-        return Installation(python=self.python, airflow=self.row.line.airflow)
+        return Installation(python=self.python, airflow=self.row.line.airflow, postgres_driver="psycopg2")
 
     def variables(self, home: str) -> dict[str, str]:
         """

@@ -17,10 +17,12 @@ class Installation:
 
     :param python: the environment's interpreter
     :param airflow: version of Airflow
+    :param postgres_driver: what SQLAlchemy reaches PostgreSQL through there; Airflow before 3.2 knows no ``psycopg``
     """
 
     python: Path
     airflow: str
+    postgres_driver: str = "psycopg"
 
     @classmethod
     def own(cls) -> Installation:
@@ -35,8 +37,3 @@ class Installation:
     def is_airflow_2(self) -> bool:
         """Whether it has a webserver with another REST API, and tasks that use the database."""
         return Version(self.airflow).major == 2
-
-    @property
-    def postgres_driver(self) -> str:
-        """What its SQLAlchemy reaches PostgreSQL through."""
-        return "psycopg" if Version(self.airflow) >= Version("3.2") else "psycopg2"
