@@ -33,17 +33,19 @@ _PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
 _RUN_SECONDS = 300.0
 _WARNING = re.compile(r"This Airflow keeps no state between tries [^\n]*?pays, again\.")
 
-KILLED = "killed_after_post"
+_KILLED = "killed_after_post"
+_LOST = "worker_lost_after_post"
 # How many tasks of an image there are without any record: after a try that has submitted and died, the next one submits.
 _SUBMITTING = {
     "killed_before_post": 1,
-    KILLED: 2,
+    _KILLED: 2,
     "killed_after_record": 2,
-    "worker_lost_after_post": 2,
+    _LOST: 2,
     "answer_lost": 1,
     "cleared_after_success": 2,
 }
 
+_FAILS_THE_KILLED = "a retry after SIGKILL to a task's process alone (Airflow 3.0 fails the task; the whole worker is killed here instead)"
 # As those of the fault run, under the names that Airflow 2 has for them.
 _AIRFLOW_2_SETTINGS = {
     "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "45",
@@ -57,11 +59,11 @@ class Played:
     What was seen.
 
     :param faults: one entry for each fault, with or without a record path
-    :param warning: what Airflow told about records when there was no place for them; None where it has one itself
+    :param absent: what this Airflow does not do, each with the message that tells so
     """
 
     faults: Sequence[Mapping[str, Any]]
-    warning: str | None
+    absent: Sequence[Mapping[str, str | None]]
 
 
 def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
@@ -73,7 +75,8 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
     :param whole: whether every fault about submitting is played, with and without a record path
     :raises StackError: when something does not start, or the main DAG does not do what it should
     """
-    faults = _faults(whole=whole, has_state=_has_state(made.row.line.airflow))
+    airflow = Version(made.row.line.airflow)
+    faults = _faults(airflow, whole=whole)
     dags = made.folder / "dags"
     dags.mkdir()
     for name in _FAULT_DAGS:
@@ -96,15 +99,21 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
             asdict(row) | {"record_path": bool(fault.connection)}
             for fault, row in zip(bench.faults, bench.rows(), strict=True)
         ]
-    if (warning is None) != _has_state(made.row.line.airflow):
+    if (warning is None) != _has_state(airflow):
         raise StackError(f"The main DAG's warning about records is {warning!r}")
-    return Played(faults=rows, warning=warning)
+    absent: list[dict[str, str | None]] = []
+    if warning is not None:
+        absent.append({"what": "records of submissions without record_path", "message": warning})
+    if not _retries_the_killed(airflow):
+        absent.append({"what": _FAILS_THE_KILLED, "message": None})
+    return Played(faults=rows, absent=absent)
 
 
-def _faults(*, whole: bool, has_state: bool) -> list[Fault]:
+def _faults(airflow: Version, *, whole: bool) -> list[Fault]:
     if not whole:
-        return [_with_records(_FAULTS[KILLED])]
+        return [_with_records(_FAULTS[_KILLED if _retries_the_killed(airflow) else _LOST])]
     faults = [_FAULTS[name] for name in _SUBMITTING]
+    has_state = _has_state(airflow)
     return [*map(_with_records, faults), *(_without_records(fault, has_state) for fault in faults)]
 
 
@@ -118,9 +127,14 @@ def _without_records(fault: Fault, has_state: bool) -> Fault:
     return replace(fault, id=name, submissions=count, allowed=count, billed=count)
 
 
-def _has_state(airflow: str) -> bool:
+def _has_state(airflow: Version) -> bool:
     """Whether Airflow itself keeps what a task leaves for its next try."""
-    return Version(airflow) >= Version("3.3")
+    return airflow >= Version("3.3")
+
+
+def _retries_the_killed(airflow: Version) -> bool:
+    """Whether Airflow tries a task again whose process was killed, and not only one whose whole worker was lost."""
+    return not Version("3.0") <= airflow < Version("3.1")
 
 
 def _run_main_dag(bench: Bench) -> str | None:

@@ -148,9 +148,7 @@ class _Attempt:
         played = play(made, dag_ids=self._record["dags"], whole=self._row.id in WHOLE)
         self._record["main_dag"] = "one submission, the object is the service's file"
         self._record["faults"] = list(played.faults)
-        if played.warning is not None:
-            what = "records of submissions without record_path"
-            self._record["absent"].append({"what": what, "message": played.warning})
+        self._record["absent"] += list(played.absent)
         for fault in played.faults:
             if not fault["ok"]:
                 raise StackError(f"{fault['fault']}: {'; '.join(fault['problems'])}")
