@@ -11,10 +11,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
-from airflow.sdk.definitions.taskgroup import MappedTaskGroup
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowSkipException,
+    Asset,
+    ParamValidationError,
+)
 
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
@@ -22,6 +25,7 @@ from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests import demo
 from tests.stack import ROOT
 from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.airflow_names import MappedTaskGroup, stored_dag
 from tests.unit.support.s3 import Bucket
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -66,7 +70,7 @@ def test_a_dag_is_named_after_its_file_is_started_by_hand_or_an_asset_and_explai
 @every_file
 def test_a_dag_survives_airflows_serialization(file: Path) -> None:
     dag = dag_of(file)
-    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    stored = stored_dag(dag)
     assert sorted(stored.task_ids) == sorted(dag.task_ids)
 
 

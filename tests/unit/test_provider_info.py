@@ -15,8 +15,8 @@ import airflow
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+from airflow.providers.common.compat.sdk import Connection
 from airflow.providers_manager import ProvidersManager
-from airflow.sdk import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airflow_provider_wanx.dashscope.config import WORKSPACE_HOST_REGIONS

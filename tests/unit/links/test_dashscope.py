@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from airflow.sdk.execution_time.xcom import XCom
+from airflow.providers.common.compat.sdk import XCom
 
 from airflow_provider_wanx.get_provider_info import get_provider_info
 from airflow_provider_wanx.links.dashscope import (

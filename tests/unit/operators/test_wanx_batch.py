@@ -11,8 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
 
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator

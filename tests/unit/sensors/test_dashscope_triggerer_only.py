@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, Asset
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_wanx.deferral import from_trigger

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from airflow_provider_wanx.submission.record import (
     UnreadableRecordError,
 )
 from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.airflow_names import attach
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.s3 import Bucket
 

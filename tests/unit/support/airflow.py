@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from airflow.sdk.bases.operator import BaseOperator
-from airflow.sdk.definitions._internal.types import NOTSET
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.execution_time.context import OutletEventAccessors
+from airflow.providers.common.compat.sdk import BaseOperator, TaskDeferred
 from airflow.triggers.base import BaseTrigger
+
+from tests.unit.support.airflow_names import NOTSET, OutletEventAccessors
 
 Operator = TypeVar("Operator", bound=BaseOperator)
 

@@ -12,13 +12,13 @@ from unittest import mock
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.sdk import DAG, Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
+from tests.unit.support.airflow_names import stored_dag
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, submit_lighthouses
 from tests.unit.support.tiny_cloud import File, TinyCloud
@@ -297,13 +297,11 @@ class TestArguments:
         assert bucket.keys() == [f"{RUN_ID[:6]}/{task_id}.jpg"]
 
     def test_it_can_be_mapped_and_survives_airflows_serialization(self) -> None:
-        from airflow.serialization.serialized_objects import DagSerialization
-
         with DAG("mapped") as dag:
             DashScopeToS3Operator.partial(task_id="copy", s3_bucket="b", s3_key=KEY, replace="skip").expand(
                 dashscope_task_id=["a", "b"]
             )
-        stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        stored = stored_dag(dag)
         assert stored.get_task("copy").is_mapped
         unmapped = dag.get_task("copy").unmap({"dashscope_task_id": "b"})
         assert isinstance(unmapped, DashScopeToS3Operator)

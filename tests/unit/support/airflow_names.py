@@ -1,0 +1,58 @@
+"""What Airflow's compatibility layer does not cover, from wherever the installed Airflow has it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from airflow import __version__
+from packaging.version import Version
+
+AIRFLOW = Version(__version__).release
+
+
+def _found(name: str, *modules: str) -> Any:
+    for module in modules:
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(f"No Airflow that is known here has no {name}: looked in {', '.join(modules)}.")
+
+
+_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
+
+AirflowRescheduleException = _found("AirflowRescheduleException", *_EXCEPTIONS)
+TaskDeferralError = _found("TaskDeferralError", *_EXCEPTIONS)
+try:
+    from airflow.sdk.bases.operator import TriggerFailureReason
+
+    TaskDeferralTimeout = _found("TaskDeferralTimeout", *_EXCEPTIONS)
+    TRIGGER_TIMEOUT, TRIGGER_FAILURE = (
+        TriggerFailureReason.TRIGGER_TIMEOUT.value,
+        TriggerFailureReason.TRIGGER_FAILURE.value,
+    )
+except (
+    ImportError
+):  # Airflow 2 has no names for them; its scheduler and its table of triggers write these words
+    TaskDeferralTimeout = TaskDeferralError
+    TRIGGER_TIMEOUT, TRIGGER_FAILURE = "Trigger/execution timeout", "Trigger failure"
+
+NOTSET = _found("NOTSET", "airflow.sdk.definitions._internal.types", "airflow.utils.types")
+MappedTaskGroup = _found("MappedTaskGroup", "airflow.sdk.definitions.taskgroup", "airflow.utils.task_group")
+OutletEventAccessors = _found(
+    "OutletEventAccessors", "airflow.sdk.execution_time.context", "airflow.utils.context"
+)
+SafeOtelLogger = _found(
+    "SafeOtelLogger", "airflow.sdk._shared.observability.metrics.otel_logger", "airflow.metrics.otel_logger"
+)
+attach = _found("attach", "airflow.sdk.io", "airflow.io.store")
+
+
+def stored_dag(dag: Any) -> Any:
+    """A DAG as the scheduler has it: written by the DAG processor, and read again."""
+    from airflow.serialization import serialized_objects
+
+    # One class does both since 3.2; before, the class of what is read.
+    form: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    return form.deserialize_dag(form.serialize_dag(dag))
