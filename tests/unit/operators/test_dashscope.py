@@ -19,7 +19,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import PAINT, paint
 from tests.unit.support.airflow import deferral
-from tests.unit.support.airflow_names import stored_dag
+from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.service import totals
 
 
@@ -160,7 +160,7 @@ def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
         )
     stored = stored_dag(dag)
     task = stored.get_task("paint")
-    assert task.is_mapped
+    assert is_mapped(task)
     unmapped = dag.get_task("paint").unmap({"input": {"prompt": "A windmill"}})
     assert isinstance(unmapped, DashScopeSubmitTaskOperator)
     assert (unmapped.input, unmapped.model) == ({"prompt": "A windmill"}, PAINT["model"])

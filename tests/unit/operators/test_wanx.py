@@ -15,7 +15,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
-from tests.unit.support.airflow_names import stored_dag
+from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.pictures import data_url, heavy_picture, picture
 from tests.unit.support.s3 import Bucket
 
@@ -360,7 +360,7 @@ def test_it_can_be_mapped_over_images_and_styles_and_survives_airflows_serializa
             [{"image": "s3://bucket/a.png", "style": WanxStyle.ANIME}, {"image": "b.png", "style": "fresh"}]
         )
     stored = stored_dag(dag)
-    assert all(task.is_mapped for task in stored.tasks)
+    assert all(map(is_mapped, stored.tasks))
     unmapped = dag.get_task("by_image").unmap({"image": "s3://bucket/b.png"})
     assert isinstance(unmapped, WanxStyleRepaintOperator)
     assert (unmapped.image, unmapped.style, unmapped.aws_conn_id) == ("s3://bucket/b.png", 31, "aws_default")

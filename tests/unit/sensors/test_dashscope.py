@@ -28,7 +28,7 @@ from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 from tests.unit.sensors.sensing import DEFERRED, POKING, RESCHEDULED, every_mode, run, wait
 from tests.unit.support.airflow import DagRun, TaskInstance, deferral
-from tests.unit.support.airflow_names import AirflowRescheduleException, stored_dag
+from tests.unit.support.airflow_names import AirflowRescheduleException, is_mapped, stored_dag
 from tests.unit.support.service import submit_repaints
 
 
@@ -322,7 +322,7 @@ def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
     with DAG("mapped") as dag:
         DashScopeTaskSensor.partial(task_id="wait", timeout=60).expand(dashscope_task_id=["a", "b"])
     stored = stored_dag(dag)
-    assert stored.get_task("wait").is_mapped
+    assert is_mapped(stored.get_task("wait"))
     unmapped = dag.get_task("wait").unmap({"dashscope_task_id": "b"})
     assert isinstance(unmapped, DashScopeTaskSensor)
     assert (unmapped.dashscope_task_id, unmapped.timeout) == ("b", 60)

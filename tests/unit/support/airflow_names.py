@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from airflow import __version__
+from airflow.providers.common.compat.sdk import MappedOperator
 from packaging.version import Version
 
 AIRFLOW = Version(__version__).release
@@ -47,6 +48,11 @@ SafeOtelLogger = _found(
     "SafeOtelLogger", "airflow.sdk._shared.observability.metrics.otel_logger", "airflow.metrics.otel_logger"
 )
 attach = _found("attach", "airflow.sdk.io", "airflow.io.store")
+
+
+def is_mapped(task: Any) -> bool:
+    """Whether a task of a DAG is one that is mapped."""
+    return bool(task.is_mapped) if AIRFLOW >= (3, 0) else isinstance(task, MappedOperator)
 
 
 def stored_dag(dag: Any) -> Any:

@@ -18,7 +18,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
-from tests.unit.support.airflow_names import stored_dag
+from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, submit_lighthouses
 from tests.unit.support.tiny_cloud import File, TinyCloud
@@ -302,7 +302,7 @@ class TestArguments:
                 dashscope_task_id=["a", "b"]
             )
         stored = stored_dag(dag)
-        assert stored.get_task("copy").is_mapped
+        assert is_mapped(stored.get_task("copy"))
         unmapped = dag.get_task("copy").unmap({"dashscope_task_id": "b"})
         assert isinstance(unmapped, DashScopeToS3Operator)
         assert (unmapped.dashscope_task_id, unmapped.replace, unmapped.s3_key) == ("b", "skip", KEY)
