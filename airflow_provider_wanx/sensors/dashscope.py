@@ -118,6 +118,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         self.defer_until(ids, limit)
         return None
 
+    @without_frames
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """End as sensors of Airflow 3.1 and later do: before, not every end of a deferral is a timeout or skipped."""
         try:

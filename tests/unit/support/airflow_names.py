@@ -50,6 +50,13 @@ SafeOtelLogger = _found(
 attach = _found("attach", "airflow.sdk.io", "airflow.io.store")
 
 
+def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The assets, by URI, with their extras that a task has added to an alias."""
+    if AIRFLOW >= (3, 0):
+        return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
+    return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
+
+
 def is_mapped(task: Any) -> bool:
     """Whether a task of a DAG is one that is mapped."""
     return bool(task.is_mapped) if AIRFLOW >= (3, 0) else isinstance(task, MappedOperator)

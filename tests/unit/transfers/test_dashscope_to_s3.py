@@ -18,7 +18,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
-from tests.unit.support.airflow_names import is_mapped, stored_dag
+from tests.unit.support.airflow_names import alias_events, is_mapped, stored_dag
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, submit_lighthouses
 from tests.unit.support.tiny_cloud import File, TinyCloud
@@ -323,8 +323,6 @@ class TestOutlets:
         alias = AssetAlias("portraits")
         runner = copy(painted(0, 3), bucket.name, outlets=[alias])
         manifest = runner.run_try()
-        events = runner.outlet_events[alias].asset_alias_events
-        assert [event.dest_asset_key.uri for event in events] == [
-            f"s3://{bucket.name}/{entry['key']}" for entry in manifest
-        ]
-        assert [event.extra["sha256"] for event in events] == [entry["sha256"] for entry in manifest]
+        events = alias_events(runner.outlet_events[alias])
+        assert [uri for uri, _ in events] == [f"s3://{bucket.name}/{entry['key']}" for entry in manifest]
+        assert [extra["sha256"] for _, extra in events] == [entry["sha256"] for entry in manifest]
