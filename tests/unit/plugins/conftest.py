@@ -10,13 +10,12 @@ from starlette.testclient import TestClient
 
 from airflow_provider_wanx.plugins.gallery import batches, objects, pictures
 from tests.unit.plugins.gallery_world import PICTURES, Browser, World
+from tests.unit.support.airflow_names import make_tables
 from tests.unit.support.s3 import Bucket, connection_json
 
 
 @pytest.fixture(scope="session")
 def tables() -> None:
-    from tests.unit.plugins.gallery_server import make_tables
-
     make_tables()
 
 

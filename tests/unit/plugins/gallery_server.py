@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow import settings
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.models import import_all_models
-from airflow.models.base import Base
 from fastapi import FastAPI
-
-
-def make_tables() -> None:
-    """Make Airflow's tables, without the history that migrations replay."""
-    import_all_models()
-    Base.metadata.create_all(settings.engine)
 
 
 class StrictManager(SimpleAuthManager):

@@ -1,4 +1,4 @@
-"""What Airflow's compatibility layer does not cover, from wherever the installed Airflow has it."""
+"""What differs between versions of Airflow, and its compatibility layer does not cover."""
 
 from __future__ import annotations
 
@@ -60,6 +60,24 @@ def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
 def is_mapped(task: Any) -> bool:
     """Whether a task of a DAG is one that is mapped."""
     return bool(task.is_mapped) if AIRFLOW >= (3, 0) else isinstance(task, MappedOperator)
+
+
+def schedule_of(dag: Any) -> list[Any]:
+    """The assets on which a DAG is scheduled; empty if it is started by hand."""
+    if AIRFLOW >= (3, 0):
+        return list(dag.schedule or ())
+    return [asset for _, asset in dag.timetable.dataset_condition.iter_datasets()]
+
+
+def make_tables(prefix: str = "") -> None:
+    """Make those tables of Airflow's database that are named so, without the history that migrations replay."""
+    from airflow import settings
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+
+    import_all_models()
+    wanted = [table for name, table in Base.metadata.tables.items() if name.startswith(prefix)]
+    Base.metadata.create_all(settings.engine, tables=wanted)
 
 
 def stored_dag(dag: Any) -> Any:
