@@ -23,7 +23,7 @@ from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from tests.unit.support.airflow_names import AIRFLOW
 
-AIRFLOW = Path(airflow.__file__).parent
+FILES = Path(airflow.__file__).parent
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def form_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_fits_airflows_schema_of_what_a_provider_reports() -> None:
-    schema = json.loads((AIRFLOW / "provider_info.schema.json").read_text())
+    schema = json.loads((FILES / "provider_info.schema.json").read_text())
     jsonschema.validate(get_provider_info(), schema)
 
 
@@ -61,7 +61,7 @@ def test_it_fits_airflows_schema_of_what_a_provider_reports() -> None:
 def test_its_connection_form_fits_the_stricter_schema_of_providers_sources(
     connection_type: dict[str, Any],
 ) -> None:
-    schema = json.loads((AIRFLOW / "provider.yaml.schema.json").read_text())
+    schema = json.loads((FILES / "provider.yaml.schema.json").read_text())
     part = schema["properties"]["connection-types"]
     jsonschema.validate([connection_type], {**part, "definitions": schema.get("definitions", {})})
 
