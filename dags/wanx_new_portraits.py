@@ -36,7 +36,7 @@ RESULTS = Asset(f"s3://{RESULT_BUCKET}/repainted")
 with DAG(
     dag_id="wanx_new_portraits",
     schedule=[PORTRAITS],
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # Airflow 2 asks for one
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # Airflow 2 wants one of whatever has a schedule
     catchup=False,
     tags=["dashscope", "wanx"],
     doc_md=__doc__,

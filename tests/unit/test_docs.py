@@ -86,7 +86,7 @@ def _slugs(page: Path) -> set[str]:
 
 
 def _tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wanx_tables", DOCS / "_ext" / "wanx_tables.py")
+    spec = importlib.util.spec_from_file_location("wanx_table_texts", DOCS / "_ext" / "wanx_table_texts.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat import sdk as compat
 from airflow.providers.common.compat.lineage import hook as hook_lineage
 from airflow.providers.common.compat.sdk import HookLineageCollector
 from botocore.exceptions import ClientError
@@ -110,7 +111,8 @@ def test_an_object_is_told_to_hook_lineage(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     # Without a reader, such as OpenLineage's, Airflow's own collector collects nothing.
-    collector = HookLineageCollector()
+    monkeypatch.setattr(compat, "get_hook_lineage_collector", HookLineageCollector)
+    collector = hook_lineage.get_hook_lineage_collector()
     monkeypatch.setattr(hook_lineage, "get_hook_lineage_collector", lambda: collector)
     destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
     destination.write(_pieces(size), "k.bin", content_type="video/mp4", metadata={TASK_ID: "id-1"})
