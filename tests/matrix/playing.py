@@ -45,7 +45,10 @@ _SUBMITTING = {
     "cleared_after_success": 2,
 }
 
-_FAILS_THE_KILLED = "a retry after SIGKILL to a task's process alone (Airflow 3.0 fails the task; the whole worker is killed here instead)"
+_FAILS_THE_KILLED = (
+    "retries after SIGKILL to a task's process alone: 3.0 fails the task, so its whole worker is killed here"
+)
+
 # As those of the fault run, under the names that Airflow 2 has for them.
 _AIRFLOW_2_SETTINGS = {
     "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "45",
