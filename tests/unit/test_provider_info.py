@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
+import logging
 import subprocess
 import sys
 import warnings
@@ -179,7 +181,8 @@ def test_airflow_knows_provider_and_connection_type_without_a_warning(
     assert hook is not None
     assert hook.hook_class_name.endswith(".DashScopeHook")
     assert hook.connection_id_attribute_name == "dashscope_conn_id"
-    assert "wanx" not in caplog.text
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "wanx" not in str(logged)
     told = [f"{each.filename}: {each.message}" for each in caught]
     assert not [each for each in told if "airflow_provider_wanx" in each]
 
@@ -195,6 +198,10 @@ def _manager_of_hooks() -> Any:
 
 def test_airflows_connection_form_shows_the_fields(connection_type: dict[str, Any]) -> None:
     fields, label, hidden = _form()
+    if AIRFLOW[:2] == (3, 0) and importlib.util.find_spec("flask_appbuilder") is None:
+        # It shows no provider's fields without the FAB provider.
+        assert not fields
+        return
     assert fields == set(connection_type["conn-fields"])
     assert label == "API key"
     assert "login" in hidden
@@ -211,10 +218,14 @@ def _form() -> tuple[set[str], str, set[str]]:
         return names, standard["relabeling"]["password"], set(standard["hidden_fields"])
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
+    if AIRFLOW < (3, 2):
+        # What was read without a form library has no form; an API server reads it with one.
+        ProvidersManager()._cleanup()
+        HookMetaService.hook_meta_data.cache_clear()
     (shown,) = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "dashscope"]
     behaviours = shown.standard_fields.model_dump() if shown.standard_fields else {}
     hidden = {name for name, behaviour in behaviours.items() if behaviour and behaviour["hidden"]}
-    return set(shown.extra_fields or ()), behaviours["password"]["title"], hidden
+    return set(shown.extra_fields or ()), (behaviours.get("password") or {}).get("title", ""), hidden
 
 
 def test_airflow_lists_the_settings_among_its_own() -> None:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from airflow_provider_wanx.plugins.gallery import batches, objects, pictures
 from tests.unit.plugins.gallery_world import PICTURES, Browser, World
-from tests.unit.support.airflow_names import make_tables
+from tests.unit.support.airflow_names import AIRFLOW, make_tables
 from tests.unit.support.s3 import Bucket, connection_json
 
 
@@ -52,15 +52,16 @@ def as_user(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
     from tests.unit.plugins.gallery_server import StrictManager
 
     manager = StrictManager()
-    if hasattr(app, "_AuthManagerState"):
+    if AIRFLOW >= (3, 2):
         monkeypatch.setattr(app._AuthManagerState, "instance", manager)
-    else:  # Airflow before 3.2
+    else:
         monkeypatch.setattr(app, "auth_manager", manager)
 
     def log_in(name: str) -> Browser:
         if name == "nobody":
             return Browser(client, None)
-        user = SimpleAuthManagerUser(username=name, role=name.upper(), teams=[])
+        teams: dict[str, Any] = {"teams": []} if AIRFLOW >= (3, 2) else {}
+        user = SimpleAuthManagerUser(username=name, role=name.upper(), **teams)
         return Browser(client, manager.generate_jwt(user))
 
     return log_in

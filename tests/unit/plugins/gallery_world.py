@@ -72,7 +72,7 @@ class World:
 
     def clear(self) -> None:
         """Empty the tables."""
-        with settings.get_engine().begin() as connection:
+        with settings.engine.begin() as connection:
             for table in (_xcoms(), TaskInstance, DagRun):
                 connection.execute(sa.delete(table))
 
@@ -129,7 +129,7 @@ class World:
         state: str = "success",
     ) -> None:
         """Add a task instance with its XComs."""
-        with settings.get_engine().connect() as connection:
+        with settings.engine.connect() as connection:
             number = connection.scalar(
                 sa.select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
             )
@@ -178,7 +178,7 @@ def _xcoms() -> Any:
 
 
 def _insert(model: Any, rows: list[dict[str, Any]]) -> None:
-    with settings.get_engine().begin() as connection:
+    with settings.engine.begin() as connection:
         connection.execute(sa.insert(model), rows)
 
 
@@ -190,7 +190,7 @@ def counted() -> Iterator[list[str]]:
     def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         statements.append(statement)
 
-    engine = settings.get_engine()
+    engine = settings.engine
     sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield statements
