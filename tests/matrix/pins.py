@@ -3,7 +3,7 @@ The pins: for each Airflow, the versions that were there when it was released.
 
 Airflow does not cap what it depends on, so that today's FastAPI, cadwyn or Pydantic breaks an Airflow of last year. Its own
 constraints hold what it was tested with, and that is what there was on the day of its release. The package index knows that
-day, and uv resolves as of any day. So the pins need neither Airflow's files nor a cap on any single package.
+day, and uv resolves as of any day. So the pins need neither Airflow's files nor, but for one, a cap on any single package.
 
 Airflow 3.0 is older than the lowest version of some providers that this package allows. Users have to install those too: such
 a package is resolved as of the day of that version.
@@ -31,6 +31,11 @@ from tests.stack import ROOT, StackError
 
 _FIRST = Version("2.11")
 _DAY = timedelta(days=1)
+# What has to be older than the day of a line.
+_CAPS = {
+    # Airflow 2.11.0 does not take file:// for its object storage with universal-pathlib 0.3. Later releases cap it themselves.
+    LOWEST: ["universal-pathlib<0.3"],
+}
 _ADDRESS = re.compile(r"https?://\S*")
 _HEADER = """\
 # Written by "make pins": do not edit. Airflow {airflow}, on Python {pythons}.
@@ -120,7 +125,7 @@ def _pythons(airflow: str, project: dict[str, Any]) -> list[str]:
 
 
 def _write(line: Line, project: dict[str, Any]) -> None:
-    runtime = [str(each) for each in _runtime(project)] + [f"apache-airflow=={line.airflow}"]
+    runtime = [*map(str, _runtime(project)), f"apache-airflow=={line.airflow}", *_CAPS.get(line.name, ())]
     as_of = ["--exclude-newer", _after(line.as_of)]
     for package, day in line.later.items():
         as_of += ["--exclude-newer-package", f"{package}={_after(day)}"]
