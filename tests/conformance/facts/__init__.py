@@ -1,0 +1,17 @@
+"""The facts, in the order in which they are looked for: what is free first, what exceeds limits last."""
+
+from __future__ import annotations
+
+from tests.conformance.core import Fact
+from tests.conformance.facts import clients, files, limits, listing, pictures, refusals, tasks
+
+FACTS: tuple[Fact, ...] = (
+    *refusals.FACTS,
+    *files.UPLOADS,
+    *tasks.FACTS,
+    *files.RESULTS,
+    *listing.FACTS,
+    *pictures.FACTS,
+    *clients.FACTS,
+    *limits.FACTS,
+)

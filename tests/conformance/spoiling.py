@@ -1,0 +1,214 @@
+"""A service that does one thing otherwise: answers of the local DashScope, spoiled on their way."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from airflow_provider_wanx.dashscope import ClientConfig, Limits
+from tests.conformance.local import KEY
+from tests.conformance.pictures import PORTRAIT
+from tests.conformance.wire import Target
+
+
+@dataclass
+class Reply:
+    """An answer that may be changed."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        """Its JSON."""
+        return json.loads(self.content)
+
+    @body.setter
+    def body(self, document: Any) -> None:
+        self.content = json.dumps(document).encode()
+
+
+Edit = Callable[[httpx.Request, Reply], None]
+
+
+class SpoilingTransport(httpx.BaseTransport):
+    """Sends requests as they are, and changes the answers.
+
+    :param edit: what changes them.
+    """
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_connections=40))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        response = self._inner.handle_request(request)
+        reply = Reply(response.status_code, response.headers, response.read())
+        response.close()
+        self._edit(request, reply)
+        headers = [
+            pair
+            for pair in reply.headers.multi_items()
+            if pair[0] not in ("content-length", "transfer-encoding")
+        ]
+        return httpx.Response(reply.status, headers=headers, content=reply.content, request=request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._inner.close()
+
+
+def endpoint(request: httpx.Request) -> str:
+    """Name what a request is for."""
+    path = request.url.path.rstrip("/")
+    if "/services/" in path:
+        return "submit"
+    if path.endswith("/cancel"):
+        return "cancel"
+    if path.endswith("/tasks"):
+        return "list"
+    if "/tasks/" in path:
+        return "task"
+    if path.endswith(("/quotas", "/models/limits")):
+        return "quotas"
+    if path.endswith("/uploads"):
+        return "policy"
+    return "upload" if request.method == "POST" or "dashscope-instant" in path else "result"
+
+
+def on(name: str, change: Edit, *, state: str | None = None) -> Edit:
+    """Change the answers of one endpoint.
+
+    :param state: only those about tasks in this state.
+    """
+
+    def edit(request: httpx.Request, reply: Reply) -> None:
+        if endpoint(request) == name and state in (None, _state(reply)):
+            change(request, reply)
+
+    return edit
+
+
+def _state(reply: Reply) -> str:
+    try:
+        return str(reply.body["output"]["task_status"])
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+def put(path: str, value: Any) -> Edit:
+    """Set a value, or what a function makes of the present one; ``*`` in a path stands for each item of a list."""
+    return lambda _, reply: _change(reply, path.split("."), lambda parent, key: _set(parent, key, value))
+
+
+def drop(path: str) -> Edit:
+    """Leave a value out."""
+    return lambda _, reply: _change(reply, path.split("."), lambda parent, key: parent.pop(key, None))
+
+
+def _set(parent: Any, key: str, value: Any) -> None:
+    parent[key] = value(parent.get(key)) if callable(value) else value
+
+
+def _change(reply: Reply, path: list[str], change: Callable[[Any, str], object]) -> None:
+    if reply.status >= 400:
+        return
+    document = reply.body
+    for parent in _parents(document, path[:-1]):
+        change(parent, path[-1])
+    reply.body = document
+
+
+def _parents(node: Any, path: list[str]) -> list[Any]:
+    if not path:
+        return [node]
+    children = node if path[0] == "*" else [node[path[0]]] if path[0] in node else []
+    return [found for child in children for found in _parents(child, path[1:])]
+
+
+def refuse(status: int, code: str = "InvalidParameter", message: str = "no") -> Edit:
+    """Refuse."""
+
+    def edit(_: httpx.Request, reply: Reply) -> None:
+        reply.status = status
+        reply.body = {"code": code, "message": message, "request_id": str(uuid.uuid4())}
+
+    return edit
+
+
+def accept(**output: Any) -> Edit:
+    """Accept."""
+
+    def edit(_: httpx.Request, reply: Reply) -> None:
+        reply.status = 200
+        task = {"task_id": str(uuid.uuid4()), "task_status": "PENDING"}
+        reply.body = {"output": task | output, "request_id": str(uuid.uuid4())}
+
+    return edit
+
+
+def reword(status: int | None = None, **fields: Any) -> Edit:
+    """Refuse in other words what is refused anyway."""
+
+    def edit(_: httpx.Request, reply: Reply) -> None:
+        if reply.status >= 400:
+            reply.body = {**reply.body, **fields}
+            reply.status = status or reply.status
+
+    return edit
+
+
+def header(name: str, value: str | None) -> Edit:
+    """Set a header, or leave it out."""
+
+    def edit(_: httpx.Request, reply: Reply) -> None:
+        reply.headers.pop(name, None)
+        if value is not None:
+            reply.headers[name] = value
+
+    return edit
+
+
+def answer(status: int, content: bytes | None = None) -> Edit:
+    """Answer with another status, or another content."""
+
+    def edit(_: httpx.Request, reply: Reply) -> None:
+        reply.status = status
+        reply.content = reply.content if content is None else content
+
+    return edit
+
+
+def when(condition: Callable[[httpx.Request], bool], edit: Edit) -> Edit:
+    """Change the answers to some requests only."""
+
+    def conditionally(request: httpx.Request, reply: Reply) -> None:
+        if condition(request):
+            edit(request, reply)
+
+    return conditionally
+
+
+def quick_target(url: str, edit: Edit | None = None, *, in_real_time: bool = False) -> Target:
+    """A local DashScope that is asked without pauses.
+
+    :param in_real_time: whether its limits are those of the service, so that there have to be pauses.
+    """
+    limits = Limits() if in_real_time else Limits(submissions_per_second=1000, requests_per_second=1000)
+    return Target(
+        name="a local DashScope that behaves otherwise",
+        config=ClientConfig(api_key=KEY, base_url=url, limits=limits, retry_for=0.5),
+        portrait=PORTRAIT.read_bytes(),
+        poll_interval=0.02,
+        patience=8,
+        submit_gap=0.55 if in_real_time else 0,
+        request_gap=0.06 if in_real_time else 0,
+        transport=None if edit is None else lambda: SpoilingTransport(edit),
+    )

@@ -1,0 +1,437 @@
+"""One visit to the service: what is done there once, and in what order, for all facts together."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from airflow_provider_wanx.dashscope import DashScopeClient, DashScopeError
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
+from tests.conformance import pictures
+from tests.conformance.core import NotObservedError
+from tests.conformance.probes import Probe
+from tests.conformance.wire import ASYNC, RESOLVE, Exchange, Target, Wire
+
+ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
+
+
+@dataclass
+class Track:
+    """A submission, and everything that was seen of its task.
+
+    :param submitted: the answer to the submission; None if the package's client submitted it.
+    :param looks: answers about the task, in their order.
+    :param listed_after: seconds from the answer until the task was in the list.
+    """
+
+    submitted: Exchange | None
+    task_id: str
+    began: float = field(default_factory=time.monotonic)
+    looks: list[Exchange] = field(default_factory=list)
+    listed_after: float | None = None
+
+    @property
+    def status(self) -> str:
+        """The state that was seen last, empty if none was."""
+        return str(self.looks[-1].output["task_status"]) if self.looks else ""
+
+    def look(self, status: str) -> Exchange:
+        """The first answer with a state.
+
+        :raises NotObservedError: there was none.
+        """
+        for seen in self.looks:
+            if seen.output["task_status"] == status:
+                return seen
+        passed = ", ".join(dict.fromkeys(str(seen.output["task_status"]) for seen in self.looks))
+        last = self.looks[-1].output
+        why = f" ({last['code']}: {last.get('message', '')})" if last.get("code") else ""
+        raise NotObservedError(f"the task was never seen {status}, but {passed or 'not at all'}{why}")
+
+
+@dataclass
+class Queue:
+    """Three tasks at once: the first runs, the second waits for it, the third is canceled while it waits."""
+
+    first: Track
+    second: Track
+    third: Track
+    canceled: Exchange
+    canceled_again: Exchange
+    rows_under_way: Exchange
+    canceled_running: Exchange | None = None
+    canceled_ended: Exchange | None = None
+    ended_listed_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Many requests at once.
+
+    :param answers: with the kind of request of each.
+    :param seconds: from the first request to the last answer.
+    """
+
+    answers: list[tuple[str, Exchange]]
+    seconds: float
+
+    @property
+    def refused(self) -> list[Exchange]:
+        """Those that were refused for being too many."""
+        return [seen for _, seen in self.answers if seen.status == httpx.codes.TOO_MANY_REQUESTS]
+
+
+class Visit:
+    """Everything that is done at the service. Nothing is done before a fact asks for it, and nothing twice.
+
+    :param target: which service.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.wire = Wire(target)
+        self.outcomes: dict[str, tuple[Any, Exception | None]] = {}
+        self.client = DashScopeClient(
+            target.config, transport=target.transport() if target.transport else None
+        )
+        self.tracks: list[Track] = []
+
+    def close(self) -> None:
+        """Cancel what still waits, look at what is left, and close all connections."""
+        for track in self.tracks:
+            try:
+                if not track.looks or track.status not in ENDED:
+                    self.wire.cancel(track.task_id)
+                    self.look(track)
+            except (httpx.TransportError, LookupError, ValueError):
+                continue
+        self.client.close()
+        self.wire.close()
+
+    # What is sent
+
+    @Probe
+    def portrait(self) -> bytes:
+        """The portrait, as a JPEG file."""
+        return pictures.jpeg(self.target.portrait)
+
+    @Probe
+    def policy(self) -> Exchange:
+        """The permission to upload."""
+        return self.ask_for_policy()
+
+    def ask_for_policy(self) -> Exchange:
+        """Ask for a permission to upload, which is good for five minutes."""
+        return self.wire.send("GET", "/uploads", params={"action": "getPolicy", "model": REPAINT_MODEL})
+
+    def put(self, name: str, data: bytes, policy: dict[str, Any]) -> Exchange:
+        """Upload a file with a policy, as its page describes it."""
+        form = {
+            "OSSAccessKeyId": policy["oss_access_key_id"],
+            "Signature": policy["signature"],
+            "policy": policy["policy"],
+            "key": f"{policy['upload_dir']}/{name}",
+            "x-oss-object-acl": policy["x_oss_object_acl"],
+            "x-oss-forbid-overwrite": policy["x_oss_forbid_overwrite"],
+            "success_action_status": "200",
+        }
+        return self.wire.fetch("POST", policy["upload_host"], data=form, files={"file": (name, data)})
+
+    @Probe
+    def uploaded(self) -> Exchange:
+        """The portrait goes into the temporary store."""
+        return self.put("portrait.jpg", self.portrait, self.policy.body["data"])
+
+    @Probe
+    def uploaded_twice(self) -> Exchange:
+        """The same file goes there once more."""
+        if self.uploaded.status != httpx.codes.OK:
+            raise NotObservedError(f"the first upload was answered with HTTP {self.uploaded.status}")
+        return self.put("portrait.jpg", self.portrait, self.policy.body["data"])
+
+    @property
+    def oss_url(self) -> str:
+        """Where the portrait is in the temporary store.
+
+        :raises NotObservedError: it is not there.
+        """
+        if self.uploaded.status != httpx.codes.OK:
+            raise NotObservedError(f"the portrait could not be uploaded: HTTP {self.uploaded.status}")
+        return f"oss://{self.policy.body['data']['upload_dir']}/portrait.jpg"
+
+    # Tasks
+
+    def follow(self, submitted: Exchange) -> Track:
+        """Begin to look at the task of a submission.
+
+        :raises NotObservedError: it was refused.
+        """
+        if submitted.status != httpx.codes.OK:
+            raise NotObservedError(f"the submission was refused: {submitted.refusal}")
+        return self._tracked(Track(submitted, submitted.output["task_id"]))
+
+    def _tracked(self, track: Track) -> Track:
+        self.tracks.append(track)
+        return track
+
+    def look(self, track: Track) -> str:
+        """Look at a task once, and at the list if it has not been there yet; return its state."""
+        seen = self.wire.task(track.task_id)
+        if seen.status == httpx.codes.OK:
+            track.looks.append(seen)
+        if track.listed_after is None and self.row(track.task_id) is not None:
+            track.listed_after = time.monotonic() - track.began
+        return track.status
+
+    def row(self, task_id: str) -> dict[str, Any] | None:
+        """A task's row in the list, None if there is none."""
+        rows = self.wire.list(task_id=task_id).body.get("data") or []
+        return next((row for row in rows if row["task_id"] == task_id), None)
+
+    def end(self, track: Track) -> Track:
+        """Look at a task until it has ended.
+
+        :raises NotObservedError: it takes too long.
+        """
+        deadline = time.monotonic() + self.target.patience
+        while self.look(track) not in ENDED:
+            if time.monotonic() > deadline:
+                raise NotObservedError(f"the task was {track.status} for {self.target.patience:.0f} seconds")
+            time.sleep(self.target.poll_interval)
+        return track
+
+    def run(self, given: dict[str, Any], *, costs: bool, resolves: bool = False) -> Track:
+        """Submit a task and look at it until it has ended."""
+        headers = {**ASYNC, **(RESOLVE if resolves else {})}
+        return self.end(self.follow(self.wire.submit(given, costs=costs, headers=headers)))
+
+    @Probe
+    def submitted(self) -> Exchange:
+        """The answer to the first submission of a picture; one image."""
+        given = {"image_url": self.oss_url, "style_index": 3}
+        return self.wire.submit(given, costs=True, headers={**ASYNC, **RESOLVE})
+
+    @Probe
+    def queue(self) -> Queue:
+        """Three tasks at once; one more image."""
+        first = self.follow(self.submitted)
+        self.look(first)
+        second = self._submit_with_client()
+        self.look(second)
+        inlined = {"image_url": pictures.data_url(self.portrait), "style_index": 8}
+        third = self.follow(self.wire.submit(inlined, costs=True))
+        self.look(third)
+        canceled = self.wire.cancel(third.task_id)
+        self.look(third)
+        canceled_again = self.wire.cancel(third.task_id)
+        self.look(first)
+        queue = Queue(
+            first,
+            second,
+            third,
+            canceled,
+            canceled_again,
+            self.wire.list(model_name=REPAINT_MODEL, page_size=100),
+        )
+        self.end(first)
+        ended = time.monotonic()
+        queue.canceled_ended = self.wire.cancel(first.task_id)
+        while time.monotonic() < ended + 10 and queue.ended_listed_after is None:
+            if (self.row(first.task_id) or {}).get("status") in ENDED:
+                queue.ended_listed_after = time.monotonic() - ended
+        while self.look(second) not in (*ENDED, "RUNNING"):
+            time.sleep(self.target.poll_interval)
+        if second.status == "RUNNING":
+            queue.canceled_running = self.wire.cancel(second.task_id)
+        self.end(second)
+        self._await_in_list([first, second, third])
+        return queue
+
+    def _await_in_list(self, tracks: list[Track]) -> None:
+        """Look until all tasks are in the list, but no longer than this package's search for a lost submission would."""
+        deadline = time.monotonic() + min(65.0, self.target.patience)
+        while any(track.listed_after is None for track in tracks) and time.monotonic() < deadline:
+            time.sleep(self.target.poll_interval)
+            for track in tracks:
+                if track.listed_after is None:
+                    self.look(track)
+
+    def _submit_with_client(self) -> Track:
+        purse, name = self.wire.purse, "submission of the client"
+        purse.reserve(name)
+        given = {"image_url": pictures.data_url(self.portrait), "style_index": 35}
+        try:
+            submission = self.client.submit_task(service=REPAINT_SERVICE, model=REPAINT_MODEL, input=given)
+        except DashScopeError as error:
+            raise NotObservedError(f"the client's submission was refused: {error}") from error
+        self.wire.accepted.append(submission.task_id)
+        purse.rename(name, submission.task_id)
+        return self._tracked(Track(None, submission.task_id))
+
+    @Probe
+    def success(self) -> Exchange:
+        """The answer about a task that has succeeded."""
+        return self.queue.first.look("SUCCEEDED")
+
+    @Probe
+    def unreachable(self) -> Track | Exchange:
+        """A picture at an address that does not exist; free."""
+        return self._bad({"image_url": pictures.NOWHERE, "style_index": 3})
+
+    @Probe
+    def no_picture(self) -> Track | Exchange:
+        """A text where a picture should be; free."""
+        return self._bad({"image_url": pictures.NO_PICTURE, "style_index": 3})
+
+    @Probe
+    def small(self) -> Track | Exchange:
+        """A picture of 128 × 128 pixels; free if it is refused."""
+        image_url = pictures.data_url(pictures.small(self.target.portrait))
+        return self._bad({"image_url": image_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def unresolved(self) -> Track | Exchange:
+        """The uploaded portrait without the header that it needs; free if it is refused."""
+        return self._bad({"image_url": self.oss_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def wide(self) -> Track | Exchange:
+        """A picture of 1.8:1; one image, or none."""
+        image_url = pictures.data_url(pictures.wide(self.target.portrait))
+        return self._bad({"image_url": image_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def large(self) -> Track | Exchange:
+        """A file of a little more than 10,000,000 bytes; one image, or none."""
+        # The first permission may be over by now.
+        policy = self.ask_for_policy().body["data"]
+        stored = self.put("large.bmp", pictures.large(self.target.portrait), policy)
+        if stored.status != httpx.codes.OK:
+            raise NotObservedError(f"it could not be uploaded: HTTP {stored.status}")
+        given = {"image_url": f"oss://{policy['upload_dir']}/large.bmp", "style_index": 3}
+        return self._bad(given, costs=True, headers={**ASYNC, **RESOLVE})
+
+    def _bad(
+        self, given: dict[str, Any], *, costs: bool = False, headers: dict[str, str] = ASYNC
+    ) -> Track | Exchange:
+        """Submit what may be refused at once or fail later; return the refusal, or the ended task."""
+        seen = self.wire.submit(given, costs=costs, headers=headers)
+        return seen if seen.status != httpx.codes.OK else self.end(self.follow(seen))
+
+    @Probe
+    def failed(self) -> Exchange:
+        """The answer about a task that has failed."""
+        tracks = [each for each in (self.unreachable, self.no_picture) if isinstance(each, Track)]
+        if not tracks:
+            raise NotObservedError("bad pictures were refused when they were submitted")
+        return tracks[0].look("FAILED")
+
+    @Probe
+    def reference(self) -> Track:
+        """The first result, at its address, in the style of the portrait; one image."""
+        style_ref_url = pictures.data_url(self.portrait)
+        given = {"image_url": self.result_url, "style_ref_url": style_ref_url, "style_index": -1}
+        return self.run(given, costs=True)
+
+    # Results
+
+    @property
+    def result_url(self) -> str:
+        """Where the first result is."""
+        url: str = self.success.output["results"][0]["url"]
+        return url
+
+    @Probe
+    def result(self) -> Exchange:
+        """The first result itself."""
+        return self.wire.fetch("GET", self.result_url)
+
+    @Probe
+    def result_size(self) -> tuple[int, int]:
+        """Its width and height."""
+        return pictures.size_of(self.result.content)
+
+    # Refusals and limits
+
+    def refused(self, given: Any, **submission: Any) -> Exchange:
+        """Submit something that cannot end in a picture."""
+        return self.wire.submit(given, costs=False, **submission)
+
+    @Probe
+    def unknown_task(self) -> Exchange:
+        """The answer about an id that does not exist."""
+        return self.wire.send("GET", f"/tasks/{self.nobody}")
+
+    @Probe
+    def nobody(self) -> str:
+        """An id that the service does not know."""
+        return str(uuid.uuid4())
+
+    @Probe
+    def quotas(self) -> Exchange:
+        """The limits of the model, at the address that the service knows."""
+        query = {"model": REPAINT_MODEL}
+        seen = self.wire.send("GET", "/quotas", params=query)
+        return (
+            seen if seen.status == httpx.codes.OK else self.wire.send("GET", "/models/limits", params=query)
+        )
+
+    @Probe
+    def quota(self) -> dict[str, Any]:
+        """The limits of the model."""
+        entries = self.quotas.output["quotas"]
+        limit: dict[str, Any] = next(each for each in entries if each["model"] == REPAINT_MODEL)[
+            "model_limit"
+        ]
+        return limit
+
+    @Probe
+    def task_burst(self) -> Burst:
+        """60 questions at once about a task that does not exist."""
+        return self._burst([("get", lambda: self.wire.task(self.nobody, paced=False))] * 60)
+
+    @Probe
+    def submit_burst(self) -> Burst:
+        """6 submissions at once of a picture that cannot be had; free."""
+        given = {"image_url": pictures.NOWHERE, "style_index": 3}
+        body = {"model": REPAINT_MODEL, "input": given}
+        return self._burst(
+            [
+                (
+                    "submit",
+                    lambda: self.wire.send(
+                        "POST", f"/services/{REPAINT_SERVICE}", paced=False, headers=ASYNC, json=body
+                    ),
+                )
+            ]
+            * 6
+        )
+
+    @Probe
+    def shared_burst(self) -> Burst:
+        """15 requests to each of the three task endpoints within a second."""
+        return self._burst(
+            [
+                ("get", lambda: self.wire.task(self.nobody, paced=False)),
+                ("list", lambda: self.wire.send("GET", "/tasks", paced=False)),
+                ("cancel", lambda: self.wire.cancel(self.nobody, paced=False)),
+            ]
+            * 15
+        )
+
+    def _burst(self, requests: list[tuple[str, Any]]) -> Burst:
+        if not self.target.bursts:
+            raise NotObservedError("the limits were not to be exceeded")
+        # What was sent before must not count.
+        time.sleep(1.1)
+        began = time.monotonic()
+        with ThreadPoolExecutor(max_workers=min(30, len(requests))) as pool:
+            answers = list(pool.map(lambda each: (each[0], each[1]()), requests))
+        seconds = time.monotonic() - began
+        time.sleep(1.1)
+        return Burst(answers, seconds)
