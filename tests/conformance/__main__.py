@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,8 @@ This asks {where} which of {facts} facts hold.
 
 Cost      {most} images at most, {price} {currency} (model {model}, {each} {currency} each). Other tasks fail or are canceled,
           which is free. Whatever could exceed the number of images that you allow is left out.
-Pictures  {portrait}, smaller, wider and larger versions of it, and what the service makes of it. They go to the service's
-          temporary store (48 hours) and into tasks (24 hours). Nothing else of this machine is sent.
+Pictures  {portrait}, smaller, wider and larger versions of it, and what the service makes of it. They go to the
+          service's temporary store (48 hours) and into tasks (24 hours). Nothing else of this machine is sent.
 Account   About 15 tasks appear in its list, most of them FAILED. For some seconds its limits are exceeded on purpose, so that
           its other programs may be refused; --gentle (GENTLE=1 with make) leaves that out.
 Report    {report}/conformance.md and .json, without key, ids and signatures.
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             each=REPAINT_PRICE,
             currency=CURRENCY,
             model=REPAINT_MODEL,
-            portrait=options.portrait,
+            portrait=options.portrait.name,
             report=options.report,
         )
     )
@@ -80,6 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _live_target(options: argparse.Namespace) -> Target:
+    if not os.environ.get(KEY_VARIABLE) and not options.connection:
+        raise ConfigurationError(
+            f"there is no key. Put it into {KEY_VARIABLE}, or name an Airflow connection with --connection."
+        )
     with open_client(options) as client:
         config = client.config
     portrait = options.portrait.read_bytes()
@@ -163,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--gentle", action="store_true", help="do not exceed the account's limits on purpose")
     parser.add_argument(
-        "--connection", metavar="ID", help=f"Airflow connection (default: the key in {KEY_VARIABLE})"
+        "--connection", metavar="ID", help=f"Airflow connection to take instead of the key in {KEY_VARIABLE}"
     )
     parser.add_argument("--host", metavar="URL", help=f"base URL that goes with {KEY_VARIABLE}")
     parser.add_argument(

@@ -36,16 +36,38 @@ def small(portrait: bytes) -> bytes:
 
 
 def wide(portrait: bytes) -> bytes:
-    """The portrait in the middle of a picture of 1.8:1, between the two documented limits."""
-    image = _open(portrait).resize((768, 768))
-    canvas = Image.new("RGB", (1382, 768), image.getpixel((2, 2)))
-    canvas.paste(image, ((1382 - 768) // 2, 0))
-    return _written(canvas, "JPEG")
+    """A picture of 1.8:1, between the two documented limits."""
+    return _written(_on_canvas(portrait, (1382, 768)), "JPEG")
+
+
+def huge(portrait: bytes) -> bytes:
+    """A picture of 5800 × 3300 pixels, which is too large."""
+    return _written(_on_canvas(portrait, (5800, 3300)), "JPEG")
+
+
+def webp(portrait: bytes) -> bytes:
+    """The portrait as a WEBP file."""
+    return _written(_open(portrait).resize((640, 640)), "WEBP")
+
+
+def png(portrait: bytes) -> bytes:
+    """The portrait as a PNG file."""
+    return _written(_open(portrait).resize((512, 512)), "PNG")
+
+
+def gif(portrait: bytes) -> bytes:
+    """The portrait as a GIF file, which is no format of the model."""
+    return _written(_open(portrait).resize((512, 512)), "GIF")
 
 
 def large(portrait: bytes) -> bytes:
     """The portrait as a BMP file of 10,201,062 bytes: more than 10 MB, less than 10 MiB."""
     return _written(_open(portrait).resize((1844, 1844)), "BMP")
+
+
+def too_large(portrait: bytes) -> bytes:
+    """The portrait as a BMP file of 10,603,254 bytes: more than 10 MiB."""
+    return _written(_open(portrait).resize((1880, 1880)), "BMP")
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -58,6 +80,16 @@ def size_of(data: bytes) -> tuple[int, int]:
             return image.size
     except UnidentifiedImageError as error:
         raise ValueError("no picture") from error
+
+
+def _on_canvas(portrait: bytes, size: tuple[int, int]) -> Image.Image:
+    """The portrait in the middle of a larger picture of the colour of its corner."""
+    width, height = size
+    image = _open(portrait).resize((height, height))
+    colour = image.resize((1, 1), box=(0, 0, 8, 8)).tobytes()
+    canvas = Image.new("RGB", size, (colour[0], colour[1], colour[2]))
+    canvas.paste(image, ((width - height) // 2, 0))
+    return canvas
 
 
 def _open(portrait: bytes) -> Image.Image:

@@ -159,6 +159,18 @@ def _first_unknown() -> Edit:
     return edit
 
 
+def _one_task() -> Edit:
+    """Answer every submission with the first one's task."""
+    first: list[bytes] = []
+
+    def edit(request: httpx.Request, reply: Reply) -> None:
+        if endpoint(request) == "submit" and reply.status == 200:
+            first.append(reply.content)
+            reply.content = first[0]
+
+    return edit
+
+
 def _tiny_result(request: httpx.Request, reply: Reply) -> None:
     """Answer with a picture of another size."""
     buffer = io.BytesIO()
@@ -264,6 +276,7 @@ SPOILS: dict[str, Spoil] = {
     "list-status-filter": Spoil(_filter_ignored("status")),
     "list-model-filter": Spoil(_filter_ignored("model_name")),
     "list-task-filter": Spoil(_filter_ignored("task_id")),
+    "list-sdk-filters": Spoil(when(lambda request: "api_key_id" in request.url.params, on("list", _rows_of))),
     "list-time-filter": Spoil(_filter_ignored("start_time")),
     "list-half-spans": Spoil(_filter_ignored("end_time")),
     "list-scope": Spoil(when(lambda request: "task_id" not in request.url.params, on("list", _rows_of))),
@@ -286,6 +299,11 @@ SPOILS: dict[str, Spoil] = {
     "unreachable-picture": Spoil(on("task", put("output.code", "InternalError"), state=FAILED)),
     "no-picture": Spoil(on("task", put("output.code", "InternalError"), state=FAILED)),
     "small-picture": Spoil(on("task", put("output.code", "InternalError"), state=FAILED)),
+    "huge-picture": Spoil(on("task", put("output.code", "InternalError"), state=FAILED)),
+    "gif-picture": Spoil(on("task", put("output.code", "InternalError"), state=FAILED)),
+    "too-large-file": Spoil(on("task", put("output.task_status", SUCCEEDED), state=FAILED)),
+    "no-deduplication": Spoil(_one_task()),
+    "picture-formats": Spoil(_task_of("image/webp", _FAILS)),
     "bad-picture": Spoil(settings={"inspect_on_submit": True}),
     "picture-http-and-reference": Spoil(_task_of('"style_index": -1', _FAILS)),
     "wide-pictures": Spoil(_task_of(data_url(wide(_PORTRAIT)), _FAILS)),
@@ -311,6 +329,7 @@ SPOILS: dict[str, Spoil] = {
     "quotas-page": Spoil(on("quotas", put("output.page_size", 10))),
     "quotas-model": Spoil(on("quotas", put("output.quotas.*.model", "wanx-v1"))),
     "quotas-name": Spoil(on("quotas", put("output.quotas.*.model", "wanx-v1"))),
+    "quotas-entry": Spoil(on("quotas", drop("output.quotas.*.workspace_limit"))),
     "quotas-fields": Spoil(on("quotas", drop("output.quotas.*.model_limit.usage_limit"))),
     "submit-limit": Spoil(settings={"submit_rate": 5}),
     "concurrency-limit": Spoil(settings={"concurrency": 3}),

@@ -67,6 +67,17 @@ def test_without_a_key_nothing_is_sent(
     assert "DASHSCOPE_API_KEY" in capsys.readouterr().err
 
 
+def test_an_airflow_connection_may_have_the_key(
+    service: BackgroundSimulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CONFORMANCE", service.connection_json())
+    assert main(["--live", "--connection", "conformance", "--report", str(tmp_path)]) == WRONG_USE
+    assert "Nothing was sent." in capsys.readouterr().out
+
+
 def test_the_budget_holds_and_the_report_tells_no_secret(
     service: BackgroundSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

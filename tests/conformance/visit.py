@@ -264,7 +264,9 @@ class Visit:
     def _submit_with_client(self) -> Track:
         purse, name = self.wire.purse, "submission of the client"
         purse.reserve(name)
-        given = {"image_url": pictures.data_url(self.portrait), "style_index": 35}
+        self.wire.await_turn_to_submit()
+        image_url = pictures.data_url(pictures.webp(self.target.portrait))
+        given = {"image_url": image_url, "style_index": 35}
         try:
             submission = self.client.submit_task(service=REPAINT_SERVICE, model=REPAINT_MODEL, input=given)
         except DashScopeError as error:
@@ -284,6 +286,11 @@ class Visit:
         return self._bad({"image_url": pictures.NOWHERE, "style_index": 3})
 
     @Probe
+    def unreachable_again(self) -> Track | Exchange:
+        """The same once more; free."""
+        return self._bad({"image_url": pictures.NOWHERE, "style_index": 3})
+
+    @Probe
     def no_picture(self) -> Track | Exchange:
         """A text where a picture should be; free."""
         return self._bad({"image_url": pictures.NO_PICTURE, "style_index": 3})
@@ -293,6 +300,23 @@ class Visit:
         """A picture of 128 × 128 pixels; free if it is refused."""
         image_url = pictures.data_url(pictures.small(self.target.portrait))
         return self._bad({"image_url": image_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def huge(self) -> Track | Exchange:
+        """A picture of 5800 × 3300 pixels; free if it is refused."""
+        image_url = pictures.data_url(pictures.huge(self.target.portrait))
+        return self._bad({"image_url": image_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def gif(self) -> Track | Exchange:
+        """A GIF file; free if it is refused."""
+        image_url = pictures.data_url(pictures.gif(self.target.portrait))
+        return self._bad({"image_url": image_url, "style_index": 3}, costs=True)
+
+    @Probe
+    def too_large(self) -> Track | Exchange:
+        """A file of more than 10 MiB; free if it is refused."""
+        return self._stored("too-large.bmp", pictures.too_large(self.target.portrait))
 
     @Probe
     def unresolved(self) -> Track | Exchange:
@@ -308,12 +332,16 @@ class Visit:
     @Probe
     def large(self) -> Track | Exchange:
         """A file of a little more than 10,000,000 bytes; one image, or none."""
+        return self._stored("large.bmp", pictures.large(self.target.portrait))
+
+    def _stored(self, name: str, picture: bytes) -> Track | Exchange:
+        """Submit a picture by way of the temporary store."""
         # The first permission may be over by now.
         policy = self.ask_for_policy().body["data"]
-        stored = self.put("large.bmp", pictures.large(self.target.portrait), policy)
+        stored = self.put(name, picture, policy)
         if stored.status != httpx.codes.OK:
             raise NotObservedError(f"it could not be uploaded: HTTP {stored.status}")
-        given = {"image_url": f"oss://{policy['upload_dir']}/large.bmp", "style_index": 3}
+        given = {"image_url": f"oss://{policy['upload_dir']}/{name}", "style_index": 3}
         return self._bad(given, costs=True, headers={**ASYNC, **RESOLVE})
 
     def _bad(
@@ -334,7 +362,7 @@ class Visit:
     @Probe
     def reference(self) -> Track:
         """The first result, at its address, in the style of the portrait; one image."""
-        style_ref_url = pictures.data_url(self.portrait)
+        style_ref_url = pictures.data_url(pictures.png(self.target.portrait))
         given = {"image_url": self.result_url, "style_ref_url": style_ref_url, "style_index": -1}
         return self.run(given, costs=True)
 

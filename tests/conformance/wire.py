@@ -252,7 +252,7 @@ class Wire:
         if costs:
             self.purse.reserve(name)
         for _ in range(_TRIES):
-            self._await_turn("submit", self.target.submit_gap)
+            self.await_turn_to_submit()
             # If no answer comes, the image stays set aside: it may have to be paid for.
             seen = self.send(
                 "POST",
@@ -269,6 +269,10 @@ class Wire:
             raise NotObservedError(f"{_TRIES} submissions were refused: {seen.refusal}")
         self._note(name, seen, costs=costs)
         return seen
+
+    def await_turn_to_submit(self) -> None:
+        """Keep within the account's submissions a second."""
+        self._await_turn("submit", self.target.submit_gap)
 
     def _note(self, name: str, seen: Exchange, *, costs: bool) -> None:
         if seen.status != httpx.codes.OK:

@@ -65,6 +65,18 @@ def _(visit: Visit) -> Observation:
     )
 
 
+@FACTS.add(
+    "quotas-entry",
+    "an entry has model, workspace_id, model_limit and workspace_limit",
+    known=Known.DOCUMENTED,
+    source=_QUOTAS,
+)
+def _(visit: Visit) -> Observation:
+    entry = visit.quotas.output["quotas"][0]
+    missing = sorted({"model", "workspace_id", "model_limit", "workspace_limit"} - entry.keys())
+    return Observation(not missing, f"without {', '.join(missing)}" if missing else "all four")
+
+
 @FACTS.add("quotas-fields", "a model's limits have seven fields", known=Known.DOCUMENTED, source=_QUOTAS)
 def _(visit: Visit) -> Observation:
     missing = sorted(_LIMITS - visit.quota.keys())

@@ -253,6 +253,21 @@ def _(visit: Visit) -> Observation:
     return Observation(ids == [wanted], f"{len(ids)} rows")
 
 
+@FACTS.add(
+    "list-sdk-filters",
+    "region and api_key_id, as the SDK sends them, show the tasks of that region and key",
+    known=Known.DOCUMENTED,
+    source="official SDK",
+)
+def _(visit: Visit) -> Observation:
+    row = _own_row(visit)
+    shown = {name: all(_listed(visit, **{name: row[name]})) for name in ("region", "api_key_id")}
+    return Observation(
+        all(shown.values()),
+        ", ".join(f"{name}: {'found' if yes else 'not found'}" for name, yes in shown.items()),
+    )
+
+
 def _span(visit: Visit, zone: Any) -> dict[str, str]:
     """Five minutes around the first submission, written in a zone."""
     created = datetime.fromisoformat(visit.success.output["submit_time"]).replace(tzinfo=CHINA_TIME)

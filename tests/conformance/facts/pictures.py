@@ -74,6 +74,20 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
+    "no-deduplication",
+    "the same input submitted twice makes two tasks",
+    known=Known.DOCUMENTED,
+    source=_MODEL,
+)
+def _(visit: Visit) -> Observation:
+    twice = (visit.unreachable, visit.unreachable_again)
+    ids = {each.task_id for each in twice if isinstance(each, Track)}
+    if not all(isinstance(each, Track) for each in twice):
+        raise NotObservedError("bad pictures were refused when they were submitted")
+    return Observation(len(ids) == 2, f"{len(ids)} tasks")
+
+
+@FACTS.add(
     "unreachable-picture",
     "a picture that cannot be had is refused with InvalidURL…",
     known=Known.DOCUMENTED,
@@ -101,6 +115,32 @@ def _(visit: Visit) -> Observation:
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.small, "InvalidImageResolution")
+
+
+@FACTS.add(
+    "huge-picture",
+    "a picture of more than 5760 × 3240 pixels is refused with InvalidImageResolution",
+    known=Known.DOCUMENTED,
+    source=_MODEL,
+)
+def _(visit: Visit) -> Observation:
+    return _refused(visit.huge, "InvalidImageResolution")
+
+
+@FACTS.add(
+    "gif-picture",
+    "a picture that is no JPEG, PNG, BMP or WEBP is refused with InvalidURL… or InvalidImageFormat",
+    known=Known.DOCUMENTED,
+    source=f"{_MODEL}, error-code page",
+)
+def _(visit: Visit) -> Observation:
+    return _refused(visit.gif, "InvalidURL", "InvalidImageFormat")
+
+
+@FACTS.add("too-large-file", "a file of more than 10 MiB is refused", known=Known.DOCUMENTED, source=_MODEL)
+def _(visit: Visit) -> Observation:
+    code, seen = _reason(visit.too_large)
+    return Observation(bool(code), seen)
 
 
 @FACTS.add(
@@ -159,6 +199,27 @@ def _(visit: Visit) -> Observation:
 def _(visit: Visit) -> Observation:
     seen = visit.large
     return _taken(seen) if isinstance(seen, Track) else Observation(False, f"the submission: {seen.refusal}")
+
+
+@FACTS.add(
+    "picture-formats",
+    "JPEG, WEBP, PNG (as the picture of a style) and BMP are taken",
+    known=Known.DOCUMENTED,
+    source=_MODEL,
+)
+def _(visit: Visit) -> Observation:
+    tasks = {
+        "JPEG": visit.queue.first,
+        "WEBP": visit.queue.second,
+        "PNG": visit.reference,
+        "BMP": visit.large,
+    }
+    states = {
+        kind: each.status if isinstance(each, Track) else f"HTTP {each.status}"
+        for kind, each in tasks.items()
+    }
+    seen = ", ".join(f"{kind} {state}" for kind, state in states.items())
+    return Observation(set(states.values()) == {"SUCCEEDED"}, seen)
 
 
 def _size(visit: Visit, url: str) -> tuple[int, int]:
