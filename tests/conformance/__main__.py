@@ -19,10 +19,11 @@ from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_MODEL, REP
 from tests.conformance.core import Finding, Verdict, judge
 from tests.conformance.facts import FACTS
 from tests.conformance.local import local_target
-from tests.conformance.pictures import PORTRAIT, jpeg
 from tests.conformance.report import Report
-from tests.conformance.visit import Visit
-from tests.conformance.wire import MOST_IMAGES, Target
+from tests.conformance.service.pictures import PORTRAIT, jpeg
+from tests.conformance.service.purse import MOST_IMAGES
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import Target
 
 HOLDS, DIFFERS, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 from airflow_provider_wanx.dashscope import ClientConfig
 from airflow_provider_wanx.simulator.server import SimulatorProcess
-from tests.conformance.pictures import PORTRAIT
-from tests.conformance.wire import Target
+from tests.conformance.service.pictures import PORTRAIT
+from tests.conformance.service.wire import Target
 
 KEY = "sk-conformance-local-0123456789"
 WORKSPACE = "ws-conformance"
 
 # In real time, so that the limits are those of the service; only the work on a portrait is quicker.
-_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "1.5")
+_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "2")
 
 
 @contextmanager

@@ -120,7 +120,10 @@ class Report:
             )
             for name, found in named.items()
         ]
-        unseen = [(name, "", Verdict.NOT_OBSERVED, reason) for name, reason in POINTS_NOT_OBSERVABLE.items()]
+        unseen = [
+            (name, str(known), Verdict.NOT_OBSERVED, f"not observable in one run: {reason}")
+            for name, (known, reason) in POINTS_NOT_OBSERVABLE.items()
+        ]
         return sorted([*rows, *unseen], key=lambda row: row[1] != Known.OPEN)
 
 

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from tests.conformance.__main__ import HOLDS, WRONG_USE, main
-from tests.conformance.core import Finding, NotObservedError, Verdict, judge
+from tests.conformance.__main__ import HOLDS, INTERRUPTED, WRONG_USE, main
+from tests.conformance.core import Fact, Finding, NotObservedError, Verdict, judge
 from tests.conformance.facts import FACTS
+from tests.conformance.otherwise.spoiling import quick_target
 from tests.conformance.redaction import redacted
 from tests.conformance.report import Report
-from tests.conformance.spoiling import quick_target
-from tests.conformance.visit import Visit
-from tests.conformance.wire import ASYNC, RESOLVE, Purse
+from tests.conformance.service.purse import Purse
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import ASYNC, RESOLVE
 
 SECRET = "sk-live-0123456789abcdefghijklmnopqrstuv"
 
@@ -97,6 +98,20 @@ def test_the_budget_holds_and_the_report_tells_no_secret(
     assert not [task for task in ledger["tasks"] if task["task_id"] in everything]
     assert "Signature=" not in everything
     assert service.url.rpartition(":")[2] not in "".join(texts)
+
+
+def test_a_run_that_is_interrupted_reports_what_it_has_found(
+    service: BackgroundSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge_two(fact: Fact, visit: Visit) -> Finding:
+        if fact is FACTS[2]:
+            raise KeyboardInterrupt
+        return judge(fact, visit)
+
+    monkeypatch.setattr("tests.conformance.__main__.judge", judge_two)
+    assert _live(service, tmp_path, "--images", "1") == INTERRUPTED
+    document = json.loads((tmp_path / "conformance.json").read_text(encoding="utf-8"))
+    assert [each["verdict"] for each in document["facts"]] == ["holds", "holds"]
 
 
 def _visit(simulator: BackgroundSimulator, **changes: Any) -> Visit:

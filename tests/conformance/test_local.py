@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.conformance.__main__ import HOLDS, main
 from tests.conformance.facts import FACTS
 from tests.conformance.points import FACTS_NOT_OBSERVABLE, POINTS_NOT_OBSERVABLE
+from tests.conformance.service.purse import MOST_IMAGES
 from tests.conformance.test_points import POINTS
-from tests.conformance.wire import MOST_IMAGES
 
 
 # One test, so that there is one run, which takes half a minute.

@@ -42,3 +42,8 @@ def test_names_are_used_once() -> None:
     names = [fact.name for fact in FACTS]
     assert len(names) == len(set(names))
     assert not set(names) & set(FACTS_NOT_OBSERVABLE)
+
+
+def test_the_page_about_live_runs_counts_the_facts() -> None:
+    page = (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")
+    assert f"what a client can observe of the service: {len(FACTS)} of them" in page

@@ -13,12 +13,12 @@ from airflow_provider_wanx.simulator.settings import Settings
 from tests.conformance.core import Fact, Finding, Verdict, judge
 from tests.conformance.facts import FACTS
 from tests.conformance.local import KEY, WORKSPACE
-from tests.conformance.spoiling import Edit, quick_target
-from tests.conformance.spoils import SPOILS
-from tests.conformance.visit import Visit
+from tests.conformance.otherwise.spoiling import Edit, quick_target
+from tests.conformance.otherwise.spoils import SPOILS
+from tests.conformance.service.visit import Visit
 
-# A portrait takes 0.3 s, long enough for three submissions and a look at each.
-_QUICK: dict[str, Any] = {"api_keys": (KEY,), "workspaces": (WORKSPACE,), "speed": 50, "duration": 15}
+# A portrait takes 0.4 s, long enough for three submissions and a look at each.
+_QUICK: dict[str, Any] = {"api_keys": (KEY,), "workspaces": (WORKSPACE,), "speed": 50, "duration": 20}
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from airflow_provider_wanx.dashscope import (
     check_image,
 )
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE, repaint_cost
-from tests.conformance import pictures
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.visit import Track, Visit
+from tests.conformance.service import pictures
+from tests.conformance.service.tracks import Track
+from tests.conformance.service.visit import Visit
 
 FACTS = Facts()
 

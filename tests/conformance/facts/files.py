@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
 from tests.conformance.core import Facts, Known, Observation
-from tests.conformance.visit import Visit
+from tests.conformance.service.visit import Visit
 
 UPLOADS, RESULTS = Facts(), Facts()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.visit import Burst, Visit
-from tests.conformance.wire import Exchange
+from tests.conformance.service.tracks import Burst
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import Exchange
 
 FACTS = Facts()
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.visit import Visit
-from tests.conformance.wire import Exchange
+from tests.conformance.facts.rows import own_row
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import Exchange
 
 FACTS = Facts()
 
 _PAGE = "task-management page"
 _LIST = "cnblogs/dashscope-sdk, list-task"
 _MOST_PAGES = 20
-_ROW = {
-    "api_key_id", "caller_parent_id", "caller_uid", "gmt_create", "start_time", "end_time", "model_name", "region",
-    "request_id", "status", "task_id", "user_api_unique_key",
-}  # fmt: skip
 
 
 def _known_tasks(visit: Visit) -> list[str]:
@@ -46,19 +42,6 @@ def _listed(visit: Visit, **query: Any) -> list[bool]:
     return [task_id in shown for task_id in _known_tasks(visit)]
 
 
-def _own_row(visit: Visit) -> dict[str, Any]:
-    """The row of the first task, which has succeeded."""
-    row = visit.row(visit.queue.first.task_id)
-    if row is None:
-        raise NotObservedError("the list does not show the first task")
-    return row
-
-
-def _plain(visit: Visit) -> Exchange:
-    visit.queue  # noqa: B018 - there have to be tasks
-    return visit.wire.list()
-
-
 @FACTS.add(
     "list-addresses",
     "the list answers at /tasks and at /tasks/",
@@ -74,7 +57,7 @@ def _(visit: Visit) -> Observation:
     "list-flat", "its answer has data at the top level, and no output", known=Known.RECORDED, source=_LIST
 )
 def _(visit: Visit) -> Observation:
-    body = _plain(visit).body
+    body = visit.plain_list.body
     return Observation(isinstance(body["data"], list) and "output" not in body, ", ".join(sorted(body)))
 
 
@@ -86,7 +69,7 @@ def _(visit: Visit) -> Observation:
     point="list-total",
 )
 def _(visit: Visit) -> Observation:
-    body = _plain(visit).body
+    body = visit.plain_list.body
     total = body["total"]
     return Observation(
         isinstance(total, int) and total >= len(body["data"]) > 0, f"total {total}, {len(body['data'])} rows"
@@ -101,7 +84,7 @@ def _(visit: Visit) -> Observation:
     point="list-page-fields",
 )
 def _(visit: Visit) -> Observation:
-    body = _plain(visit).body
+    body = visit.plain_list.body
     pages = -(-body["total"] // body["page_size"])
     return Observation(
         body["page_no"] == 1 and body["total_page"] == pages,
@@ -111,7 +94,7 @@ def _(visit: Visit) -> Observation:
 
 @FACTS.add("list-default-page", "without page_size, a page has 10 rows", known=Known.DOCUMENTED, source=_PAGE)
 def _(visit: Visit) -> Observation:
-    body = _plain(visit).body
+    body = visit.plain_list.body
     return Observation(body["page_size"] == 10 and len(body["data"]) <= 10, f"page_size {body['page_size']}")
 
 
@@ -260,7 +243,7 @@ def _(visit: Visit) -> Observation:
     source="official SDK",
 )
 def _(visit: Visit) -> Observation:
-    row = _own_row(visit)
+    row = own_row(visit)
     shown = {name: all(_listed(visit, **{name: row[name]})) for name in ("region", "api_key_id")}
     return Observation(
         all(shown.values()),
@@ -320,155 +303,3 @@ def _(visit: Visit) -> Observation:
 def _(visit: Visit) -> Observation:
     shown = _listed(visit)
     return Observation(all(shown), f"{sum(shown)} of 3")
-
-
-@FACTS.add("list-row", "a row has the twelve recorded fields", known=Known.RECORDED, source=_LIST)
-def _(visit: Visit) -> Observation:
-    missing = sorted(_ROW - _own_row(visit).keys())
-    return Observation(not missing, f"without {', '.join(missing)}" if missing else "all twelve")
-
-
-@FACTS.add(
-    "list-no-results",
-    "a row has neither results nor the reason of a failure",
-    known=Known.RECORDED,
-    source=_LIST,
-)
-def _(visit: Visit) -> Observation:
-    more = sorted(_own_row(visit).keys() & {"results", "output", "url", "code", "message", "usage"})
-    return Observation(not more, ", ".join(more) or "neither")
-
-
-@FACTS.add("list-task-id", "a row has task_id", known=Known.RECORDED, source=_LIST, point="list-task-id")
-def _(visit: Visit) -> Observation:
-    rows = _plain(visit).body["data"]
-    good = sum(isinstance(row.get("task_id"), str) and bool(row["task_id"]) for row in rows)
-    return Observation(0 < good == len(rows), f"{good} of {len(rows)} rows")
-
-
-@FACTS.add(
-    "list-status",
-    "a row's state is status, not task_status",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-status",
-)
-def _(visit: Visit) -> Observation:
-    row = _own_row(visit)
-    return Observation(row["status"] == "SUCCEEDED" and "task_status" not in row, f"status {row['status']}")
-
-
-def _milliseconds(row: dict[str, Any], name: str) -> float:
-    """A time of a row as POSIX time.
-
-    :raises ValueError: it is no number of milliseconds.
-    """
-    value = row[name]
-    if not isinstance(value, int) or value < 10**12:
-        raise ValueError(f"{name} is {value!r}, no number of milliseconds")
-    return value / 1000
-
-
-@FACTS.add(
-    "list-gmt-create",
-    "gmt_create is the time of the submission, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-gmt-create",
-)
-def _(visit: Visit) -> Observation:
-    created = _milliseconds(_own_row(visit), "gmt_create")
-    told = datetime.fromisoformat(visit.success.output["submit_time"]).replace(tzinfo=CHINA_TIME).timestamp()
-    return Observation(abs(created - told) < 2, f"{created - told:+.3f} seconds from submit_time")
-
-
-@FACTS.add(
-    "list-start-time",
-    "start_time is the time at which the task began to run, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-start-time",
-)
-def _(visit: Visit) -> Observation:
-    started = _milliseconds(_own_row(visit), "start_time")
-    told = (
-        datetime.fromisoformat(visit.success.output["scheduled_time"]).replace(tzinfo=CHINA_TIME).timestamp()
-    )
-    return Observation(abs(started - told) < 2, f"{started - told:+.3f} seconds from scheduled_time")
-
-
-@FACTS.add(
-    "list-end-time",
-    "end_time is the time of the end, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-end-time",
-)
-def _(visit: Visit) -> Observation:
-    ended = _milliseconds(_own_row(visit), "end_time")
-    told = datetime.fromisoformat(visit.success.output["end_time"]).replace(tzinfo=CHINA_TIME).timestamp()
-    return Observation(abs(ended - told) < 2, f"{ended - told:+.3f} seconds from the task's end_time")
-
-
-@FACTS.add(
-    "list-unfinished",
-    "the row of a task that has not ended has no end_time",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
-    point="list-end-time",
-)
-def _(visit: Visit) -> Observation:
-    wanted = {visit.queue.first.task_id, visit.queue.second.task_id}
-    rows = [
-        row
-        for row in visit.queue.rows_under_way.body["data"]
-        if row["task_id"] in wanted and row["status"] in ("PENDING", "RUNNING")
-    ]
-    if not rows:
-        raise NotObservedError("no such row was seen")
-    bare = [row["status"] for row in rows if row.get("end_time") is None]
-    return Observation(len(bare) == len(rows), f"without end_time: {', '.join(bare) or 'none'}")
-
-
-@FACTS.add(
-    "one-clock",
-    "gmt_create and the Date of an answer are by one clock, to 5 seconds",
-    known=Known.OPEN,
-    source="no document",
-    point="one-clock",
-)
-def _(visit: Visit) -> Observation:
-    apart = _milliseconds(_own_row(visit), "gmt_create") - visit.submitted.date
-    return Observation(abs(apart) <= 5, f"{apart:+.1f} seconds apart")
-
-
-@FACTS.add(
-    "list-request-id", "a row's request_id is that of the submission", known=Known.RECORDED, source=_LIST
-)
-def _(visit: Visit) -> Observation:
-    same = _own_row(visit)["request_id"] == visit.submitted.body["request_id"]
-    return Observation(same, "the same" if same else "another")
-
-
-@FACTS.add(
-    "list-model-and-region",
-    "a row has the model's name and the region cn-beijing",
-    known=Known.RECORDED,
-    source=_LIST,
-)
-def _(visit: Visit) -> Observation:
-    row = _own_row(visit)
-    seen = (row["model_name"], row["region"])
-    return Observation(seen == (REPAINT_MODEL, "cn-beijing"), f"{seen[0]}, {seen[1]}")
-
-
-@FACTS.add(
-    "list-unique-key",
-    "user_api_unique_key is apikey:version:group:task:function:model",
-    known=Known.RECORDED,
-    source=_LIST,
-)
-def _(visit: Visit) -> Observation:
-    key = str(_own_row(visit)["user_api_unique_key"])
-    parts = re.sub(r"\d{3,}", "…", key)
-    return Observation(key == f"apikey:v1:aigc:image-generation:generation:{REPAINT_MODEL}", parts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.pictures import size_of
-from tests.conformance.visit import Track, Visit
-from tests.conformance.wire import Exchange
+from tests.conformance.service.pictures import size_of
+from tests.conformance.service.tracks import Track
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import Exchange
 
 FACTS = Facts()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.conformance import pictures
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.visit import Visit
-from tests.conformance.wire import ASYNC, Exchange
+from tests.conformance.service import pictures
+from tests.conformance.service.visit import Visit
+from tests.conformance.service.wire import ASYNC, Exchange
 
 FACTS = Facts()
 

@@ -5,85 +5,17 @@ from __future__ import annotations
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from airflow_provider_wanx.dashscope import DashScopeClient, DashScopeError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
-from tests.conformance import pictures
 from tests.conformance.core import NotObservedError
-from tests.conformance.probes import Probe
-from tests.conformance.wire import ASYNC, RESOLVE, Exchange, Target, Wire
-
-ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
-
-
-@dataclass
-class Track:
-    """A submission, and everything that was seen of its task.
-
-    :param submitted: the answer to the submission; None if the package's client submitted it.
-    :param looks: answers about the task, in their order.
-    :param listed_after: seconds from the answer until the task was in the list.
-    """
-
-    submitted: Exchange | None
-    task_id: str
-    began: float = field(default_factory=time.monotonic)
-    looks: list[Exchange] = field(default_factory=list)
-    listed_after: float | None = None
-
-    @property
-    def status(self) -> str:
-        """The state that was seen last, empty if none was."""
-        return str(self.looks[-1].output["task_status"]) if self.looks else ""
-
-    def look(self, status: str) -> Exchange:
-        """The first answer with a state.
-
-        :raises NotObservedError: there was none.
-        """
-        for seen in self.looks:
-            if seen.output["task_status"] == status:
-                return seen
-        passed = ", ".join(dict.fromkeys(str(seen.output["task_status"]) for seen in self.looks))
-        last = self.looks[-1].output
-        why = f" ({last['code']}: {last.get('message', '')})" if last.get("code") else ""
-        raise NotObservedError(f"the task was never seen {status}, but {passed or 'not at all'}{why}")
-
-
-@dataclass
-class Queue:
-    """Three tasks at once: the first runs, the second waits for it, the third is canceled while it waits."""
-
-    first: Track
-    second: Track
-    third: Track
-    canceled: Exchange
-    canceled_again: Exchange
-    rows_under_way: Exchange
-    canceled_running: Exchange | None = None
-    canceled_ended: Exchange | None = None
-    ended_listed_after: float | None = None
-
-
-@dataclass(frozen=True)
-class Burst:
-    """Many requests at once.
-
-    :param answers: with the kind of request of each.
-    :param seconds: from the first request to the last answer.
-    """
-
-    answers: list[tuple[str, Exchange]]
-    seconds: float
-
-    @property
-    def refused(self) -> list[Exchange]:
-        """Those that were refused for being too many."""
-        return [seen for _, seen in self.answers if seen.status == httpx.codes.TOO_MANY_REQUESTS]
+from tests.conformance.service import pictures
+from tests.conformance.service.probes import Probe
+from tests.conformance.service.tracks import ENDED, Burst, Queue, Track
+from tests.conformance.service.wire import ASYNC, RESOLVE, Exchange, Target, Wire
 
 
 class Visit:
@@ -190,7 +122,8 @@ class Visit:
 
     def row(self, task_id: str) -> dict[str, Any] | None:
         """A task's row in the list, None if there is none."""
-        rows = self.wire.list(task_id=task_id).body.get("data") or []
+        page = self.wire.list(task_id=task_id)
+        rows = (page.body.get("data") or []) if page.status == httpx.codes.OK else []
         return next((row for row in rows if row["task_id"] == task_id), None)
 
     def end(self, track: Track) -> Track:
@@ -271,7 +204,6 @@ class Visit:
             submission = self.client.submit_task(service=REPAINT_SERVICE, model=REPAINT_MODEL, input=given)
         except DashScopeError as error:
             raise NotObservedError(f"the client's submission was refused: {error}") from error
-        self.wire.accepted.append(submission.task_id)
         purse.rename(name, submission.task_id)
         return self._tracked(Track(None, submission.task_id))
 
@@ -384,7 +316,13 @@ class Visit:
         """Its width and height."""
         return pictures.size_of(self.result.content)
 
-    # Refusals and limits
+    # Lists, refusals and limits
+
+    @property
+    def plain_list(self) -> Exchange:
+        """The list without any filter, when there are tasks."""
+        self.queue  # noqa: B018 - there have to be tasks
+        return self.wire.list()
 
     def refused(self, given: Any, **submission: Any) -> Exchange:
         """Submit something that cannot end in a picture."""

@@ -8,16 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import httpx
 
-from airflow_provider_wanx.dashscope import ClientConfig, TaskStatus
+from airflow_provider_wanx.dashscope import ClientConfig
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from tests.conformance.core import NotObservedError
-
-MOST_IMAGES = 5
-"""What a whole run pays for if the service does as expected, and the most that may be asked for."""
+from tests.conformance.service.purse import MOST_IMAGES, Purse
 
 _TRIES = 5
 _JSON = {"Content-Type": "application/json"}
@@ -104,60 +103,6 @@ class Exchange:
         return f"HTTP {self.status} {body.get('code', 'without code')}: {body.get('message', '')}"
 
 
-class Purse:
-    """Counts the images that were paid for or still may have to be, and never lets them be more than allowed.
-
-    :param images: the most.
-    """
-
-    def __init__(self, images: int) -> None:
-        self.images = images
-        self.paid = 0
-        self._open: set[str] = set()
-
-    @property
-    def pending(self) -> int:
-        """How many images may still have to be paid for."""
-        return len(self._open)
-
-    @property
-    def unsettled(self) -> list[str]:
-        """The tasks whose ends were not seen."""
-        return sorted(self._open)
-
-    def reserve(self, name: str) -> None:
-        """Set an image aside.
-
-        :raises NotObservedError: it could be one too many.
-        """
-        if self.paid + self.pending >= self.images:
-            raise NotObservedError(f"it may cost an image, and the budget of {self.images} is used")
-        self._open.add(name)
-
-    def rename(self, name: str, task_id: str) -> None:
-        """Tell the id of the task that an image was set aside for."""
-        self._open.discard(name)
-        self._open.add(task_id)
-
-    def release(self, name: str) -> None:
-        """An image that was set aside is not paid for."""
-        self._open.discard(name)
-
-    def settle(self, task_id: str, body: dict[str, Any]) -> None:
-        """Take note of a task's state."""
-        status = body["output"].get("task_status")
-        if task_id not in self._open or status not in (
-            TaskStatus.SUCCEEDED,
-            TaskStatus.FAILED,
-            TaskStatus.CANCELED,
-        ):
-            return
-        self._open.discard(task_id)
-        if status == TaskStatus.SUCCEEDED:
-            count = (body.get("usage") or {}).get("image_count", 1)
-            self.paid += count if isinstance(count, int) else 1
-
-
 class Wire:
     """Sends requests to the service as its pages describe them.
 
@@ -167,7 +112,6 @@ class Wire:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.purse = Purse(target.images)
-        self.accepted: list[str] = []
         self._http = httpx.Client(
             transport=target.transport() if target.transport else None,
             timeout=60,
@@ -200,15 +144,24 @@ class Wire:
         if config.workspace:
             sent["X-DashScope-WorkSpace"] = config.workspace
         sent.update(headers or {})
-        for _ in range(_TRIES if paced else 1):
-            if paced:
-                self._await_turn("request", self.target.request_gap)
-            seen = self._exchange(method, config.base_url + path, headers=sent, **request)
-            if seen.status != httpx.codes.TOO_MANY_REQUESTS or not paced:
-                break
-            # Other programs of the account may just have used its limit.
+        send = partial(self._exchange, method, config.base_url + path, headers=sent, **request)
+        return self._patiently(send, repeatable=method == "GET") if paced else send()
+
+    def _patiently(self, send: Callable[[], Exchange], *, repeatable: bool) -> Exchange:
+        """Send a request in its turn, again if it was one too many, or if no answer came and asking again does no harm."""
+        for number in range(1, _TRIES + 1):
+            self._await_turn("request", self.target.request_gap)
+            try:
+                seen = send()
+            except httpx.TransportError:
+                if not repeatable or number == _TRIES:
+                    raise
+            else:
+                # Other programs of the account may just have used its limit.
+                if seen.status != httpx.codes.TOO_MANY_REQUESTS or number == _TRIES:
+                    return seen
             time.sleep(self.target.poll_interval)
-        return seen
+        raise AssertionError("the last try returns or raises")
 
     def fetch(self, method: str, url: str, **request: Any) -> Exchange:
         """Send a request to an address that the service named, without the key."""
@@ -279,7 +232,6 @@ class Wire:
             self.purse.release(name)
             return
         task_id = seen.output["task_id"]
-        self.accepted.append(task_id)
         if costs:
             self.purse.rename(name, task_id)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-PORTRAIT = Path(__file__).parents[1] / "data" / "portraits" / "astronaut.png"
+PORTRAIT = Path(__file__).parents[2] / "data" / "portraits" / "astronaut.png"
 """A photograph in the public domain."""
 
 NO_PICTURE = "data:image/jpeg;base64," + base64.b64encode(b"This is text and no picture.").decode()

@@ -12,8 +12,8 @@ import httpx
 
 from airflow_provider_wanx.dashscope import ClientConfig, Limits
 from tests.conformance.local import KEY
-from tests.conformance.pictures import PORTRAIT
-from tests.conformance.wire import Target
+from tests.conformance.service.pictures import PORTRAIT
+from tests.conformance.service.wire import Target
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
-    from tests.conformance.visit import Visit
+    from tests.conformance.service.visit import Visit
 
 T = TypeVar("T")
 

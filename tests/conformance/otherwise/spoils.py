@@ -12,8 +12,7 @@ import httpx
 from PIL import Image
 
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
-from tests.conformance.pictures import PORTRAIT, data_url, small, wide
-from tests.conformance.spoiling import (
+from tests.conformance.otherwise.spoiling import (
     Edit,
     Reply,
     accept,
@@ -27,6 +26,7 @@ from tests.conformance.spoiling import (
     reword,
     when,
 )
+from tests.conformance.service.pictures import PORTRAIT, data_url, small, wide
 
 
 @dataclass(frozen=True)

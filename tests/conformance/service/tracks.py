@@ -1,0 +1,79 @@
+"""What was seen of tasks, and of many requests at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.conformance.core import NotObservedError
+from tests.conformance.service.wire import Exchange
+
+ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
+
+
+@dataclass
+class Track:
+    """A submission, and everything that was seen of its task.
+
+    :param submitted: the answer to the submission; None if the package's client submitted it.
+    :param looks: answers about the task, in their order.
+    :param listed_after: seconds from the answer until the task was in the list.
+    """
+
+    submitted: Exchange | None
+    task_id: str
+    began: float = field(default_factory=time.monotonic)
+    looks: list[Exchange] = field(default_factory=list)
+    listed_after: float | None = None
+
+    @property
+    def status(self) -> str:
+        """The state that was seen last, empty if none was."""
+        return str(self.looks[-1].output["task_status"]) if self.looks else ""
+
+    def look(self, status: str) -> Exchange:
+        """The first answer with a state.
+
+        :raises NotObservedError: there was none.
+        """
+        for seen in self.looks:
+            if seen.output["task_status"] == status:
+                return seen
+        passed = ", ".join(dict.fromkeys(str(seen.output["task_status"]) for seen in self.looks))
+        last = self.looks[-1].output
+        why = f" ({last['code']}: {last.get('message', '')})" if last.get("code") else ""
+        raise NotObservedError(f"the task was never seen {status}, but {passed or 'not at all'}{why}")
+
+
+@dataclass
+class Queue:
+    """Three tasks at once: the first runs, the second waits for it, the third is canceled while it waits."""
+
+    first: Track
+    second: Track
+    third: Track
+    canceled: Exchange
+    canceled_again: Exchange
+    rows_under_way: Exchange
+    canceled_running: Exchange | None = None
+    canceled_ended: Exchange | None = None
+    ended_listed_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Many requests at once.
+
+    :param answers: with the kind of request of each.
+    :param seconds: from the first request to the last answer.
+    """
+
+    answers: list[tuple[str, Exchange]]
+    seconds: float
+
+    @property
+    def refused(self) -> list[Exchange]:
+        """Those that were refused for being too many."""
+        return [seen for _, seen in self.answers if seen.status == httpx.codes.TOO_MANY_REQUESTS]
