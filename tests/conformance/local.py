@@ -14,7 +14,7 @@ KEY = "sk-conformance-local-0123456789"
 WORKSPACE = "ws-conformance"
 
 # In real time, so that the limits are those of the service; only the work on a portrait is quicker.
-_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "2")
+_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "3")
 
 
 @contextmanager

@@ -17,14 +17,13 @@ from tests.conformance.otherwise.spoiling import Edit, quick_target
 from tests.conformance.otherwise.spoils import SPOILS
 from tests.conformance.service.visit import Visit
 
-# A portrait takes 0.4 s, long enough for three submissions and a look at each.
-_QUICK: dict[str, Any] = {"api_keys": (KEY,), "workspaces": (WORKSPACE,), "speed": 50, "duration": 20}
+_USUAL: dict[str, Any] = {"api_keys": (KEY,), "workspaces": (WORKSPACE,)}
 
 
 @contextmanager
 def _visit(edit: Edit | None = None, **settings: Any) -> Iterator[Visit]:
-    with BackgroundSimulator(settings=Settings(**{**_QUICK, **settings})) as simulator:
-        visit = Visit(quick_target(simulator.url, edit, in_real_time=settings.get("speed") == 1))
+    with BackgroundSimulator(settings=Settings(**{**_USUAL, **settings})) as simulator:
+        visit = Visit(quick_target(simulator, edit))
         try:
             yield visit
         finally:
@@ -45,7 +44,8 @@ def test_every_fact_is_spoiled_and_nothing_else() -> None:
 
 def test_no_check_differs_where_nothing_is_spoiled() -> None:
     """Or they would notice anything."""
-    quick = [fact for fact in FACTS if "speed" not in SPOILS[fact.name].settings]
+    # The local DashScope's Date headers do not jump ahead with its clock, so what compares them comes first.
+    facts = sorted(FACTS, key=lambda fact: fact.name != "one-clock")
     with _visit() as visit:
-        found: list[Finding] = [judge(fact, visit) for fact in quick]
+        found: list[Finding] = [judge(fact, visit) for fact in facts]
     assert {each.fact.name: each.seen for each in found if each.verdict is not Verdict.HOLDS} == {}

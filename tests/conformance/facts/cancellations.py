@@ -29,6 +29,8 @@ def _(visit: Visit) -> Observation:
 def _canceled(visit: Visit) -> Exchange:
     """The answer to the cancellation of the third task, if that waited."""
     visit.queue.third.look("PENDING")
+    if visit.queue.canceled is None:
+        raise NotObservedError("nothing was canceled")
     return visit.queue.canceled
 
 
@@ -37,7 +39,7 @@ def _canceled(visit: Visit) -> Exchange:
 )
 def _(visit: Visit) -> Observation:
     if _canceled(visit).status != 200:
-        raise NotObservedError(f"the cancellation was refused: {visit.queue.canceled.refusal}")
+        raise NotObservedError(f"the cancellation was refused: {_canceled(visit).refusal}")
     status = visit.queue.third.looks[-1].output["task_status"]
     return Observation(status == "CANCELED", status)
 
@@ -91,5 +93,5 @@ def _(visit: Visit) -> Observation:
 )
 def _(visit: Visit) -> Observation:
     if _canceled(visit).status != 200:
-        raise NotObservedError(f"the first cancellation was refused: {visit.queue.canceled.refusal}")
+        raise NotObservedError(f"the first cancellation was refused: {_canceled(visit).refusal}")
     return _not_pending(visit.queue.canceled_again)

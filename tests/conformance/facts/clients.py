@@ -28,7 +28,7 @@ FACTS = Facts()
     source="model page",
 )
 def _(visit: Visit) -> Observation:
-    first = visit.queue.second.looks[0].output
+    first = visit.queue.second.first.output
     return Observation(
         first["task_id"] == visit.queue.second.task_id and first["task_status"] != "UNKNOWN",
         f"{first['task_status']} at the first look",

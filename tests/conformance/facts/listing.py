@@ -20,8 +20,10 @@ _MOST_PAGES = 20
 
 
 def _known_tasks(visit: Visit) -> list[str]:
-    queue = visit.queue
-    return [queue.first.task_id, queue.second.task_id, queue.third.task_id]
+    refused = [track.refused for track in visit.queue.tracks if track.refused]
+    if refused:
+        raise NotObservedError(refused[0])
+    return [track.task_id for track in visit.queue.tracks]
 
 
 def _rows(visit: Visit, **query: Any) -> list[dict[str, Any]]:
@@ -37,9 +39,9 @@ def _rows(visit: Visit, **query: Any) -> list[dict[str, Any]]:
 
 def _listed(visit: Visit, **query: Any) -> list[bool]:
     """Which of the three tasks of this visit a filter shows."""
-    visit.queue  # noqa: B018 - the tasks have to be there first
+    known = _known_tasks(visit)
     shown = {row["task_id"] for row in _rows(visit, **query)}
-    return [task_id in shown for task_id in _known_tasks(visit)]
+    return [task_id in shown for task_id in known]
 
 
 @FACTS.add(
@@ -157,8 +159,7 @@ def _(visit: Visit) -> Observation:
     point="list-lateness",
 )
 def _(visit: Visit) -> Observation:
-    queue = visit.queue
-    late = [track.listed_after for track in (queue.first, queue.second, queue.third)]
+    late = [track.listed_after for track in visit.queue.tracks if not track.refused]
     first = [row is not None and row < 1 for row in late]
     words = ", ".join("not at all" if each is None else f"{each:.1f} s" for each in late)
     return Observation(all(first), f"in the list after at most {words}")

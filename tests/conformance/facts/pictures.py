@@ -16,7 +16,7 @@ _NEWEST = "model page, newest"
 
 def _taken(track: Track) -> Observation:
     """Whether a task succeeded."""
-    last = track.looks[-1].output
+    last = (track.looks or [track.first])[-1].output
     why = f" {last.get('code', '')}: {last.get('message', '')}" if last["task_status"] != "SUCCEEDED" else ""
     return Observation(last["task_status"] == "SUCCEEDED", f"{last['task_status']}{why}")
 

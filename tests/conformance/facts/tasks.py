@@ -92,8 +92,8 @@ def _(visit: Visit) -> Observation:
     point="unknown-at-first",
 )
 def _(visit: Visit) -> Observation:
-    queue = visit.queue
-    first = [track.looks[0].output["task_status"] for track in (queue.first, queue.second, queue.third)]
+    seen = [track.first for track in visit.queue.tracks if not track.refused]
+    first = [look.output["task_status"] for look in seen]
     return Observation("UNKNOWN" not in first, f"first looks: {', '.join(first)}")
 
 
@@ -244,6 +244,7 @@ def _(visit: Visit) -> Observation:
     source=_TASKS,
 )
 def _(visit: Visit) -> Observation:
+    visit.queue.second.look("SUCCEEDED")
     passed = [look.output["task_status"] for look in visit.queue.second.looks]
     order = ["PENDING", "RUNNING", "SUCCEEDED"]
     return Observation(
@@ -259,7 +260,10 @@ def _(visit: Visit) -> Observation:
     source="rate-limit page, of similar models",
 )
 def _(visit: Visit) -> Observation:
-    waiting = visit.queue.second.looks[0].output["task_status"]
+    second = visit.queue.second
+    if "Throttling" in second.refused:
+        return Observation(False, second.refused)
+    waiting = second.first.output["task_status"]
     return Observation(waiting == "PENDING", f"the second of two was {waiting}")
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from airflow_provider_wanx.dashscope import ClientConfig, Limits
-from tests.conformance.local import KEY
+from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.conformance.service.pictures import PORTRAIT
-from tests.conformance.service.wire import Target
+from tests.conformance.service.wire import Clock, Target
 
 
 @dataclass
@@ -196,19 +196,39 @@ def when(condition: Callable[[httpx.Request], bool], edit: Edit) -> Edit:
     return conditionally
 
 
-def quick_target(url: str, edit: Edit | None = None, *, in_real_time: bool = False) -> Target:
-    """A local DashScope that is asked without pauses.
+class AdvancingClock(Clock):
+    """Lets a local DashScope jump ahead instead of waiting, so that its time passes between requests only.
 
-    :param in_real_time: whether its limits are those of the service, so that there have to be pauses.
+    :param simulator: which.
     """
-    limits = Limits() if in_real_time else Limits(submissions_per_second=1000, requests_per_second=1000)
+
+    def __init__(self, simulator: SimulatorHandle) -> None:
+        self._simulator = simulator
+        self._jumps = 0.0
+
+    def now(self) -> float:
+        """Return seconds since some moment, jumps included."""
+        return super().now() + self._jumps
+
+    def sleep(self, seconds: float) -> None:
+        """Jump ahead."""
+        self._simulator.advance(seconds)
+        self._jumps += seconds
+
+
+def quick_target(simulator: SimulatorHandle, edit: Edit | None = None) -> Target:
+    """A local DashScope that is not waited for, and answers otherwise.
+
+    :param edit: what happens to its answers.
+    """
+    limits = Limits(submissions_per_second=1000, requests_per_second=1000)
+    config = ClientConfig(api_key=simulator.api_key, base_url=simulator.url, limits=limits, retry_for=0.5)
     return Target(
         name="a local DashScope that behaves otherwise",
-        config=ClientConfig(api_key=KEY, base_url=url, limits=limits, retry_for=0.5),
+        config=config,
         portrait=PORTRAIT.read_bytes(),
-        poll_interval=0.02,
-        patience=8,
-        submit_gap=0.55 if in_real_time else 0,
-        request_gap=0.06 if in_real_time else 0,
+        poll_interval=3,
+        patience=120,
+        clock=AdvancingClock(simulator),
         transport=None if edit is None else lambda: SpoilingTransport(edit),
     )

@@ -182,11 +182,6 @@ def _cut(request: httpx.Request, reply: Reply) -> None:
     reply.content = reply.content[: len(reply.content) // 2]
 
 
-def _in_real_time(edit: Edit | None = None, **settings: Any) -> Spoil:
-    """A service in real time, as its limits and lifetimes are told."""
-    return Spoil(edit, {"speed": 1, "duration": 0.3, **settings})
-
-
 SUCCEEDED, RUNNING, PENDING, FAILED, CANCELED = "SUCCEEDED", "RUNNING", "PENDING", "FAILED", "CANCELED"
 _REFUSAL = reword(403, code="AccessDenied", message="no")
 _FAILS = put("output.task_status", lambda status: FAILED if status == SUCCEEDED else status)
@@ -251,7 +246,7 @@ SPOILS: dict[str, Spoil] = {
     "failed-times": Spoil(on("task", drop("output.end_time"), state=FAILED)),
     "still-served": Spoil(on("submit", refuse(403, "AccessDenied"))),
     "result-signed": Spoil(on("task", _unsigned, state=SUCCEEDED)),
-    "result-expires": _in_real_time(on("task", _expires_earlier, state=SUCCEEDED)),
+    "result-expires": Spoil(on("task", _expires_earlier, state=SUCCEEDED)),
     "result-name": Spoil(on("task", _twisted_path, state=SUCCEEDED)),
     "result-download": Spoil(on("result", answer(200, b"no picture"))),
     "result-short-side": Spoil(on("result", _tiny_result)),
@@ -270,8 +265,8 @@ SPOILS: dict[str, Spoil] = {
     "list-page-no": Spoil(_first_page_again),
     "list-moving-rows": Spoil(_first_page_again),
     "list-order": Spoil(settings={"list_order": "oldest"}),
-    "list-lateness": Spoil(settings={"list_delay": 75}),
-    "list-end-lateness": Spoil(settings={"list_delay": 75}),
+    "list-lateness": Spoil(settings={"list_delay": 5}),
+    "list-end-lateness": Spoil(settings={"list_delay": 5}),
     "list-largest-page": Spoil(settings={"max_page_size": 50}),
     "list-status-filter": Spoil(_filter_ignored("status")),
     "list-model-filter": Spoil(_filter_ignored("model_name")),
@@ -334,10 +329,10 @@ SPOILS: dict[str, Spoil] = {
     "submit-limit": Spoil(settings={"submit_rate": 5}),
     "concurrency-limit": Spoil(settings={"concurrency": 3}),
     "queue-length": Spoil(settings={"queue_limit": 50}),
-    "submit-rate": _in_real_time(submit_rate=0),
-    "task-rate": _in_real_time(task_rate=0),
-    "throttling-words": _in_real_time(on("task", reword(code="Throttling"))),
-    "retry-after": _in_real_time(on("task", header("Retry-After", "1"))),
-    "shared-limit": _in_real_time(task_rate=5),
-    "recovery": _in_real_time(_after(60, on("task", refuse(429, "Throttling.RateQuota")))),
+    "submit-rate": Spoil(settings={"submit_rate": 0}),
+    "task-rate": Spoil(settings={"task_rate": 0}),
+    "throttling-words": Spoil(on("task", reword(code="Throttling"))),
+    "retry-after": Spoil(on("task", header("Retry-After", "1"))),
+    "shared-limit": Spoil(settings={"task_rate": 5}),
+    "recovery": Spoil(_after(60, on("task", refuse(429, "Throttling.RateQuota")))),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 
-from airflow_provider_wanx.dashscope import DashScopeClient, DashScopeError
+from airflow_provider_wanx.dashscope import ApiError, DashScopeClient, DashScopeError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from tests.conformance.core import NotObservedError
 from tests.conformance.service import pictures
@@ -105,7 +106,7 @@ class Visit:
         """
         if submitted.status != httpx.codes.OK:
             raise NotObservedError(f"the submission was refused: {submitted.refusal}")
-        return self._tracked(Track(submitted, submitted.output["task_id"]))
+        return self._tracked(Track(submitted, submitted.output["task_id"], began=self.target.clock.now()))
 
     def _tracked(self, track: Track) -> Track:
         self.tracks.append(track)
@@ -117,7 +118,7 @@ class Visit:
         if seen.status == httpx.codes.OK:
             track.looks.append(seen)
         if track.listed_after is None and self.row(track.task_id) is not None:
-            track.listed_after = time.monotonic() - track.began
+            track.listed_after = self.target.clock.now() - track.began
         return track.status
 
     def row(self, task_id: str) -> dict[str, Any] | None:
@@ -126,16 +127,22 @@ class Visit:
         rows = (page.body.get("data") or []) if page.status == httpx.codes.OK else []
         return next((row for row in rows if row["task_id"] == task_id), None)
 
+    def looked_until(self, track: Track, states: Sequence[str]) -> bool:
+        """Look at a task until it is in one of these states; tell whether it was before the patience ended."""
+        deadline = self.target.clock.now() + self.target.patience
+        while self.look(track) not in states:
+            if self.target.clock.now() > deadline:
+                return False
+            self.target.clock.sleep(self.target.poll_interval)
+        return True
+
     def end(self, track: Track) -> Track:
         """Look at a task until it has ended.
 
         :raises NotObservedError: it takes too long.
         """
-        deadline = time.monotonic() + self.target.patience
-        while self.look(track) not in ENDED:
-            if time.monotonic() > deadline:
-                raise NotObservedError(f"the task was {track.status} for {self.target.patience:.0f} seconds")
-            time.sleep(self.target.poll_interval)
+        if not self.looked_until(track, ENDED):
+            raise NotObservedError(f"the task was {track.status} for {self.target.patience:.0f} seconds")
         return track
 
     def run(self, given: dict[str, Any], *, costs: bool, resolves: bool = False) -> Track:
@@ -151,45 +158,56 @@ class Visit:
 
     @Probe
     def queue(self) -> Queue:
-        """Three tasks at once; one more image."""
+        """Three tasks at once; one more image. A task that is refused leaves the facts about the others."""
         first = self.follow(self.submitted)
         self.look(first)
-        second = self._submit_with_client()
-        self.look(second)
-        inlined = {"image_url": pictures.data_url(self.portrait), "style_index": 8}
-        third = self.follow(self.wire.submit(inlined, costs=True))
-        self.look(third)
-        canceled = self.wire.cancel(third.task_id)
-        self.look(third)
-        canceled_again = self.wire.cancel(third.task_id)
+        second = self._attempt(self._submit_with_client)
+        third = self._attempt(self._submit_one_more)
+        canceled = canceled_again = None
+        if not third.refused:
+            canceled = self.wire.cancel(third.task_id)
+            self.look(third)
+            canceled_again = self.wire.cancel(third.task_id)
         self.look(first)
-        queue = Queue(
-            first,
-            second,
-            third,
-            canceled,
-            canceled_again,
-            self.wire.list(model_name=REPAINT_MODEL, page_size=100),
-        )
-        self.end(first)
-        ended = time.monotonic()
-        queue.canceled_ended = self.wire.cancel(first.task_id)
-        while time.monotonic() < ended + 10 and queue.ended_listed_after is None:
-            if (self.row(first.task_id) or {}).get("status") in ENDED:
-                queue.ended_listed_after = time.monotonic() - ended
-        while self.look(second) not in (*ENDED, "RUNNING"):
-            time.sleep(self.target.poll_interval)
-        if second.status == "RUNNING":
-            queue.canceled_running = self.wire.cancel(second.task_id)
-        self.end(second)
-        self._await_in_list([first, second, third])
+        under_way = self.wire.list(model_name=REPAINT_MODEL, page_size=100)
+        queue = Queue(first, second, third, under_way, canceled, canceled_again)
+        if self.looked_until(first, ENDED):
+            queue.canceled_ended = self.wire.cancel(first.task_id)
+            queue.ended_listed_after = self._end_in_list(first)
+        if not second.refused:
+            if self.looked_until(second, (*ENDED, "RUNNING")) and second.status == "RUNNING":
+                queue.canceled_running = self.wire.cancel(second.task_id)
+            self.looked_until(second, ENDED)
+        self._await_in_list([track for track in queue.tracks if not track.refused])
         return queue
+
+    def _attempt(self, submit: Callable[[], Track]) -> Track:
+        """Submit and look once; a refusal is kept for the facts that need the task."""
+        try:
+            track = submit()
+        except NotObservedError as reason:
+            return Track(None, "", began=self.target.clock.now(), refused=str(reason))
+        self.look(track)
+        return track
+
+    def _submit_one_more(self) -> Track:
+        given = {"image_url": pictures.data_url(self.portrait), "style_index": 8}
+        return self.follow(self.wire.submit(given, costs=True))
+
+    def _end_in_list(self, track: Track) -> float | None:
+        """Look at the list until it shows the end of a task; return after how many seconds it does."""
+        ended = self.target.clock.now()
+        while (self.row(track.task_id) or {}).get("status") not in ENDED:
+            if self.target.clock.now() > ended + 10:
+                return None
+            self.target.clock.sleep(self.target.poll_interval)
+        return self.target.clock.now() - ended
 
     def _await_in_list(self, tracks: list[Track]) -> None:
         """Look until all tasks are in the list, but no longer than this package's search for a lost submission would."""
-        deadline = time.monotonic() + min(65.0, self.target.patience)
-        while any(track.listed_after is None for track in tracks) and time.monotonic() < deadline:
-            time.sleep(self.target.poll_interval)
+        deadline = self.target.clock.now() + min(65.0, self.target.patience)
+        while any(track.listed_after is None for track in tracks) and self.target.clock.now() < deadline:
+            self.target.clock.sleep(self.target.poll_interval)
             for track in tracks:
                 if track.listed_after is None:
                     self.look(track)
@@ -203,9 +221,11 @@ class Visit:
         try:
             submission = self.client.submit_task(service=REPAINT_SERVICE, model=REPAINT_MODEL, input=given)
         except DashScopeError as error:
+            if isinstance(error, ApiError):
+                purse.release(name)
             raise NotObservedError(f"the client's submission was refused: {error}") from error
         purse.rename(name, submission.task_id)
-        return self._tracked(Track(None, submission.task_id))
+        return self._tracked(Track(None, submission.task_id, began=self.target.clock.now()))
 
     @Probe
     def success(self) -> Exchange:
@@ -394,10 +414,10 @@ class Visit:
         if not self.target.bursts:
             raise NotObservedError("the limits were not to be exceeded")
         # What was sent before must not count.
-        time.sleep(1.1)
+        self.target.clock.sleep(1.1)
         began = time.monotonic()
         with ThreadPoolExecutor(max_workers=min(30, len(requests))) as pool:
             answers = list(pool.map(lambda each: (each[0], each[1]()), requests))
         seconds = time.monotonic() - began
-        time.sleep(1.1)
+        self.target.clock.sleep(1.1)
         return Burst(answers, seconds)

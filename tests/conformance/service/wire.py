@@ -24,6 +24,18 @@ ASYNC = {"X-DashScope-Async": "enable"}
 RESOLVE = {"X-DashScope-OssResourceResolve": "enable"}
 
 
+class Clock:
+    """Passes the time between requests."""
+
+    def now(self) -> float:
+        """Return seconds since some moment."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Where the facts are looked for, and with what.
@@ -38,6 +50,7 @@ class Target:
     :param request_gap: seconds between two other requests.
     :param bursts: whether the limits may be exceeded on purpose.
     :param strict: whether open points have to hold, too.
+    :param clock: passes the time between requests.
     :param transport: makes what sends the requests; None for httpx's own.
     """
 
@@ -51,6 +64,7 @@ class Target:
     request_gap: float = 0.06
     bursts: bool = True
     strict: bool = False
+    clock: Clock = field(default_factory=Clock)
     transport: Callable[[], httpx.BaseTransport] | None = None
 
 
@@ -160,7 +174,7 @@ class Wire:
                 # Other programs of the account may just have used its limit.
                 if seen.status != httpx.codes.TOO_MANY_REQUESTS or number == _TRIES:
                     return seen
-            time.sleep(self.target.poll_interval)
+            self.target.clock.sleep(self.target.poll_interval)
         raise AssertionError("the last try returns or raises")
 
     def fetch(self, method: str, url: str, **request: Any) -> Exchange:
@@ -216,7 +230,7 @@ class Wire:
             )
             if seen.status != httpx.codes.TOO_MANY_REQUESTS:
                 break
-            time.sleep(self.target.poll_interval)
+            self.target.clock.sleep(self.target.poll_interval)
         else:
             self.purse.release(name)
             raise NotObservedError(f"{_TRIES} submissions were refused: {seen.refusal}")
@@ -236,11 +250,13 @@ class Wire:
             self.purse.rename(name, task_id)
 
     def _await_turn(self, kind: str, gap: float) -> None:
+        clock = self.target.clock
         with self._turn:
-            now = time.monotonic()
+            now = clock.now()
             turn = max(now, self._next.get(kind, now))
             self._next[kind] = turn + gap
-        time.sleep(turn - now)
+        if turn > now:
+            clock.sleep(turn - now)
 
     def _exchange(self, method: str, url: str, **request: Any) -> Exchange:
         sent_at, began = time.time(), time.monotonic()
