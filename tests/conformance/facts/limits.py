@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.core import Facts, Known, NotObservedError, Observation
-from tests.conformance.service.tracks import Burst
+from tests.conformance.service.bursts import Burst
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import Exchange
 

@@ -1,10 +1,8 @@
-"""What was seen of tasks, and of many requests at once."""
+"""What was seen of tasks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-import httpx
 
 from tests.conformance.core import NotObservedError
 from tests.conformance.service.wire import Exchange
@@ -79,20 +77,3 @@ class Queue:
     def tracks(self) -> tuple[Track, Track, Track]:
         """All three."""
         return self.first, self.second, self.third
-
-
-@dataclass(frozen=True)
-class Burst:
-    """Many requests at once.
-
-    :param answers: with the kind of request of each.
-    :param seconds: from the first request to the last answer.
-    """
-
-    answers: list[tuple[str, Exchange]]
-    seconds: float
-
-    @property
-    def refused(self) -> list[Exchange]:
-        """Those that were refused for being too many."""
-        return [seen for _, seen in self.answers if seen.status == httpx.codes.TOO_MANY_REQUESTS]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -14,8 +12,9 @@ from airflow_provider_wanx.dashscope import ApiError, DashScopeClient, DashScope
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from tests.conformance.core import NotObservedError
 from tests.conformance.service import pictures
+from tests.conformance.service.bursts import Burst, Request, at_once
 from tests.conformance.service.probes import Probe
-from tests.conformance.service.tracks import ENDED, Burst, Queue, Track
+from tests.conformance.service.tracks import ENDED, Queue, Track
 from tests.conformance.service.wire import ASYNC, RESOLVE, Exchange, Target, Wire
 
 
@@ -410,14 +409,7 @@ class Visit:
             * 15
         )
 
-    def _burst(self, requests: list[tuple[str, Any]]) -> Burst:
+    def _burst(self, requests: list[Request]) -> Burst:
         if not self.target.bursts:
             raise NotObservedError("the limits were not to be exceeded")
-        # What was sent before must not count.
-        self.target.clock.sleep(1.1)
-        began = time.monotonic()
-        with ThreadPoolExecutor(max_workers=min(30, len(requests))) as pool:
-            answers = list(pool.map(lambda each: (each[0], each[1]()), requests))
-        seconds = time.monotonic() - began
-        self.target.clock.sleep(1.1)
-        return Burst(answers, seconds)
+        return at_once(requests, self.target.clock)
