@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs screenshots bench constraints clean
+.PHONY: help install demo test test-unit coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -31,6 +31,7 @@ demo: $(INSTALLED) ## Repaint portraits with a real Airflow and a local DashScop
 test: $(INSTALLED) ## Run all tests
 	@status=0; \
 	$(MAKE) --no-print-directory test-unit || status=1; \
+	$(MAKE) --no-print-directory test-upgrade || status=1; \
 	$(MAKE) --no-print-directory test-system || status=1; \
 	$(MAKE) --no-print-directory test-browser || status=1; \
 	exit $$status
@@ -45,6 +46,9 @@ coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= tests/unit/dashscope || status=1; \
 	$(BIN)/python -m coverage report --include='airflow_provider_wanx/dashscope/*' --fail-under=95 || status=1; \
 	exit $$status
+
+test-upgrade: $(INSTALLED) ## Go on under this version with what earlier ones have left
+	$(BIN)/python -m pytest tests/upgrade
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
 	$(BIN)/python -m pytest --ignore=tests/system/faults tests/system
@@ -73,6 +77,9 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench pyproject.toml -o constraints.txt
+
+snapshots: $(INSTALLED) ## Write what this version leaves in Airflow and in buckets, for test-upgrade of later ones
+	$(BIN)/python -m pytest -q tests/upgrade/write_snapshots.py
 
 screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots
