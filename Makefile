@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench constraints snapshots clean
+.PHONY: help install demo dist release-check test test-unit coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -14,7 +14,8 @@ help: ## Show the targets
 
 install: $(INSTALLED) ## Set up .venv
 
-$(INSTALLED): pyproject.toml constraints.txt
+# The version is in __init__.py, and an installation keeps the one that it was made with.
+$(INSTALLED): pyproject.toml constraints.txt airflow_provider_wanx/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is not Python 3.11 or newer: call make with PYTHON=<path of one>"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' \
@@ -76,13 +77,25 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench pyproject.toml -o constraints.txt
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group release pyproject.toml -o constraints.txt
 
 snapshots: $(INSTALLED) ## Write what this version leaves in Airflow and in buckets, for test-upgrade of later ones
 	$(BIN)/python -m pytest -q tests/upgrade/write_snapshots.py
 
 screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots
+
+# The same commit gives the same bytes: what is in the archives is dated as the commit is.
+dist: $(INSTALLED) ## Build wheel and sdist into dist/, and check both
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+	  $(BIN)/uv build --quiet --build-constraint constraints.txt --out-dir dist
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group release
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+
+release-check: dist ## Check whether what is checked out can be released
+	$(BIN)/python -m pytest tests/system/release
 
 bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench

@@ -42,6 +42,9 @@ BUCKET = "upgrade"
 MOST_WAKES = 30
 """A batch of some images that wakes more often goes round in circles."""
 
+LONGEST_WAIT = 30.0
+"""Seconds after which a trigger that still waits is taken to wait for nothing: every task here ends at once."""
+
 NEXT_RUN = "manual__2026-11-24T10:00:00+00:00"
 
 Task = dict[str, Any]
@@ -287,7 +290,8 @@ def run_trigger(trigger: BaseTrigger) -> TriggerEvent:
     """Run a trigger in an event loop of its own; return its one event."""
 
     async def events() -> list[TriggerEvent]:
-        return [event async for event in trigger.run()]
+        async with asyncio.timeout(LONGEST_WAIT):
+            return [event async for event in trigger.run()]
 
     (event,) = asyncio.run(events())
     return event
