@@ -94,8 +94,8 @@ dist: $(INSTALLED) ## Build wheel and sdist into dist/, and check both
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist
 
-release-check: dist ## Check whether what is checked out can be released
-	$(BIN)/python -m pytest tests/system/release
+release-check: dist ## Check what a release consists of, and try it in an empty environment
+	$(BIN)/python -m pytest tests/unit/test_release.py tests/system/test_wheel.py tests/system/test_from_nothing.py
 
 bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench

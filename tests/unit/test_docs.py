@@ -37,7 +37,8 @@ from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
-PAGES = [*READMES, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*READMES, *OTHERS, *sorted(DOCS.glob("*.md"))]
 
 PUBLIC_CLASSES = [
     DashScopeHook,
