@@ -131,6 +131,14 @@ def operator_waits(world: World) -> Snapshot:
         return world.taken("trigger", runner, task, expected=_returns_its_only_id(world), **left)
 
 
+def operator_waits_without_a_record(world: World) -> Snapshot:
+    """As before Airflow 3.3, where the id is in an XCom only."""
+    with world.service():
+        runner, task = _repainting(world, keeps_state=False, wait_for_completion=True, deferrable=True)
+        left = stored(deferral(runner.start))
+        return world.taken("trigger", runner, task, expected=_returns_its_only_id(world), **left)
+
+
 def copy_waits(world: World) -> Snapshot:
     with world.service():
         ids = world.submit(1, 2)
@@ -467,6 +475,7 @@ SCENES: tuple[Callable[[World], Snapshot], ...] = (
     sensor_starts_in_the_triggerer,
     sensor_ends_in_the_triggerer,
     operator_waits,
+    operator_waits_without_a_record,
     copy_waits,
     copy_follows_a_submission,
     copy_is_done,

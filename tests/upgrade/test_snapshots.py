@@ -104,7 +104,8 @@ class TestWhatThisVersionWrites:
         assert {name for row in rows for name in row} == {field.name for field in fields(LedgerRow)}
 
     def test_every_field_of_a_submissions_record_is_in_a_snapshot(self) -> None:
-        records = [json.loads(body)[STATE_KEY] for body in _bodies("records/*.json")]
+        stored = [json.loads(body) for body in _bodies("records/*.json")]
+        records = [each[STATE_KEY] for each in stored if STATE_KEY in each]
         told = {name for record in records for name, value in record.items() if value not in (None, [])}
         assert told == {field.name for field in fields(Record)}
 
