@@ -224,17 +224,17 @@ def _facet_table() -> str:
     return _text(DOCS / "lineage.md").partition("facet `dashscope`:")[2]
 
 
-@pytest.mark.parametrize("code", _blocks("python"))
+@pytest.mark.parametrize("code", [*_blocks("python")])
 def test_python_samples_compile(code: str) -> None:
     ast.parse(code)
 
 
-@pytest.mark.parametrize("code", _blocks("json"))
+@pytest.mark.parametrize("code", [*_blocks("json")])
 def test_json_samples_can_be_read(code: str) -> None:
     json.loads(code)
 
 
-@pytest.mark.parametrize("code", _blocks("bash"))
+@pytest.mark.parametrize("code", [*_blocks("bash")])
 def test_shell_samples_are_well_formed(code: str) -> None:
     done = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
