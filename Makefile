@@ -88,7 +88,7 @@ screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in doc
 # The same commit gives the same bytes: what is in the archives is dated as the commit is.
 dist: $(INSTALLED) ## Build wheel and sdist into dist/, and check both
 	rm -rf dist
-	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1580601600)} \
 	  $(BIN)/uv build --quiet --build-constraint constraints.txt --out-dir dist
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group release
 	$(BIN)/twine check --strict dist/*

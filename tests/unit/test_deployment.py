@@ -56,3 +56,9 @@ def test_what_the_text_says_of_the_figures_is_what_the_tables_say(volume: Module
     assert f"{volume.POOL} slots" in GUIDE
     assert min(int(row[2].replace(",", "")) for row in volume.queue()[1:]) > volume.POOL
     assert f"about {volume.ACCEPTANCE} s" in GUIDE
+    assert f"at {volume.SLOW:.0f} seconds an image" in GUIDE
+    plans = volume._row(bench="plans", client="plan 100,000 rows")
+    peak, own = plans["peak_megabytes"], plans["own_megabytes"]
+    assert f"within {peak:.0f} MB, of which {peak - own:.0f} MB were Airflow" in GUIDE
+    load = volume._row(bench="airflow", client="1,000 sensors: triggerer with its supervisor, of one core")
+    assert f"1,000 sensors needed {load['value']:.0f} % of a core" in GUIDE
