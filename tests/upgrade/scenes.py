@@ -233,6 +233,21 @@ def submission_that_is_known(world: World) -> Snapshot:
         return world.taken("retry", runner, task, expected=_returns_its_only_id(world))
 
 
+def submission_to_any_model_that_is_known(world: World) -> Snapshot:
+    with world.service(**QUEUED):
+        task = _task(
+            "operators.dashscope.DashScopeSubmitTaskOperator",
+            task_id="paint",
+            service="aigc/text2image/image-synthesis",
+            model="wanx2.1-t2i-turbo",
+            input={"prompt": "A lighthouse"},
+            parameters={"n": 1, "size": "512*512"},
+        )
+        runner = world.runner(task)
+        _killed_at_a_record(runner, number=1, written=True)
+        return world.taken("retry", runner, task, expected=_returns_its_only_id(world))
+
+
 def submission_that_is_known_in_a_bucket(world: World) -> Snapshot:
     world.options = {"record_path": RECORD_PATH}
     with world.service(**QUEUED):
@@ -371,6 +386,25 @@ def batch_has_failures(world: World) -> Snapshot:
         return world.taken("next run", runner, task, expected={"accepted": 4, **_all_succeed("anime", 3)})
 
 
+def batch_has_an_uncertain_image(world: World) -> Snapshot:
+    """An answer was lost, and the task list could not be read. Another run finds the task there."""
+    with world.service():
+        world.simulator.add_fault(endpoint="submit", kind="lose_answer", times=1)
+        world.simulator.add_fault(endpoint="list_tasks", kind="status", status=500)
+        runner, task = _bulk(world, retry_failed=True)
+        _run(runner)
+        return world.taken("next run", runner, task, expected={"accepted": 3, **_all_succeed("anime", 3)})
+
+
+def batch_has_a_result_that_was_not_copied(world: World) -> Snapshot:
+    """It was paid for, and is still there: another run only copies it."""
+    with world.service():
+        world.simulator.add_fault(endpoint="result", kind="status", status=403, after=2)
+        runner, task = _bulk(world, retry_failed=True)
+        _run(runner)
+        return world.taken("next run", runner, task, expected=_all_succeed("anime", 3))
+
+
 def _bulk(world: World, **arguments: Any) -> tuple[TaskRunner[BaseOperator], Task]:
     for number, name in enumerate(("ann", "bob", "cleo")):
         world.bucket.put(f"in/{name}.png", picture(300 + number, 320))
@@ -484,6 +518,7 @@ SCENES: tuple[Callable[[World], Snapshot], ...] = (
     submission_that_never_left,
     submission_that_never_left_in_a_bucket,
     submission_that_is_known,
+    submission_to_any_model_that_is_known,
     submission_that_is_known_in_a_bucket,
     submission_that_a_user_clears,
     submission_that_replaces_a_cleared_one,
@@ -496,4 +531,6 @@ SCENES: tuple[Callable[[World], Snapshot], ...] = (
     batch_met_trouble,
     batch_is_done,
     batch_has_failures,
+    batch_has_an_uncertain_image,
+    batch_has_a_result_that_was_not_copied,
 )

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow
+from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import batches, objects
 from airflow_provider_wanx.plugins.gallery.records import Mark, results_of
 from airflow_provider_wanx.storage.marks import MARK
@@ -84,6 +85,21 @@ def test_the_gallery_shows_a_copy_of_then(version: str) -> None:
     assert mark.images == 1
     assert results is not None
     assert [result and result.key for result in results] == snapshot.expected["results"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("scene", "task_id"), [("batch_is_done", "bulk"), ("copy_is_done", "copy"), ("sensor_waits", "wait")]
+)
+def test_the_buttons_of_a_task_of_then_are_still_there(
+    version: str, scene: str, task_id: str, world: World
+) -> None:
+    snapshot = Snapshot.load(WRITTEN / version / scene)
+    links = world.runner(*snapshot.tasks).build().operator_extra_links
+    # The local S3 has no console.
+    stored = {each.xcom_key for each in links if isinstance(each, StoredLink)} - {S3ObjectLink.key}
+    assert stored
+    assert stored <= set(snapshot.xcoms[task_id])
 
 
 def test_there_are_snapshots_of_this_version_and_of_every_released_one() -> None:

@@ -29,6 +29,7 @@ from airflow.serialization.decoders import smart_decode_trigger_kwargs
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx import __version__
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.simulator.endpoints import submission
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.simulator.settings import Settings
@@ -38,6 +39,8 @@ from tests.upgrade.snapshot import Object, Snapshot, Then
 
 HOST, PORT = "dashscope.localhost", 8480
 BUCKET = "upgrade"
+
+_REPAINT = {"service": REPAINT_SERVICE, "model": REPAINT_MODEL}
 
 MOST_WAKES = 30
 """A batch of some images that wakes more often goes round in circles."""
@@ -49,7 +52,7 @@ NEXT_RUN = "manual__2026-11-24T10:00:00+00:00"
 
 Task = dict[str, Any]
 
-_ACCEPTED = ("task_id", "request_id", "style_index", "submit_time", "status", "code")
+_ACCEPTED = ("task_id", "request_id", "service", "model", "style_index", "submit_time", "status", "code")
 """What is kept of a task that the service has accepted."""
 
 
@@ -90,15 +93,17 @@ class World:
 
     def submit(self, *styles: int) -> list[str]:
         """Submit repaints that are nobody's."""
-        return [self._submit(style) for style in styles]
+        return [self._submit({**_REPAINT, "style_index": style}) for style in styles]
 
-    def _submit(self, style: int) -> str:
-        portrait = self.simulator.portrait_url
+    def _submit(self, task: dict[str, Any]) -> str:
+        """Submit a task of the same kind; what it is made from makes no difference to anybody."""
+        portrait, style = self.simulator.portrait_url, task["style_index"]
         pictures = {"image_url": portrait, **({"style_ref_url": portrait} if style == -1 else {})}
+        content = {"prompt": "A lighthouse"} if style is None else {"style_index": style, **pictures}
         answer = httpx.post(
-            f"{self.simulator.url}/api/v1/services/aigc/image-generation/generation",
+            f"{self.simulator.url}/api/v1/services/{task['service']}",
             headers={**self.simulator.headers, "X-DashScope-Async": "enable"},
-            json={"model": "wanx-style-repaint-v1", "input": {"style_index": style, **pictures}},
+            json={"model": task["model"], "input": content},
             trust_env=False,
         )
         return str(answer.raise_for_status().json()["output"]["task_id"])
@@ -199,7 +204,7 @@ class World:
                             code=task["code"],
                             task_id=task["task_id"],
                         )
-                    self._submit(task["style_index"])
+                    self._submit(task)
 
     def go_on(self, snapshot: Snapshot) -> Any:
         """Let the Airflow task end, as Airflow would: return what it returns, or the type of the event that ends it."""
