@@ -45,7 +45,7 @@ _REPAINT = {"service": REPAINT_SERVICE, "model": REPAINT_MODEL}
 MOST_WAKES = 30
 """A batch of some images that wakes more often goes round in circles."""
 
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 120.0
 """Seconds after which a trigger that still waits is taken to wait for nothing: every task here ends at once."""
 
 NEXT_RUN = "manual__2026-11-24T10:00:00+00:00"
