@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+
+from tests.unit.support.doc_extensions import extension
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "deployment.md").read_text(encoding="utf-8")
@@ -17,13 +17,7 @@ GUIDE = (DOCS / "deployment.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def volume() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wanx_volume", DOCS / "_ext" / "wanx_volume.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["wanx_volume"] = module
-    spec.loader.exec_module(module)
-    return module
+    return extension("wanx_volume")
 
 
 def test_the_values_for_the_chart_are_yaml_and_name_the_settings_of_the_package() -> None:
