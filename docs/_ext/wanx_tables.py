@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import wanx_volume
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.util.docutils import SphinxDirective
 
@@ -131,6 +132,11 @@ def simulator_options() -> str:
     return f"```text\n{done.stdout.strip()}\n```"
 
 
+def _volume(make: Callable[[], Sequence[Sequence[str]]]) -> str:
+    head, *rows = make()
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "aliases": aliases,
     **{f"errors-{kind.replace(' ', '-')}": partial(errors, kind) for kind in ErrorKind},
@@ -140,6 +146,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "simulated-models": simulated_models,
     "simulator-options": simulator_options,
     "styles": styles,
+    **{f"volume-{make.__name__}": partial(_volume, make) for make in wanx_volume.TABLES},
 }
 """What the directive can show."""
 

@@ -52,7 +52,7 @@ def _keyless(request: httpx.Request) -> bool:
 
 def _by_client(request: httpx.Request) -> bool:
     """Whether this package's client sends it."""
-    return request.headers["user-agent"] == "airflow-provider-wanx"
+    return request.headers["user-agent"].startswith("airflow-provider-wanx")
 
 
 def _task_of(text: str, edit: Edit) -> Edit:
