@@ -14,7 +14,7 @@ KEY = "sk-conformance-local-0123456789"
 WORKSPACE = "ws-conformance"
 
 # In real time, so that the limits are those of the service; only the work on a portrait is quicker.
-_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "3")
+_ARGUMENTS = ("--api-key", KEY, "--workspace", WORKSPACE, "--duration", "5")
 
 
 @contextmanager
@@ -26,6 +26,6 @@ def local_target() -> Iterator[Target]:
             config=ClientConfig(api_key=KEY, base_url=simulator.url),
             portrait=PORTRAIT.read_bytes(),
             poll_interval=0.15,
-            patience=30,
+            patience=60,
             strict=True,
         )

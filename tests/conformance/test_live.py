@@ -15,12 +15,12 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.conformance.__main__ import HOLDS, INTERRUPTED, WRONG_USE, main
 from tests.conformance.core import Fact, Finding, NotObservedError, Verdict, judge
 from tests.conformance.facts import FACTS
-from tests.conformance.otherwise.spoiling import quick_target
+from tests.conformance.otherwise.spoiling import AdvancingClock, quick_target
 from tests.conformance.redaction import redacted
 from tests.conformance.report import Report
 from tests.conformance.service.purse import Purse
 from tests.conformance.service.visit import Visit
-from tests.conformance.service.wire import ASYNC, RESOLVE
+from tests.conformance.service.wire import ASYNC, RESOLVE, Clock
 
 SECRET = "sk-live-0123456789abcdefghijklmnopqrstuv"
 
@@ -80,8 +80,14 @@ def test_an_airflow_connection_may_have_the_key(
 
 
 def test_the_budget_holds_and_the_report_tells_no_secret(
-    service: BackgroundSimulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: BackgroundSimulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    clock = AdvancingClock(service)
+    monkeypatch.setattr(Clock, "now", lambda _: clock.now())
+    monkeypatch.setattr(Clock, "sleep", lambda _, seconds: clock.sleep(seconds))
     assert _live(service, tmp_path, "--images", "3", "--gentle") == HOLDS
     ledger = service.ledger()
     document = json.loads((tmp_path / "conformance.json").read_text(encoding="utf-8"))
