@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import wanx_volume
+
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
 from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorKind, ErrorRow
 from airflow_provider_wanx.dashscope.observing import MEASURES
@@ -121,6 +123,11 @@ def simulator_options() -> str:
     return f"```text\n{done.stdout.strip()}\n```"
 
 
+def _volume(make: Callable[[], Sequence[Sequence[str]]]) -> str:
+    head, *rows = make()
+    return table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "aliases": aliases,
     **{f"errors-{kind.replace(' ', '-')}": partial(errors, kind) for kind in ErrorKind},
@@ -130,5 +137,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "simulated-models": simulated_models,
     "simulator-options": simulator_options,
     "styles": styles,
+    **{f"volume-{make.__name__}": partial(_volume, make) for make in wanx_volume.TABLES},
 }
 """Name of a table → what makes its Markdown."""

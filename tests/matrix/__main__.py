@@ -25,12 +25,11 @@ def main() -> int:
             sys.stdout.write(f"{line.name}: Airflow {line.airflow}, {', '.join(line.pythons)}\n")
         return 0
     rows = all_rows()
-    order = [(row.line.pins.name, row.python) for row in rows]
     records = try_all(
         _chosen(rows, options.only, parser),
         pythons=options.python,
         lanes=options.lanes,
-        keep=lambda record: report.keep(record, order=order),
+        keep=lambda record: report.keep(record, rows=rows),
     )
     return 0 if all(record["ok"] for record in records) else 1
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.matrix.lines import LOWEST
+from tests.matrix.lines import LOWEST, Row
 from tests.stack import ROOT
 
 _FIGURES = ROOT / "docs" / "compatibility.json"
@@ -51,15 +51,34 @@ def read() -> list[dict[str, Any]]:
     return found
 
 
-def keep(record: dict[str, Any], *, order: Sequence[tuple[str, str]]) -> None:
+def blank(row: Row, *, problem: str) -> dict[str, Any]:
+    """
+    Make the record of a row in which nothing was tried.
+
+    :param row: the row
+    :param problem: why not
+    """
+    return {
+        "airflow": row.line.airflow,
+        "python": row.python,
+        "pins": row.line.pins.name,
+        "ran": False,
+        "ok": False,
+        "absent": [],
+        "problems": [problem],
+    }
+
+
+def keep(record: dict[str, Any], *, rows: Sequence[Row]) -> None:
     """
     Write a record in place of the one of the same row; those of other rows stay.
 
     :param record: the record
-    :param order: file of pins and Python of every row that there is; others are dropped
+    :param rows: every row that there is, in the order of the table
     """
-    records = {_key(each): each for each in [*read(), record]}
-    write([records[key] for key in order if key in records])
+    blanks = [blank(row, problem="not run yet") for row in rows]
+    records = {_key(each): each for each in [*blanks, *read(), record]}
+    write([records[_key(each)] for each in blanks])
 
 
 def write(records: Sequence[dict[str, Any]]) -> None:

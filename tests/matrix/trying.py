@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from tests.matrix.environments import Environment, build_wheel, find_python, make_environment
 from tests.matrix.lines import Row
 from tests.matrix.playing import play
+from tests.matrix.report import blank
 from tests.stack import ROOT, StackError
 
 Record = dict[str, Any]
@@ -33,6 +34,7 @@ _ON_AIRFLOW = (
 # One suite at a time: some of its tests wait for threads, which takes long on a busy machine.
 _TESTING = threading.Semaphore(1)
 _INSTALLED = Path(__file__).parent / "installed"
+_NAMED = 5
 _SHORT, _LONG = 300.0, 1200.0
 _BEGAN = time.monotonic()
 _SAYING = threading.Lock()
@@ -67,20 +69,12 @@ def try_all(
 
 
 def _try(row: Row, *, python: Path | None, wheel: Path) -> Record:
-    record: Record = {
-        "airflow": row.line.airflow,
-        "python": row.python,
-        "pins": row.line.pins.name,
-        "ran": python is not None,
-        "ok": False,
-        "absent": [],
-        "problems": [],
-    }
     if python is None:
-        record["problems"] = [f"not run: there is no Python {row.python} on this machine"]
+        record = blank(row, problem=f"not run: there is no Python {row.python} on this machine")
         _say(row, record["problems"][0])
         return record
     began = time.monotonic()
+    record = blank(row, problem="") | {"ran": True, "problems": []}
     _Attempt(row=row, record=record).go(python=python, wheel=wheel)
     record["seconds"] = round(time.monotonic() - began)
     record["ok"] = not record["problems"]
@@ -116,7 +110,7 @@ class _Attempt:
             return do()
         # Whatever has happened, it belongs into the table.
         except Exception as error:  # noqa: BLE001
-            self._record["problems"].append(f"{name}: {_first_lines(error)}")
+            self._record["problems"].append(f"{name}: {_reason(error)}")
             return None
         finally:
             seconds = time.monotonic() - began
@@ -175,8 +169,12 @@ def _counts(results: Path) -> dict[str, int]:
     return {"passed": tests - skipped, "skipped": skipped}
 
 
-def _first_lines(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """What an error tells, shortened; of tests that failed, their names."""
     text = str(error).replace(str(ROOT), "").strip()
+    if failed := re.findall(r"^(?:FAILED|ERROR) (.*)", text, re.MULTILINE):
+        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+        return "; ".join(failed[:_NAMED]) + more
     return text if len(text) < 1500 else f"{text[:300]} … {text[-1200:]}"
 
 

@@ -10,22 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.matrix import report
-from tests.matrix.lines import all_rows, read_lines
+from tests.matrix.lines import Row, all_rows, read_lines
 from tests.stack import ROOT
 
+ROWS = {row.id: row for row in all_rows()}
 
-def record(airflow: str = "3.1.8", python: str = "3.11", **fields: Any) -> dict[str, Any]:
-    pins = f"airflow-{airflow.rpartition('.')[0]}.txt"
-    return {
-        "airflow": airflow,
-        "python": python,
-        "pins": pins,
-        "ran": True,
-        "ok": True,
-        "absent": [],
-        "problems": [],
-        **fields,
-    }
+
+def record(row: Row, **fields: Any) -> dict[str, Any]:
+    return report.blank(row, problem="") | {"ran": True, "ok": True, "problems": [], **fields}
 
 
 @pytest.fixture
@@ -36,36 +28,45 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_of_one_row_leaves_the_records_of_the_others(docs: Path) -> None:
-    order = [("airflow-2.11.txt", "3.11"), ("airflow-3.1.txt", "3.11")]
-    report.keep(record("3.1.8"), order=order)
-    report.keep(record("2.11.2", ok=False, problems=["unit: 3 failed"]), order=order)
-    report.keep(record("2.11.2", seconds=5), order=order)
+    rows = [ROWS["2.11/3.11"], ROWS["3.1/3.11"]]
+    report.keep(record(rows[1]), rows=rows)
+    report.keep(record(rows[0], ok=False, problems=["unit: 3 failed"]), rows=rows)
+    report.keep(record(rows[0], seconds=5), rows=rows)
     written = json.loads((docs / "compatibility.json").read_text())
-    assert [(each["airflow"], each.get("seconds")) for each in written] == [("2.11.2", 5), ("3.1.8", None)]
+    assert [each.get("seconds") for each in written] == [5, None]
     assert "2 of 2 environments" in (docs / "compatibility.md").read_text()
 
 
+def test_a_row_that_was_never_tried_is_in_the_table_and_not_ok(docs: Path) -> None:
+    report.keep(record(ROWS["3.1/3.11"]), rows=[ROWS["3.1/3.11"], ROWS["3.1/3.12"]])
+    assert [(each["ran"], each["ok"]) for each in report.read()] == [(True, True), (False, False)]
+    assert "1 of 2 environments" in (docs / "compatibility.md").read_text()
+
+
 def test_a_row_that_is_gone_from_the_matrix_is_gone_from_the_table(docs: Path) -> None:
-    report.write([record("3.0.6")])
-    report.keep(record("3.1.8"), order=[("airflow-3.1.txt", "3.11")])
-    assert [each["airflow"] for each in report.read()] == ["3.1.8"]
+    report.write([record(ROWS["3.0/3.11"])])
+    report.keep(record(ROWS["3.1/3.11"]), rows=[ROWS["3.1/3.11"]])
+    assert [each["pins"] for each in report.read()] == ["airflow-3.1.txt"]
 
 
 def test_a_row_that_failed_or_did_not_run_says_so_and_why() -> None:
-    failed = record(ok=False, problems=["unit: unit failed (exit 1)\n3 failed | 2 passed"])
-    not_run = record(python="3.13", ok=False, ran=False, problems=["not run: there is no Python 3.13"])
-    page = report.page([failed, not_run, record("3.2.2")])
+    row = ROWS["3.1/3.11"]
+    failed = record(row, ok=False, problems=["unit: unit failed (exit 1)\n3 failed | 2 passed"])
+    not_run = report.blank(ROWS["3.1/3.13"], problem="not run: there is no Python 3.13")
+    page = report.page([failed, not_run, record(ROWS["3.2/3.11"])])
     assert "1 of 3 environments are as they must be." in page
-    assert "| 3.1.8 | 3.11 | — | — | — | — | **not ok** |" in page
-    assert "| 3.1.8 | 3.13 | — | — | — | — | **not run** |" in page
-    assert r"- 3.1.8, Python 3.11: unit: unit failed (exit 1) 3 failed \| 2 passed" in page
+    version = row.line.airflow
+    assert f"| {version} | 3.11 | — | — | — | — | **not ok** |" in page
+    assert f"| {version} | 3.13 | — | — | — | — | **not run** |" in page
+    assert rf"- {version}, Python 3.11: unit: unit failed (exit 1) 3 failed \| 2 passed" in page
 
 
 def test_what_is_absent_is_told_once_with_its_airflows_and_its_message() -> None:
     absent = [{"what": "gallery", "message": None}, {"what": "DAG x", "message": "needs Airflow 3.1"}]
-    page = report.page([record("2.11.2", python=each, absent=absent) for each in ("3.11", "3.12")])
-    assert "| gallery | 2.11.2 |  |" in page
-    assert "| DAG x | 2.11.2 | needs Airflow 3.1 |" in page
+    page = report.page([record(ROWS[f"2.11/{python}"], absent=absent) for python in ("3.11", "3.12")])
+    version = ROWS["2.11/3.11"].line.airflow
+    assert f"| gallery | {version} |  |" in page
+    assert f"| DAG x | {version} | needs Airflow 3.1 |" in page
 
 
 def test_the_page_has_the_figures_of_the_json_file() -> None:

@@ -44,6 +44,7 @@ MappedTaskGroup = _found("MappedTaskGroup", "airflow.sdk.definitions.taskgroup",
 OutletEventAccessors = _found(
     "OutletEventAccessors", "airflow.sdk.execution_time.context", "airflow.utils.context"
 )
+HookLineageCollector = _found("HookLineageCollector", "airflow.sdk.lineage", "airflow.lineage.hook")
 SafeOtelLogger = _found(
     "SafeOtelLogger", "airflow.sdk._shared.observability.metrics.otel_logger", "airflow.metrics.otel_logger"
 )
