@@ -55,12 +55,6 @@ class Row:
         """How the command line calls it."""
         return f"{self.line.name}/{self.python}"
 
-    @property
-    def has_whole_suite(self) -> bool:
-        """Whether all unit tests are run; otherwise another row does so for its Airflow, and one for its Python."""
-        newest = [line for line in read_lines() if line.name != LOWEST][-1]
-        return self.python == self.line.pythons[0] or self.line == newest
-
 
 def read_lines() -> list[Line]:
     """Read the lines, the oldest one first."""

@@ -25,12 +25,6 @@ Record = dict[str, Any]
 WHOLE = {"2.11/3.11", "3.1/3.11"}
 """Rows with every fault about submitting, with and without a record path; the others have one killed worker."""
 
-# What rows have of the suite that are not to have the whole of it.
-_UNIT = ROOT / "tests" / "unit"
-_ON_AIRFLOW = (
-    *("deferral", "hooks", "links", "metrics", "operators", "plugins", "sensors", "transfers", "triggers"),
-    *("test_example_dags.py", "test_provider_info.py"),
-)
 # One suite at a time: some of its tests wait for threads, which takes long on a busy machine.
 _TESTING = threading.Semaphore(1)
 _INSTALLED = Path(__file__).parent / "installed"
@@ -64,7 +58,7 @@ def try_all(
 
     with ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="row") as pool:
         # The rows with more to do first, so that no one waits for them in the end.
-        longest_first = sorted(rows, key=lambda row: (row.id not in WHOLE, not row.has_whole_suite))
+        longest_first = sorted(rows, key=lambda row: row.id not in WHOLE)
         return list(pool.map(attempt, longest_first))
 
 
@@ -136,18 +130,17 @@ class _Attempt:
 
     def _test(self, made: Environment) -> None:
         with _TESTING:
-            self._run_tests(made, whole=self._row.has_whole_suite)
+            self._run_tests(made)
 
-    def _run_tests(self, made: Environment, *, whole: bool) -> None:
-        tests = [_UNIT] if whole else [_UNIT / each for each in _ON_AIRFLOW]
+    def _run_tests(self, made: Environment) -> None:
         results = made.folder / "unit.xml"
         command: list[str | Path] = [made.python, "-P", "-m", "pytest"]
         command += ["-p", "tests.matrix.installed.wheel_only", "-o", "pythonpath="]
-        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}", *tests]
+        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}", ROOT / "tests" / "unit"]
         text = made.run(command, name="unit", env=made.variables("unit"), timeout=_LONG)
         counts = _counts(results)
         left_out = {match["subject"]: int(match["tests"]) for match in _LEFT_OUT.finditer(text)}
-        self._record["unit"] = {"whole": whole, "passed": counts["passed"], "left_out": left_out}
+        self._record["unit"] = {"passed": counts["passed"], "left_out": left_out}
         if counts["skipped"]:
             raise StackError(f"{counts['skipped']} tests were skipped, which says nothing about this Airflow")
 
