@@ -87,7 +87,7 @@ def _slugs(page: Path) -> set[str]:
 
 
 def _tables() -> ModuleType:
-    return extension("wanx_tables")
+    return extension("wanx_table_texts")
 
 
 def _arguments(cls: type) -> set[str]:
