@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist release-check test test-unit coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench constraints snapshots clean
+.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -33,6 +33,7 @@ test: $(INSTALLED) ## Run all tests
 	@status=0; \
 	$(MAKE) --no-print-directory test-unit || status=1; \
 	$(MAKE) --no-print-directory test-upgrade || status=1; \
+	$(MAKE) --no-print-directory conformance || status=1; \
 	$(MAKE) --no-print-directory test-system || status=1; \
 	$(MAKE) --no-print-directory test-browser || status=1; \
 	exit $$status
@@ -40,6 +41,14 @@ test: $(INSTALLED) ## Run all tests
 # What pytest compiles is kept, whatever the environment says: each of its processes would do it anew at every run.
 test-unit: $(INSTALLED) ## Run the unit tests
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+
+conformance: $(INSTALLED) ## Ask the local DashScope for every fact about the service
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/conformance
+
+# Sends nothing before IMAGES says how many images may be paid for.
+live: $(INSTALLED) ## Ask the live service, with your key, for IMAGES=5 images at most
+	@$(BIN)/python -m tests.conformance --live $(if $(IMAGES),--images $(IMAGES)) $(if $(GENTLE),--gentle) \
+	  $(if $(PORTRAIT),--portrait '$(PORTRAIT)') $(if $(CONNECTION),--connection '$(CONNECTION)') $(if $(HOST),--host '$(HOST)')
 
 # Apart from the unit tests, because being measured takes a test twice the time. pytest's own threshold would count the whole package.
 coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
@@ -102,4 +111,4 @@ bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/python -m tests.benchmarks run
 
 clean: ## Remove everything that the targets made, except .venv
-	rm -rf .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf .conformance .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
