@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.stack import guard
 from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.airflow_api import AirflowApi, DagRun, ImportFailure, TaskInstance
 from tests.stack.dashscope import Simulator
@@ -10,6 +11,7 @@ from tests.stack.installation import Installation
 from tests.stack.local import ROOT, LocalStack, StackConfig
 from tests.stack.postgres import PostgresDatabase
 from tests.stack.process import ManagedProcess, stop_all
+from tests.stack.redis_server import RedisServer
 from tests.stack.s3 import LocalS3, StoredObject
 from tests.stack.statsd import StatsdListener
 from tests.stack.waiting import StackError, wait_until
@@ -27,6 +29,7 @@ __all__ = [
     "LocalStack",
     "ManagedProcess",
     "PostgresDatabase",
+    "RedisServer",
     "Simulator",
     "SqliteDatabase",
     "StackConfig",
@@ -34,6 +37,7 @@ __all__ = [
     "StatsdListener",
     "StoredObject",
     "TaskInstance",
+    "guard",
     "stop_all",
     "wait_until",
 ]
