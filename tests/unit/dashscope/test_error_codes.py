@@ -128,3 +128,10 @@ def test_every_billing_error_is_permanent_even_where_it_is_dressed_as_throttling
         classify(code=row.code, http_status=429, message="Throttled, retry later").retryable
         for row in billing
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "rule"), [(399, "(other)"), (400, "(4xx)"), (499, "(4xx)"), (500, "(5xx)"), (599, "(5xx)")]
+)
+def test_the_rules_by_http_status_begin_and_end_where_http_does(status: int, rule: str) -> None:
+    assert classify(code="Whatever", http_status=status, message=_ORDINARY).row.code == rule

@@ -59,6 +59,17 @@ def test_each_error_says_whether_to_repeat_and_whether_nothing_was_done(
     assert (error.retryable, error.certainly_refused) == (retryable, certainly_refused)
 
 
+def test_an_answer_that_cannot_be_read_keeps_its_http_status() -> None:
+    new = errors.NewStatusError(task_id="t-1", status="ARCHIVING", http_status=203)
+
+    assert InvalidResponseError("x", http_status=502).http_status == 502
+    assert (new.http_status, new.status) == (203, "ARCHIVING")
+    assert str(new) == (
+        "DashScope task t-1 is in a state that this version does not know: 'ARCHIVING'. It may still run and will be billed "
+        "if it succeeds; its result can be had with the same id for 24 hours after its submission."
+    )
+
+
 def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
     error = api_error(
         code="InvalidApiKey",
@@ -160,11 +171,23 @@ def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitt
 @pytest.mark.parametrize(
     ("task", "told"),
     [
-        (_task(status=TaskStatus.FAILED, code="InvalidURL"), "not billed"),
-        (_task(status=TaskStatus.FAILED), "not billed"),
-        (_task(status=TaskStatus.CANCELED), "canceled before it ran"),
-        (_task(status=TaskStatus.UNKNOWN), "24 hours"),
-        (_task(status=TaskStatus.RUNNING), "is RUNNING"),
+        (
+            _task(status=TaskStatus.FAILED, code="InvalidURL"),
+            "(InvalidURL). Check that the URL is public and leads to a picture. A failed task is not billed.",
+        ),
+        (
+            _task(status=TaskStatus.FAILED),
+            ". This version does not know the code; see the service's error page. A failed task is not billed.",
+        ),
+        (_task(status=TaskStatus.CANCELED), ". It was canceled before it ran and is not billed."),
+        (
+            _task(status=TaskStatus.UNKNOWN),
+            (
+                ". The service does not know this id: it is wrong, belongs to another account, or the task and its results "
+                "were deleted 24 hours after they were made."
+            ),
+        ),
+        (_task(status=TaskStatus.RUNNING), ". "),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Task) else "",
 )
@@ -172,8 +195,15 @@ def test_other_ends_are_final_and_explained(task: Task, told: str) -> None:
     error = TaskNotSucceededError([task])
 
     assert (error.retryable, error.final, error.resubmission_may_help) == (False, True, False)
-    assert task.task_id in str(error)
-    assert told in str(error)
+    assert str(error).removeprefix(f"DashScope task task-1 is {task.status}").lstrip() == told.lstrip()
+
+
+def test_the_words_of_a_failure_decide_whether_submitting_again_may_help() -> None:
+    code = "InternalError.Algo"
+    broken = _task(status=TaskStatus.FAILED, code=code, message="list index out of range")
+
+    assert TaskNotSucceededError([_task(status=TaskStatus.FAILED, code=code)]).resubmission_may_help
+    assert not TaskNotSucceededError([broken]).resubmission_may_help
 
 
 def test_one_hopeless_task_makes_the_wait_hopeless() -> None:
@@ -193,6 +223,17 @@ def test_many_bad_tasks_are_counted_and_good_ones_too() -> None:
     assert "task-5" not in message
     assert "(and 4 more)" in message
     assert message.endswith("3 other task(s) succeeded.")
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (5, ""), (6, " (and 1 more)")])
+def test_five_bad_tasks_are_told_and_the_rest_is_counted(count: int, more: str) -> None:
+    bad = [_task(number, status=TaskStatus.CANCELED) for number in range(count)]
+    told = " ".join(
+        f"DashScope task task-{number} is CANCELED. It was canceled before it ran and is not billed."
+        for number in range(min(count, 5))
+    )
+
+    assert str(TaskNotSucceededError(bad)) == told + more
 
 
 @pytest.mark.parametrize(

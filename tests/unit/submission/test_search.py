@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.models import TaskRow, TaskStatus
+from airflow_provider_wanx.dashscope.models import TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.submission.record import Phase, Record
 from airflow_provider_wanx.submission.search import (
     CLOCK_MARGIN,
+    FRUITLESS,
+    LOOKS,
     QUIET_MARGIN,
     Found,
     NotAccepted,
+    TaskSearch,
     Unclear,
     find_submission,
 )
@@ -117,3 +122,99 @@ class TestFinding:
         finding = find(row("id-1", 1), *(row(f"other-{n}", each) for n, each in enumerate(others)))
         if near:
             assert isinstance(finding, Unclear)
+
+
+Reading = list[list[str]]
+"""The ids that the pages of a list show while it is read once; further pages are empty."""
+
+OURS, FOUND = "ours", Found("ours")
+
+
+class Listing:
+    """A hook whose list shows one reading after the other; the last one stays.
+
+    :param total: how many rows the list says it has.
+    :param wraps: whether it begins anew after its last page.
+    """
+
+    def __init__(self, *readings: Reading, total: int | None = None, wraps: bool = False) -> None:
+        self._readings = list(readings)
+        self._total = total
+        self._wraps = wraps
+        self._pages: Reading = []
+        self.requests = 0
+
+    def list_tasks(self, *, page_no: int, **filters: Any) -> TaskPage:
+        self.requests += 1
+        if page_no == 1:
+            self._pages = self._readings.pop(0) if len(self._readings) > 1 else self._readings[0]
+        number = (page_no - 1) % len(self._pages) if self._wraps else page_no - 1
+        ids = self._pages[number] if number < len(self._pages) else []
+        rows = tuple(row(task_id, 1 if task_id == OURS else -3600) for task_id in ids)
+        return TaskPage(tasks=rows, total=self._total, total_page=None, page_no=page_no, page_size=100)
+
+
+class Clock:
+    """A clock that a search moves."""
+
+    now = NOW + 10
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+def search(listing: Listing) -> object:
+    finder = TaskSearch(
+        hook=listing,  # type: ignore[arg-type]
+        claimed=frozenset,
+        log=logging.getLogger(__name__),
+        clock=Clock(),
+    )
+    return finder.find(INTENT, not_ours=())
+
+
+class TestReading:
+    """When a list has been read whole, though its rows move while it is read."""
+
+    def test_a_list_that_tells_no_time_is_taken_to_go_by_our_clock(self) -> None:
+        assert search(Listing([["a", OURS]])) == FOUND
+
+    def test_an_empty_list_is_asked_for_once_at_each_look(self) -> None:
+        listing = Listing([[]])
+        assert search(listing) == NotAccepted()
+        assert listing.requests == len(LOOKS)
+
+    def test_while_rows_come_twice_others_may_be_missed_so_nothing_counts_as_not_accepted(self) -> None:
+        assert search(Listing([["a", "b"], ["b", "c"]])) == Unclear(())
+
+    def test_it_is_read_again_from_its_first_page_until_no_row_comes_twice(self) -> None:
+        listing = Listing([["a", "b"], ["b", "c"]], [[OURS, "a"], ["b", "c"]])
+        assert search(listing) == FOUND
+        # Two readings at the first look, and one at each of two more; the third page is the empty one.
+        assert listing.requests == 4 * 3
+
+    def test_a_list_that_begins_anew_after_its_end_has_been_read_when_all_its_rows_have_come(self) -> None:
+        listing = Listing([["a"], ["b"], [OURS]], total=3, wraps=True)
+        assert search(listing) == FOUND
+        assert listing.requests == 3 * 4
+
+    def test_it_is_read_on_as_long_as_every_reading_brings_something_new(self) -> None:
+        slow = [[["a", "b"], ["a", f"new-{number}"]] for number in range(FRUITLESS + 2)]
+        listing = Listing(*slow, [["a", "b"], [OURS]])
+        assert search(listing) == FOUND
+        assert listing.requests == 3 * (len(slow) + 3)
+
+    @pytest.mark.parametrize("progress", [0, 1])
+    def test_it_is_given_up_when_readings_in_a_row_have_brought_nothing(self, progress: int) -> None:
+        stuck: Reading = [["a", "b"], ["b"]]
+        first = [[["a"], ["a", "c"]]] * progress
+        almost = Listing(*first, *[stuck] * FRUITLESS, [["a", "b"], [OURS]])
+        assert search(almost) == FOUND
+
+        listing = Listing(stuck)
+        assert search(listing) == Unclear(())
+        # At the first look one more reading, which has brought all there is.
+        assert listing.requests == 2 * (1 + FRUITLESS * len(LOOKS))

@@ -18,7 +18,7 @@ from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Unreadable
 from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
 from airflow_provider_wanx.submission.submitter import MAX_POSTS, UnconfirmedSubmissionError
 from tests.unit.support import submission_world
-from tests.unit.support.submission_world import POSTS, KilledError, Plan, SubmissionWorld
+from tests.unit.support.submission_world import MODEL, POSTS, KilledError, Plan, SubmissionWorld
 
 LOST_BUT_ACCEPTED = [name for name, (accepted, error) in POSTS.items() if accepted and error]
 PERHAPS_ACCEPTED = [*LOST_BUT_ACCEPTED, "request lost", "500"]
@@ -42,6 +42,13 @@ class TestOneTry:
         assert record is not None
         assert (record.phase, record.dashscope_task_id) == (Phase.SUBMITTED, task_id)
 
+    def test_what_is_sent_is_what_was_asked_for(self) -> None:
+        world = SubmissionWorld()
+        world.run(Plan())
+        (call,) = world.calls
+        assert call.url == "/services/a/b"
+        assert call.json == {"model": MODEL, "input": {"picture": 0}, "parameters": {"n": 1}}
+
     @pytest.mark.parametrize("outcome", LOST_BUT_ACCEPTED)
     def test_a_task_whose_answer_was_lost_is_found(self, outcome: str) -> None:
         world = SubmissionWorld()
@@ -52,6 +59,31 @@ class TestOneTry:
     def test_it_is_found_though_the_list_lags_behind(self, outcome: str) -> None:
         world = SubmissionWorld(lag=sum(LOOKS) - 1)
         assert world.run(Plan(posts=(outcome,))) == "id-0"
+
+    def test_it_is_found_however_long_the_answer_took_to_get_lost(self) -> None:
+        world = SubmissionWorld()
+        assert world.run(Plan(latency=600, posts=("answer lost",))) == "id-0"
+        assert world.accepted(1) == ["id-0"]
+
+    def test_it_is_found_though_the_submission_had_waited_long_for_its_turn(self) -> None:
+        world = SubmissionWorld()
+        original = world.post
+
+        def post(before_sending: Callable[[], object]) -> Submission:
+            world.now += 1800
+            return original(before_sending)
+
+        world.post = post  # type: ignore[method-assign]
+        assert isinstance(world.run(Plan(killed_at=5)), KilledError)
+        assert world.accepted(1) == ["id-0"]
+        assert world.run(Plan()) == "id-0"
+        assert len(world.ledger) == 1
+
+    def test_a_task_that_is_found_is_believed_after_three_looks(self) -> None:
+        world = SubmissionWorld()
+        began = world.now
+        world.run(Plan(gap=0, latency=0, posts=("answer lost",)))
+        assert world.now - began == sum(LOOKS[:3])
 
     @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
     @pytest.mark.parametrize("totals", [True, False])
@@ -96,7 +128,8 @@ class TestOneTry:
         assert world.run(Plan()) == "id-0"
 
     def test_a_list_that_can_be_read_at_last_is_enough(self) -> None:
-        assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False, False))) == "id-0"
+        for looks in range(1, len(LOOKS)):
+            assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False,) * looks)) == "id-0"
 
     def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
         world = SubmissionWorld()

@@ -134,6 +134,7 @@ class _Hook(DashScopeHook):
         return SimpleNamespace(config=config, send=self._send)
 
     def _send(self, call: Call[Submission], *, before_sending: Callable[[], object]) -> Submission:
+        self._world.calls.append(call)
         return self._world.post(before_sending)
 
     def list_tasks(self, **filters: Any) -> TaskPage:
@@ -177,6 +178,7 @@ class SubmissionWorld:
     returned: list[tuple[int, str]] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    calls: list[Call[Submission]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._state = StateStore()
@@ -209,7 +211,11 @@ class SubmissionWorld:
         )
         given = self.input
         request = TaskRequest(
-            service="a/b", model=MODEL, identity={"picture": given}, build_input=lambda: {"picture": given}
+            service="a/b",
+            model=MODEL,
+            identity={"picture": given},
+            build_input=lambda: {"picture": given},
+            parameters={"n": 1},
         )
         try:
             task_id = submitter.earlier_task(None if plan.input_gone else request)
@@ -288,6 +294,8 @@ class SubmissionWorld:
         plan = self._worker.plan
         works = plan.lists[self._worker.lists] if self._worker.lists < len(plan.lists) else True
         self._worker.lists += 1
+        if model_name != MODEL:
+            raise AssertionError(f"The list was asked for tasks of {model_name}.")
         self.step()
         self.now += plan.latency
         if not works:
