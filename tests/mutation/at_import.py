@@ -28,7 +28,7 @@ from mutmut.mutation.file_mutation import MutationVisitor, OuterFunctionProvider
 from mutmut.mutation.mutators import mutation_operators
 from mutmut.mutation.pragma_handling import get_ignored_lines
 
-from tests.mutation.mutants import PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
+from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
 
 TESTS = {
     "batch/keys.py": ["tests/unit/batch/test_keys.py"],
@@ -44,9 +44,6 @@ TESTS = {
     "submission/submitter.py": ["tests/unit/submission"],
 }
 """Each module, and the tests that are about it."""
-
-CALLED_AT_IMPORT = {("dashscope/error_codes.py", "_row")}
-"""Functions that have done their work before mutmut switches anything."""
 
 WITH_FIXTURES = {"submission/search.py", "submission/submitter.py"}
 """Modules whose tests need fixtures. Without those, a mutant takes a quarter of the time."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
-from tests.mutation.mutants import PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
+from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
 
 _OUTCOMES = {
     "killed": Outcome.KILLED,
@@ -34,11 +35,11 @@ def run(*, processes: int) -> list[tuple[Mutant, Outcome]]:
     :raises RuntimeError: mutmut has left mutants without an outcome.
     """
     _forget_what_is_outdated()
-    survivors = [name for name, status in _statuses() if _OUTCOMES.get(status) is not Outcome.KILLED]
+    survivors = _survivors()
     _mutmut(processes)
-    if again := sorted(set(survivors) & {name for name, _ in _statuses()}):
+    if again := sorted(survivors & _survivors()):
         _mutmut(processes, *again)
-    return _outcomes()
+    return [(_mutant(path, name), _outcome(name, status)) for path, name, status in _results()]
 
 
 def _mutmut(processes: int, *names: str) -> None:
@@ -58,29 +59,31 @@ def _forget_what_is_outdated() -> None:
     note.write_text(made_with)
 
 
-def _statuses() -> list[tuple[str, str]]:
-    return [(name, status) for path in _paths() for name, status in _of(path)]
+def _survivors() -> set[str]:
+    return {name for _, name, status in _results() if _OUTCOMES.get(status) is Outcome.SURVIVED}
 
 
-def _paths() -> list[Path]:
-    return [Path(path) for path in config().only_mutate]
+def _results() -> Iterator[tuple[Path, str, str]]:
+    """Yield module, mutmut's name of the mutant, and mutmut's word for what became of it."""
+    for path in map(Path, config().only_mutate):
+        data = SourceFileMutationData(path=path)
+        data.load()
+        for name, code in data.exit_code_by_key.items():
+            if (str(path.relative_to(PACKAGE)), _place(name)) not in CALLED_AT_IMPORT:
+                yield path, name, status_by_exit_code[code]
 
 
-def _of(path: Path) -> list[tuple[str, str]]:
-    data = SourceFileMutationData(path=path)
-    data.load()
-    return [(name, status_by_exit_code[code]) for name, code in data.exit_code_by_key.items()]
+def _place(name: str) -> str:
+    function, owner = orig_function_and_class_names_from_key(name)
+    return f"{owner}.{function}" if owner else function
 
 
-def _outcomes() -> list[tuple[Mutant, Outcome]]:
-    found = []
-    for path in _paths():
-        for name, status in _of(path):
-            if status not in _OUTCOMES:
-                raise RuntimeError(f"{name} has no outcome: {status}. Run it again.")
-            function, owner = orig_function_and_class_names_from_key(name)
-            place = f"{owner}.{function}" if owner else function
-            diff = get_diff_for_mutant(name, path=path).splitlines()[2:]
-            mutant = Mutant(str(path.relative_to(PACKAGE)), place, change(diff))
-            found.append((mutant, _OUTCOMES[status]))
-    return found
+def _mutant(path: Path, name: str) -> Mutant:
+    diff = get_diff_for_mutant(name, path=path).splitlines()[2:]
+    return Mutant(str(path.relative_to(PACKAGE)), _place(name), change(diff))
+
+
+def _outcome(name: str, status: str) -> Outcome:
+    if status not in _OUTCOMES:
+        raise RuntimeError(f"{name} has no outcome: {status}. Run it again.")
+    return _OUTCOMES[status]

@@ -13,6 +13,10 @@ WORKPLACE = ROOT / "mutants"
 """Where mutmut keeps its copies and results."""
 
 
+CALLED_AT_IMPORT = {("dashscope/error_codes.py", "_row")}
+"""Functions that have done their work when the module has been imported: module, and name."""
+
+
 class Outcome(StrEnum):
     """What the tests made of a mutant."""
 

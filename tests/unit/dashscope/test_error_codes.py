@@ -77,6 +77,11 @@ def test_every_documented_member_of_a_family_is_permanent(family: str, member: s
     assert not verdict.retryable
 
 
+@pytest.mark.parametrize("code", ["InvalidFiles", "InvalidFile", "Audiophile"])
+def test_a_code_that_only_begins_like_a_family_is_no_member(code: str) -> None:
+    assert classify(code=code, http_status=400, message=_ORDINARY).row.code == "(4xx)"
+
+
 @pytest.mark.parametrize(("alias", "code"), expected.ALIASES.items())
 def test_an_alias_is_judged_like_the_code_it_stands_for(alias: str, code: str) -> None:
     meant = next(row for row in expected.ROWS if row.code == code and not row.only_http)

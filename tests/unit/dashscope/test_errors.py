@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.dashscope import errors
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
@@ -44,6 +45,7 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
     ("error", "retryable", "certainly_refused"),
     [
         (DashScopeError("x"), False, True),
+        (errors.NewStatusError(task_id="t-1", status="ARCHIVING", http_status=200), False, False),
         (InvalidInputError("x"), False, True),
         (TransportError("x"), True, True),
         (LostAnswerError("x"), True, False),
@@ -56,7 +58,7 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
 def test_each_error_says_whether_to_repeat_and_whether_nothing_was_done(
     error: DashScopeError, retryable: bool, certainly_refused: bool
 ) -> None:
-    assert (error.retryable, error.certainly_refused) == (retryable, certainly_refused)
+    assert (error.retryable, error.certainly_refused, error.final) == (retryable, certainly_refused, False)
 
 
 def test_an_answer_that_cannot_be_read_keeps_its_http_status() -> None:
@@ -85,6 +87,7 @@ def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
     )
     assert (error.code, error.http_status, error.request_id) == ("InvalidApiKey", 401, "r-77")
     assert error.service_message == "Invalid API-key provided."
+    assert error.kind is ErrorKind.AUTHENTICATION
 
 
 def test_a_refusal_without_code_or_words_says_so() -> None:
@@ -113,6 +116,7 @@ def test_an_expired_result_is_worth_another_look_at_the_task_whatever_the_stores
     error = ResultExpiredError(code="AccessDenied", service_message="Request has expired.", http_status=403)
 
     assert error.retryable
+    assert str(error).startswith("Could not call the service: AccessDenied: Request has expired. (HTTP 403).")
     assert "fresh URL" in str(error)
     assert "workspace" not in str(error)
 

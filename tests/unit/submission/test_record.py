@@ -143,6 +143,20 @@ class TestStoring:
         with pytest.raises(UnreadableRecordError, match="it is not known whether a task was paid for"):
             SubmissionRecord(store).read()
 
+    def test_an_intent_that_an_earlier_release_has_written_is_read(self) -> None:
+        stored = {
+            "version": 1,
+            "phase": "intent",
+            "fingerprint": "f",
+            "max_tries": 2,
+            "time": NOW,
+            "within": 120.0,
+            "model": MODEL,
+            "dashscope_task_id": None,
+            "not_ours": ["id-0"],
+        }
+        assert Record.from_json(stored) == intent(not_ours=("id-0",))
+
     def test_a_record_that_an_earlier_release_has_written_is_read(self) -> None:
         stored = submitted().to_json()
         del stored["not_ours"]
