@@ -24,8 +24,8 @@ from types import ModuleType
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper
-from mutmut.mutation.file_mutation import MutationVisitor, OuterFunctionProvider
-from mutmut.mutation.mutators import mutation_operators
+from mutmut.mutation.file_mutation import MutationVisitor, OuterFunctionProvider, deep_replace
+from mutmut.mutation.mutators import mutation_operators, operator_arg_removal
 from mutmut.mutation.pragma_handling import get_ignored_lines
 
 from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
@@ -53,6 +53,9 @@ PATIENCE = 120
 
 _LIBRARIES = ("hypothesis.strategies", "httpx", "PIL.Image", "pydantic", "starlette.applications", "uvicorn")
 """What the tests need and every process would read anew."""
+
+_OPERATORS = [each for each in mutation_operators if each[1] is not operator_arg_removal]
+"""All of mutmut's but the one that takes arguments out of calls: most of these mutants only stop the import."""
 
 _KEPT = WORKPLACE / "at_import.json"
 
@@ -110,18 +113,18 @@ def _source(module: str) -> str:
 def _mutants(module: str) -> Iterator[tuple[Mutant, str]]:
     source = _source(module)
     wrapper = MetadataWrapper(cst.parse_module(source))
-    places = _Places(mutation_operators, get_ignored_lines(module, source, wrapper))
+    places = _Places(_OPERATORS, get_ignored_lines(module, source, wrapper))
     tree = wrapper.visit(places)
-    owners = wrapper.resolve(OuterFunctionProvider)
+    owners, names = wrapper.resolve(OuterFunctionProvider), _names(wrapper.module)
     for mutation in places.mutations:
         owner = owners.get(mutation.original_node)
         if _is_mutmuts(module, owner):
             continue
-        changed = tree.deep_replace(mutation.original_node, mutation.mutated_node)
+        changed = deep_replace(tree, mutation.original_node, mutation.mutated_node)
         if not isinstance(changed, cst.Module):
             raise TypeError(f"{module} cannot be written with a change.")
         diff = difflib.unified_diff(source.splitlines(), changed.code.splitlines(), n=0, lineterm="")
-        yield Mutant(module, _name(owner), change(list(diff)[2:])), changed.code
+        yield Mutant(module, names.get(owner, ""), change(list(diff)[2:])), changed.code
 
 
 def _is_mutmuts(module: str, owner: cst.CSTNode | None) -> bool:
@@ -133,8 +136,17 @@ def _is_mutmuts(module: str, owner: cst.CSTNode | None) -> bool:
     )
 
 
-def _name(owner: cst.CSTNode | None) -> str:
-    return owner.name.value if isinstance(owner, cst.FunctionDef | cst.ClassDef) else ""
+def _names(tree: cst.Module) -> dict[cst.CSTNode | None, str]:
+    """Return the place of each function, and of each statement of a class."""
+    names: dict[cst.CSTNode | None, str] = {}
+    for statement in tree.body:
+        if isinstance(statement, cst.FunctionDef):
+            names[statement] = statement.name.value
+        elif isinstance(statement, cst.ClassDef):
+            for member in statement.body.body:
+                method = f".{member.name.value}" if isinstance(member, cst.FunctionDef) else ""
+                names[member] = f"{statement.name.value}{method}"
+    return names
 
 
 def _outcome_of_job(job: tuple[str, str]) -> Outcome:
