@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -48,8 +49,8 @@ TESTS = {
 WITH_FIXTURES = {"submission/search.py", "submission/submitter.py"}
 """Modules whose tests need fixtures. Without those, a mutant takes a quarter of the time."""
 
-PATIENCE = 120
-"""Seconds after which a mutant counts as one that does not come to an end."""
+PATIENCE = 60
+"""Seconds of CPU time, or a tenth of those by the clock, after which a mutant counts as one that does not come to an end."""
 
 _LIBRARIES = ("hypothesis.strategies", "httpx", "PIL.Image", "pydantic", "starlette.applications", "uvicorn")
 """What the tests need and every process would read anew."""
@@ -162,8 +163,10 @@ def _outcome(module: str, source: str) -> Outcome:
         late = True
         raise KeyboardInterrupt
 
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     signal.signal(signal.SIGALRM, stop)
-    signal.alarm(PATIENCE)
+    signal.alarm(10 * PATIENCE)
     os.chdir(ROOT)
     name = f"{PACKAGE}.{module.removesuffix('.py').replace('/', '.')}"
     sys.meta_path.insert(0, _Changed(name, source, str(ROOT / PACKAGE / module)))
@@ -181,10 +184,13 @@ def _outcome(module: str, source: str) -> Outcome:
     if module not in WITH_FIXTURES:
         options += ["--noconftest", "-p", f"no:{PACKAGE}"]
     with (
+        # This process ends without tidying up.
+        tempfile.TemporaryDirectory() as folder,
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
+        tempfile.tempdir = folder
         code = pytest.main([*options, *TESTS[module]])
     if late:
         return Outcome.TIMEOUT

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -30,21 +32,30 @@ _OUTCOMES = {
 
 
 def run(*, processes: int) -> list[tuple[Mutant, Outcome]]:
-    """Run the mutants that are new, and those that survived the last time: a test may have come that kills them.
+    """Run the mutants that are new, and those again that were not killed the last time.
+
+    A test may have come that kills them, and on a busy machine a mutant may only have been too slow.
 
     :raises RuntimeError: mutmut has left mutants without an outcome.
     """
     _forget_what_is_outdated()
-    survivors = _survivors()
+    earlier = _not_killed()
     _mutmut(processes)
-    if again := sorted(survivors & _survivors()):
+    if again := sorted(earlier & _not_killed()):
         _mutmut(processes, *again)
     return [(_mutant(path, name), _outcome(name, status)) for path, name, status in _results()]
 
 
 def _mutmut(processes: int, *names: str) -> None:
     program = Path(sys.executable).with_name("mutmut")
-    subprocess.run([program, "run", "--max-children", str(processes), *names], cwd=ROOT, check=True)
+    # Its processes end without tidying up.
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [program, "run", "--max-children", str(processes), *names],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": folder},
+            check=True,
+        )
 
 
 def _forget_what_is_outdated() -> None:
@@ -59,8 +70,9 @@ def _forget_what_is_outdated() -> None:
     note.write_text(made_with)
 
 
-def _survivors() -> set[str]:
-    return {name for _, name, status in _results() if _OUTCOMES.get(status) is Outcome.SURVIVED}
+def _not_killed() -> set[str]:
+    outcomes = {name: _OUTCOMES.get(status) for _, name, status in _results()}
+    return {name for name, outcome in outcomes.items() if outcome in (Outcome.SURVIVED, Outcome.TIMEOUT)}
 
 
 def _results() -> Iterator[tuple[Path, str, str]]:

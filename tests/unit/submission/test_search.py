@@ -64,14 +64,15 @@ class TestFinding:
         assert find(row("id-1", 1), row("id-2", 2)) == Unclear(("id-1", "id-2"))
 
     def test_of_two_the_one_that_is_claimed_is_not_it(self) -> None:
-        assert find(row("id-1", 1), row("id-2", 2), claimed={"id-2"}) == Found("id-1")
+        for rows in ([row("id-1", 1), row("id-2", 2)], [row("id-2", 2), row("id-1", 1)]):
+            assert find(*rows, claimed={"id-2"}) == Found("id-1")
         assert find(row("id-2", 2), claimed={"id-2"}) == NotAccepted()
 
-    @pytest.mark.parametrize("after", [-60, 180])
+    @pytest.mark.parametrize("after", [-65, -60, 180, 185])
     def test_somebody_elses_task_nearby_makes_it_doubtful(self, after: float) -> None:
         assert find(row("id-1", 1), row("id-2", after)) == Unclear(("id-1", "id-2"))
 
-    @pytest.mark.parametrize("after", [-70, 190])
+    @pytest.mark.parametrize("after", [-70, -66, 186, 190])
     def test_somebody_elses_task_far_away_does_not(self, after: float) -> None:
         assert find(row("id-1", 1), row("id-2", after)) == Found("id-1")
 
@@ -89,6 +90,14 @@ class TestFinding:
     def test_a_task_whose_time_is_yet_to_come_may_be_it(self) -> None:
         assert find(row("id-1", 8 * 3600)) == Unclear(("id-1",))
         assert find(row("id-2", 8 * 3600), claimed={"id-2"}) == NotAccepted()
+
+    @pytest.mark.parametrize(
+        ("after", "finding"), [(7203, NotAccepted()), (7205, NotAccepted()), (7206, Unclear(("id-1",)))]
+    )
+    def test_a_time_that_is_to_come_only_because_clocks_differ_a_little_is_believed(
+        self, after: float, finding: object
+    ) -> None:
+        assert find(row("id-1", after)) == finding
 
     def test_a_task_without_a_time_that_is_somebody_elses_for_certain_makes_nothing_doubtful(self) -> None:
         assert find(row("id-2", None), claimed={"id-2"}) == NotAccepted()
