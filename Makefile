@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit coverage test-system test-browser test-faults lint format docs screenshots bench mutation constraints clean
+.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench mutation constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -14,7 +14,8 @@ help: ## Show the targets
 
 install: $(INSTALLED) ## Set up .venv
 
-$(INSTALLED): pyproject.toml constraints.txt
+# The version is in __init__.py, and an installation keeps the one that it was made with.
+$(INSTALLED): pyproject.toml constraints.txt airflow_provider_wanx/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is not Python 3.11 or newer: call make with PYTHON=<path of one>"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' \
@@ -31,6 +32,8 @@ demo: $(INSTALLED) ## Repaint portraits with a real Airflow and a local DashScop
 test: $(INSTALLED) ## Run all tests
 	@status=0; \
 	$(MAKE) --no-print-directory test-unit || status=1; \
+	$(MAKE) --no-print-directory test-upgrade || status=1; \
+	$(MAKE) --no-print-directory conformance || status=1; \
 	$(MAKE) --no-print-directory test-system || status=1; \
 	$(MAKE) --no-print-directory test-browser || status=1; \
 	exit $$status
@@ -39,12 +42,23 @@ test: $(INSTALLED) ## Run all tests
 test-unit: $(INSTALLED) ## Run the unit tests
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal tests/unit
 
+conformance: $(INSTALLED) ## Ask the local DashScope for every fact about the service
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/conformance
+
+# Sends nothing before IMAGES says how many images may be paid for.
+live: $(INSTALLED) ## Ask the live service, with your key, for IMAGES=5 images at most
+	@$(BIN)/python -m tests.conformance --live $(if $(IMAGES),--images $(IMAGES)) $(if $(GENTLE),--gentle) \
+	  $(if $(PORTRAIT),--portrait '$(PORTRAIT)') $(if $(CONNECTION),--connection '$(CONNECTION)') $(if $(HOST),--host '$(HOST)')
+
 # Apart from the unit tests, because being measured takes a test twice the time. pytest's own threshold would count the whole package.
 coverage: $(INSTALLED) ## Measure how much of the service core its tests reach
 	@status=0; \
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= tests/unit/dashscope || status=1; \
 	$(BIN)/python -m coverage report --include='airflow_provider_wanx/dashscope/*' --fail-under=95 || status=1; \
 	exit $$status
+
+test-upgrade: $(INSTALLED) ## Go on under this version with what earlier ones have left
+	$(BIN)/python -m pytest tests/upgrade
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
 	$(BIN)/python -m pytest --ignore=tests/system/faults tests/system
@@ -72,10 +86,25 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group mutation pyproject.toml -o constraints.txt
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group mutation --group release pyproject.toml -o constraints.txt
+
+snapshots: $(INSTALLED) ## Write what this version leaves in Airflow and in buckets, for test-upgrade of later ones
+	$(BIN)/python -m pytest -q tests/upgrade/write_snapshots.py
 
 screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots
+
+# The same commit gives the same bytes: what is in the archives is dated as the commit is.
+dist: $(INSTALLED) ## Build wheel and sdist into dist/, and check both
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1580601600)} \
+	  $(BIN)/uv build --quiet --build-constraint constraints.txt --out-dir dist
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group release
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+
+release-check: dist ## Check what a release consists of, and try it in an empty environment
+	$(BIN)/python -m pytest tests/unit/test_release.py tests/system/test_wheel.py tests/system/test_from_nothing.py
 
 bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
@@ -86,4 +115,4 @@ mutation: $(INSTALLED) ## Change the decisions of the code in every small way, s
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.mutation
 
 clean: ## Remove everything that the targets made, except .venv
-	rm -rf .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build mutants
+	rm -rf .conformance .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build mutants

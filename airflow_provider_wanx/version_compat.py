@@ -21,11 +21,9 @@ DEFERRED = "deferred"
 
 
 async def task_state(ti: TaskInstance) -> str | None:
-    """Ask Airflow, from a trigger, for the present state of its task instance; None if it has none."""
-    try:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    except ImportError:  # Airflow 2 has no task SDK
-        return ti.state
+    """Ask Airflow 3.3 or later, from a trigger, for the present state of its task instance; None if it has none."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
     # The call blocks; Airflow's own triggers make it in a thread in the same way.
     states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index

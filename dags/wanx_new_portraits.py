@@ -16,7 +16,7 @@ again has it repainted, and paid for, again.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Asset, task, task_group
@@ -36,6 +36,7 @@ RESULTS = Asset(f"s3://{RESULT_BUCKET}/repainted")
 with DAG(
     dag_id="wanx_new_portraits",
     schedule=[PORTRAITS],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),  # Airflow 2 wants one of whatever has a schedule
     catchup=False,
     tags=["dashscope", "wanx"],
     doc_md=__doc__,

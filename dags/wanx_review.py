@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -49,7 +50,14 @@ RESULTS = Asset(f"s3://{RESULT_BUCKET}/repainted")
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
 )
 def wanx_review() -> None:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator  # from Airflow 3.1 on
+    from airflow.providers.standard.operators.hitl import (  # from Airflow 3.1 on
+        ApprovalOperator,
+        HITLOperator,
+    )
+
+    # What limits the wait for an answer is called so since version 1.13 of the standard provider.
+    named = "response_timeout" in signature(HITLOperator).parameters
+    answer_within = {"response_timeout" if named else "execution_timeout": timedelta(days=7)}
 
     # [START howto_review]
     @task
@@ -57,7 +65,7 @@ def wanx_review() -> None:
         # Behind a reverse proxy, Airflow may live below a path of its own.
         gallery = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + "/wanx/gallery"
         found = {}
-        for event in (triggering_asset_events or {}).get(RESULTS, ()):
+        for event in triggering_asset_events.get(RESULTS, ()) if triggering_asset_events else ():
             place = ("dags", event.source_dag_id, "runs", event.source_run_id, "tasks", event.source_task_id)
             task_page = "/".join([gallery, *(quote(str(part), safe="") for part in place)])
             for number, entry in enumerate(event.extra.get("objects", ())):
@@ -81,9 +89,7 @@ def wanx_review() -> None:
     @task_group(default_args={"map_index_template": name})
     def review(subject: str, body: str, bucket: str, key: str) -> None:
         # No answer in time fails the task, and a retry would only ask once more.
-        approve = ApprovalOperator(
-            task_id="approve", subject=subject, body=body, response_timeout=timedelta(days=7), retries=0
-        )
+        approve = ApprovalOperator(task_id="approve", subject=subject, body=body, retries=0, **answer_within)
 
         @task
         def publish(answer: dict[str, Any], bucket: str, key: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from airflow_provider_wanx import __version__
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -22,7 +23,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 project = "airflow-provider-wanx"
 author = "The airflow-provider-wanx authors"
 copyright = "The airflow-provider-wanx authors, Apache License 2.0"
-release = version = installed_version("airflow-provider-wanx")
+release = version = __version__
 
 extensions = [
     "myst_parser",

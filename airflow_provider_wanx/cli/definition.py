@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_wanx import __version__
 from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Work with Tongyi Wanxiang (DashScope).",
         epilog=EXIT_CODES,
     )
+    parser.add_argument("--version", action="version", version=f"airflow-provider-wanx {__version__}")
     _add(parser, COMMANDS)
     return parser
 

@@ -38,8 +38,20 @@ BACKSTOP = 600.0
 """Seconds past the deadline at which Airflow itself ends a deferral, should the triggerer not have done so."""
 
 
+_TIMED_OUT = ("Trigger timeout", "Trigger/execution timeout")
+"""What Airflow says when it has ended a deferral itself: Airflow 3 and 2."""
+
 MOST_PICTURES = 5
 """Pictures that one message names."""
+
+
+def ended_by_airflow(next_method: str, next_kwargs: dict[str, Any] | None) -> bool:
+    """Tell whether Airflow itself has ended a deferral because its time was over.
+
+    :param next_method: the method with which Airflow resumes the task.
+    :param next_kwargs: the arguments of that method.
+    """
+    return next_method == "__fail__" and (next_kwargs or {}).get("error") in _TIMED_OUT
 
 
 class TaskWaitTimeout(AirflowException):
@@ -186,8 +198,7 @@ class DashScopeWait(TellsLineage, _Task):
     @without_frames
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Cancel what is still queued if Airflow itself has ended the deferral, in which case it calls no method of ours."""
-        timed_out = next_method == "__fail__" and (next_kwargs or {}).get("error") == "Trigger timeout"
-        if self.cancel_on_kill and timed_out:
+        if self.cancel_on_kill and ended_by_airflow(next_method, next_kwargs):
             with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
                 cancel_tasks(hook, self.awaited_ids(context), self.log)
         return super().resume_execution(next_method, next_kwargs, context)

@@ -81,7 +81,7 @@ class DashScopeHook(BaseHook):
         if self._async_client is None:
             from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient  # see get_conn
 
-            connection = await get_async_connection(self.dashscope_conn_id, hook=self)
+            connection = await get_async_connection(self.dashscope_conn_id)
             self._async_client = AsyncDashScopeClient(client_config(connection))
         return self._async_client
 

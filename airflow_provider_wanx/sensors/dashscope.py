@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
 )
@@ -25,7 +26,7 @@ from airflow_provider_wanx.dashscope.polling import (
 )
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
-from airflow_provider_wanx.deferral.wait import DashScopeWait, task_ids
+from airflow_provider_wanx.deferral.wait import DashScopeWait, ended_by_airflow, task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
@@ -77,10 +78,11 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"poke_interval": poll_interval, **kwargs})
+        seconds = check_seconds("poll_interval", poll_interval)
+        super().__init__(**{"poke_interval": seconds, **kwargs})
         self.dashscope_task_id = dashscope_task_id
         self.dashscope_conn_id = dashscope_conn_id
-        self.poll_interval = check_seconds("poll_interval", poll_interval)
+        self.poll_interval = seconds
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
         self.end_from_trigger = end_from_trigger
@@ -115,6 +117,20 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
         self.defer_until(ids, limit)
         return None
+
+    @without_frames
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """End as sensors of Airflow 3.1 and later do: before, not every end of a deferral is a timeout or skipped."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            if ended_by_airflow(next_method, next_kwargs) and not isinstance(error, AirflowSensorTimeout):
+                raise AirflowSensorTimeout(str(error)) from error
+            raise
 
     @contextmanager
     def airflow_errors(self, context: Context) -> Iterator[None]:

@@ -1,11 +1,30 @@
-"""Files that Airflow's object storage reads: plain errors."""
+"""Files that Airflow's object storage reads: where they are, and plain errors."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
+
+
+def stored_path(place: str) -> ObjectStoragePath:
+    """Return the place of a file or a folder, as Airflow's object storage has it.
+
+    :param place: a URL, or a path on this machine; a relative one begins in the working directory.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    # The object storage of Airflow 2.11 and 3.1 would begin at the root.
+    return ObjectStoragePath(place if _SCHEME.match(place) else str(Path(place).absolute()))
 
 
 @contextmanager

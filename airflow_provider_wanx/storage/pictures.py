@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.storage.files import unreadable_is_refused
+from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
@@ -92,12 +92,10 @@ class ImageSource:
         if scheme:
             self.open(image, field=field, is_style_reference=is_style_reference)
             return
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         from airflow_provider_wanx.dashscope.images import HEADER_BYTES, check_image
 
         with unreadable_is_refused(f"{field} {text!r}"):
-            path = ObjectStoragePath(text)
+            path = stored_path(text)
             size = int(path.stat().st_size)
             with path.open("rb") as file:
                 check_image(
@@ -168,12 +166,10 @@ class ImageSource:
             return self._s3[conn_id]
 
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         with unreadable_is_refused(f"{field} {text!r}"):
-            path = ObjectStoragePath(text)
+            path = stored_path(text)
             size = int(path.stat().st_size)
             with path.open("rb") as file:
                 # What is too big is refused unread.

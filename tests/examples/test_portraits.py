@@ -63,6 +63,13 @@ def test_every_result_of_an_album_lies_encrypted_under_a_key_of_its_own(
     assert dashscope.ledger()["totals"]["billed"] == 2
 
 
+def test_a_bulk_task_asks_for_workers_of_its_queue() -> None:
+    from own_queue import dag
+
+    assert dag.get_task("repaint").queue == "pictures"
+    assert dag.test().state == "success"
+
+
 def test_a_folder_is_shared_by_two_accounts_and_each_image_is_billed_to_one_of_them(
     dashscope: BackgroundSimulator, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ class Simulator:
     :param speed: how much faster than the service's its clocks run
     :param keys: the API keys that it accepts; none for any
     :param arguments: more command line arguments
+    :param python: the interpreter of the environment whose simulator it is
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class Simulator:
         speed: float = 1.0,
         keys: Sequence[str] = (API_KEY,),
         arguments: Sequence[str] = (),
+        python: Path = Path(sys.executable),
     ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self._port = port
         self.speed = speed
-        command = [sys.executable, "-m", "airflow_provider_wanx.simulator"]
+        command = [str(python), "-m", "airflow_provider_wanx.simulator"]
         command += [part for key in keys for part in ("--api-key", key)]
         self.process = ManagedProcess(
             name="local DashScope",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stack import ROOT, LocalStack, StackConfig, StatsdListener
+from tests.stack.environment import clean_environment
 
 _HERE = Path(__file__).parent
 
@@ -23,6 +26,29 @@ def statsd() -> Iterator[StatsdListener]:
     """What gets the metrics of the one Airflow."""
     with StatsdListener() as listener:
         yield listener
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist, as ``make dist`` builds them."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "uv", "build", "--quiet", "--build-constraint", "constraints.txt"]
+    subprocess.run([*command, "--out-dir", str(folder)], cwd=ROOT, env=clean_environment(), check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(dist: Path) -> Path:
+    """The built wheel."""
+    (wheel,) = dist.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def sdist(dist: Path) -> Path:
+    """The built sdist."""
+    (sdist,) = dist.glob("*.tar.gz")
+    return sdist
 
 
 @pytest.fixture(scope="session")

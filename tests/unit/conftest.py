@@ -8,12 +8,15 @@ import logging
 import os
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow import __version__ as airflow_version
 from hypothesis import settings
+from packaging.version import Version
 
 from airflow_provider_wanx.simulator.endpoints import control
 from airflow_provider_wanx.simulator.painting import painter
@@ -28,6 +31,53 @@ if TYPE_CHECKING:
 # How long an example takes is up to the machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+_ABSENT = pytest.StashKey[Counter[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the one way in which a test says that its subject is not there on some versions of Airflow."""
+    config.addinivalue_line(
+        "markers",
+        "needs_airflow(version, subject): what is tested needs this version of Airflow; with an older one the test is "
+        "left out, and counted by its subject",
+    )
+    config.stash[_ABSENT] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the installed Airflow cannot do. Its absence has tests of its own, which are never left out."""
+    left_out = {item: subject for item in items if (subject := _absent(item))}
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+    config.stash[_ABSENT] = Counter(left_out.values())
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["absent"] = dict(config.stash[_ABSENT])
+
+
+def _absent(item: pytest.Item) -> str | None:
+    for mark in item.iter_markers("needs_airflow"):
+        needed, subject = mark.args
+        if Version(airflow_version).release < Version(needed).release:
+            return f"{subject} (Airflow {needed})"
+    return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process of pytest-xdist has left out; all of them collect the same."""
+    node.config.stash[_ABSENT] = Counter(getattr(node, "workeroutput", {}).get("absent"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print one line for each subject that this Airflow does not have."""
+    absent = config.stash[_ABSENT]
+    if absent:
+        terminalreporter.section(f"absent on Airflow {airflow_version}: {absent.total()} tests left out")
+        for subject, tests in sorted(absent.items()):
+            terminalreporter.write_line(f"absent: {subject}: {tests} tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

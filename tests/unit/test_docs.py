@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import json
 import re
@@ -33,11 +32,13 @@ from airflow_provider_wanx.simulator.settings import Settings
 from airflow_provider_wanx.storage.keys import FIELDS
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
+from tests.unit.support.doc_extensions import extension
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
-PAGES = [*READMES, ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+OTHERS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES = [*READMES, *OTHERS, *sorted(DOCS.glob("*.md"))]
 
 PUBLIC_CLASSES = [
     DashScopeHook,
@@ -86,12 +87,7 @@ def _slugs(page: Path) -> set[str]:
 
 
 def _tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("wanx_tables", DOCS / "_ext" / "wanx_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return extension("wanx_table_texts")
 
 
 def _arguments(cls: type) -> set[str]:
@@ -223,17 +219,17 @@ def _facet_table() -> str:
     return _text(DOCS / "lineage.md").partition("facet `dashscope`:")[2]
 
 
-@pytest.mark.parametrize("code", _blocks("python"))
+@pytest.mark.parametrize("code", [*_blocks("python")])
 def test_python_samples_compile(code: str) -> None:
     ast.parse(code)
 
 
-@pytest.mark.parametrize("code", _blocks("json"))
+@pytest.mark.parametrize("code", [*_blocks("json")])
 def test_json_samples_can_be_read(code: str) -> None:
     json.loads(code)
 
 
-@pytest.mark.parametrize("code", _blocks("bash"))
+@pytest.mark.parametrize("code", [*_blocks("bash")])
 def test_shell_samples_are_well_formed(code: str) -> None:
     done = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,10 +11,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
-from airflow.sdk.definitions.taskgroup import MappedTaskGroup
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowFailException,
+    AirflowSkipException,
+    Asset,
+    ParamValidationError,
+)
 
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
@@ -22,10 +25,30 @@ from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests import demo
 from tests.stack import ROOT
 from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.airflow_names import (
+    AIRFLOW,
+    MappedTaskGroup,
+    is_mapped,
+    make_tables,
+    schedule_of,
+    stored_dag,
+)
 from tests.unit.support.s3 import Bucket
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
-every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+needs_a_person = pytest.mark.needs_airflow("3.1", "asking a person before something is published")
+every_file = pytest.mark.parametrize(
+    "file",
+    [pytest.param(file, marks=needs_a_person if file.stem == "wanx_review" else ()) for file in FILES],
+    ids=lambda file: file.stem,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tables() -> None:
+    """Airflow 2 looks into its database when it reads and writes a DAG with aliases of assets."""
+    if AIRFLOW < (3, 0):
+        make_tables("dataset")
 
 
 def load(file: Path) -> ModuleType:
@@ -57,7 +80,7 @@ def test_there_are_examples() -> None:
 def test_a_dag_is_named_after_its_file_is_started_by_hand_or_an_asset_and_explains_itself(file: Path) -> None:
     dag = dag_of(file)
     assert dag.dag_id == file.stem
-    assert dag.schedule is None or all(isinstance(each, Asset) for each in dag.schedule)
+    assert all(isinstance(each, Asset) for each in schedule_of(dag))
     assert dag.doc_md is not None
     for topic in ("###", "*When to use:*", "*Needs:*", "*Costs:*"):
         assert topic in dag.doc_md
@@ -66,7 +89,7 @@ def test_a_dag_is_named_after_its_file_is_started_by_hand_or_an_asset_and_explai
 @every_file
 def test_a_dag_survives_airflows_serialization(file: Path) -> None:
     dag = dag_of(file)
-    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    stored = stored_dag(dag)
     assert sorted(stored.task_ids) == sorted(dag.task_ids)
 
 
@@ -273,19 +296,30 @@ def event(extra: dict[str, Any], **source: Any) -> Any:
     return SimpleNamespace(extra=extra, **{**dict.fromkeys(names), **source})
 
 
+class Triggering(dict[str, Any]):
+    """Events by the URI of their asset; like Airflow's own mapping, it is asked with the asset."""
+
+    def get(self, asset: Any, default: Any = None) -> Any:
+        return super().get(asset.uri, default)
+
+
 @pytest.mark.parametrize("name", ["triggering_asset_events", "triggering_dataset_events"])
 def test_new_portraits_are_those_that_the_events_name_each_once(name: str) -> None:
     pictures: Any = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("pictures")
     events = [event({"keys": ["p/b.png", "p/a.png"], "from_rest_api": True}), event({"keys": ["p/b.png"]})]
-    found = pictures.python_callable(**{name: {Asset("s3://wanx-portraits/portraits"): events}})
+    found = pictures.python_callable(**{name: Triggering({"s3://wanx-portraits/portraits": events})})
     assert found == ["s3://wanx-portraits/p/b.png", "s3://wanx-portraits/p/a.png"]
 
 
-def test_a_run_without_new_portraits_or_new_results_ends_with_a_sentence() -> None:
+def test_a_run_without_new_portraits_ends_with_a_sentence() -> None:
     pictures: Any = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("pictures")
-    for events in ({}, {Asset("s3://wanx-portraits/portraits"): [event({})]}):
+    for events in ({}, Triggering({"s3://wanx-portraits/portraits": [event({})]})):
         with pytest.raises(AirflowFailException, match=r"^No event of .* names a portrait, so .* Create one"):
             pictures.python_callable(triggering_asset_events=events)
+
+
+@needs_a_person
+def test_a_review_without_new_results_ends_with_a_sentence() -> None:
     results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
     with pytest.raises(
         AirflowFailException, match=r"^No event of .* names a result, so .* to review\. Run wanx_new"
@@ -296,7 +330,7 @@ def test_a_run_without_new_portraits_or_new_results_ends_with_a_sentence() -> No
 def test_one_copy_of_all_new_portraits_that_succeeded_starts_the_review_with_one_event() -> None:
     dag = dag_of(ROOT / "dags" / "wanx_new_portraits.py")
     copy = dag.get_task("copy")
-    assert not copy.is_mapped
+    assert not is_mapped(copy)
     assert (copy.upstream_task_ids, copy.trigger_rule) == ({"repaint.wait"}, "all_done")
     assert isinstance(dag.task_group.get_child_by_label("repaint"), MappedTaskGroup)
     # Without it, a run whose portraits have failed would end well.
@@ -304,9 +338,11 @@ def test_one_copy_of_all_new_portraits_that_succeeded_starts_the_review_with_one
     assert (failures.upstream_task_ids, failures.trigger_rule) == ({"repaint.wait"}, "one_failed")
     with pytest.raises(AirflowFailException, match=r"^Not every new portrait was repainted\."):
         failures.python_callable()
-    assert copy.outlets == dag_of(ROOT / "dags" / "wanx_review.py").schedule
+    if version_compat.AIRFLOW_V_3_1_PLUS:
+        assert copy.outlets == schedule_of(dag_of(ROOT / "dags" / "wanx_review.py"))
 
 
+@needs_a_person
 def test_the_question_about_a_result_shows_it_beside_its_portrait_from_the_gallery(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -318,7 +354,8 @@ def test_the_question_about_a_result_shows_it_beside_its_portrait_from_the_galle
         "source_task_id": "g.copy",
     }
     entries = [{"bucket": "b", "key": f"repainted/anime/ada_{number}.png"} for number in range(2)]
-    told = {Asset("s3://wanx-results/repainted"): [event({"objects": entries}, source_map_index=4, **source)]}
+    events = [event({"objects": entries}, source_map_index=4, **source)]
+    told = Triggering({"s3://wanx-results/repainted": events})
     first, second = results.python_callable(triggering_asset_events=told)
     page = f"/team{PREFIX}/dags/faces/runs/asset__2026-11-25T10%3A00%3A00%2B00%3A00/tasks/g.copy/4/results"
     assert f"![The portrait]({page}/0/source) ![The result]({page}/0/result)" in first["body"]
@@ -330,6 +367,7 @@ def test_the_question_about_a_result_shows_it_beside_its_portrait_from_the_galle
     )
 
 
+@needs_a_person
 def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import traceback
 
 import httpx
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,

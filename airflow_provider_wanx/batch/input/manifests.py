@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 from airflow_provider_wanx.batch.input.formats import READERS, json_value
 from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS, ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.files import unreadable_is_refused
+from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
@@ -142,10 +142,8 @@ class ManifestSource:
 
     @contextmanager
     def _stored_file(self) -> Iterator[BinaryIO]:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         with unreadable_is_refused(self.description):
-            path = ObjectStoragePath(self.url)
+            path = stored_path(self.url)
             with path.fs.open(path.path, "rb") as file:
                 yield file
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.files import unreadable_is_refused
+from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
 from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_prefix
 
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
@@ -105,10 +105,8 @@ class PrefixSource:
                     yield _File(entry["Key"].removeprefix(prefix), entry["Size"])
 
     def _stored_files(self) -> Iterator[_File]:
-        from airflow.providers.common.compat.sdk import ObjectStoragePath
-
         with unreadable_is_refused(f"images {self.url!r}"):
-            path = ObjectStoragePath(self.url)
+            path = stored_path(self.url)
             root: str | None = None
             for folder, folders, files in path.fs.walk(path.path, detail=True, on_error="raise"):
                 root = folder if root is None else root

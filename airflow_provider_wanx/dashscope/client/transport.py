@@ -13,6 +13,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.api.answers import Answer
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint
 from airflow_provider_wanx.dashscope.config import ClientConfig
@@ -137,7 +138,7 @@ def http_options(config: ClientConfig) -> dict[str, Any]:
     return {
         "verify": _tls_context(),
         "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
-        "headers": {"User-Agent": "airflow-provider-wanx"},
+        "headers": {"User-Agent": f"airflow-provider-wanx/{__version__}"},
         "follow_redirects": False,
     }
 

@@ -48,6 +48,7 @@ class GuardedEndpoint:
         """Serve one request."""
         request = Request(scope, receive)
         account = self._site.account
+        arrived = account.clock.epoch(account.clock.now())
         tally = account.ledger.tally(self._name)
         tally.requests += 1
         fault = await self._fault(request, account)
@@ -63,6 +64,8 @@ class GuardedEndpoint:
             tally.refused += 1
         elif response.status_code >= 400:
             tally.errors += 1
+        if not self._xml:
+            response.headers.update(_times(arrived, account.clock.epoch(account.clock.now())))
         breaker = self._site.breaker
         if fault is not None and fault.kind == "lose_answer":
             await breaker.drop(scope, receive)
@@ -179,6 +182,12 @@ async def _refuse_address(_: Request, error: Exception) -> Response:
     response = answer({"code": refusal.code, "message": refusal.message}, status=status)
     response.headers.update(headers or {})
     return response
+
+
+def _times(arrived: float, answered: float) -> dict[str, str]:
+    """Write the headers in which the service's gateway tells its times, in milliseconds."""
+    first, last = int(arrived * 1000), int(answered * 1000)
+    return {"req-cost-time": str(last - first), "req-arrive-time": str(first), "resp-start-time": str(last)}
 
 
 def _style_and_model(body: bytes) -> tuple[int | None, str | None]:

@@ -458,4 +458,4 @@ class TestRows:
 
 def _rows_in_memory() -> int:
     gc.collect()
-    return sum(isinstance(each, LedgerRow) for each in gc.get_objects())
+    return sum(type(each) is LedgerRow for each in gc.get_objects())

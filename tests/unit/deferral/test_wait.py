@@ -8,9 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.sdk.definitions._internal.types import NOTSET
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.waiting import watcher
@@ -18,6 +16,13 @@ from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import TaskWaitTimeout, task_ids, wait_here
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.support.airflow_names import (
+    NOTSET,
+    TRIGGER_FAILURE,
+    TRIGGER_TIMEOUT,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
 from tests.unit.support.service import states, submit_repaints
 
 
@@ -25,7 +30,7 @@ def event(**fields: Any) -> dict[str, Any]:
     return {"statuses": {}, "errors": {}, "timed_out": False, "retryable": True, **fields}
 
 
-TIMED_OUT = {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
+TIMED_OUT = {"error": TRIGGER_TIMEOUT}
 
 
 class Waiting(DashScopeWaitingOperator):
@@ -63,22 +68,20 @@ class TestAirflowsOwnTimeout:
     def test_what_is_queued_is_canceled_before_the_task_fails(self, at_rest: BackgroundSimulator) -> None:
         ids = submit_repaints(at_rest, 1, 2)
         with pytest.raises(TaskDeferralTimeout):
-            Waiting(task_id="x", ids=ids, cancel_on_kill=True).resume_execution(
-                TRIGGER_FAIL_REPR, TIMED_OUT, {}
-            )
+            Waiting(task_id="x", ids=ids, cancel_on_kill=True).resume_execution("__fail__", TIMED_OUT, {})
         assert "CANCELED" in states(at_rest)
 
     def test_nothing_is_canceled_unless_asked_for(self, at_rest: BackgroundSimulator) -> None:
         ids = submit_repaints(at_rest, 1, 2)
         with pytest.raises(TaskDeferralTimeout):
-            Waiting(task_id="x", ids=ids).resume_execution(TRIGGER_FAIL_REPR, TIMED_OUT, {})
+            Waiting(task_id="x", ids=ids).resume_execution("__fail__", TIMED_OUT, {})
         assert "CANCELED" not in states(at_rest)
 
     def test_a_trigger_that_broke_down_is_not_taken_for_it(self, at_rest: BackgroundSimulator) -> None:
         ids = submit_repaints(at_rest, 1, 2)
         with pytest.raises(TaskDeferralError):
             Waiting(task_id="x", ids=ids, cancel_on_kill=True).resume_execution(
-                TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_FAILURE.value}, {}
+                "__fail__", {"error": TRIGGER_FAILURE}, {}
             )
         assert "CANCELED" not in states(at_rest)
 

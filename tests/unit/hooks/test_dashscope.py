@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import Connection
 
 from airflow_provider_wanx.dashscope.errors import (
     AuthenticationError,
@@ -96,10 +95,10 @@ async def test_parameters_are_submitted(dashscope: BackgroundSimulator, both: An
     assert len((await both.get_task(submission.task_id)).results) == 3
 
 
-async def test_only_a_queued_task_is_canceled(dashscope: BackgroundSimulator, both: Any) -> None:
-    first, second = [(await both.submit_task(**repaint(dashscope))).task_id for _ in range(2)]
+async def test_only_a_queued_task_is_canceled(at_rest: BackgroundSimulator, both: Any) -> None:
+    first, second = [(await both.submit_task(**repaint(at_rest))).task_id for _ in range(2)]
     assert await both.cancel_task(second) is True
-    dashscope.advance(9)
+    at_rest.advance(9)
     assert await both.cancel_task(first) is False
     assert (await both.get_task(second)).status is TaskStatus.CANCELED
 
@@ -247,7 +246,7 @@ class TestTestConnection:
 
 
 def test_airflow_makes_the_hook_of_a_connection(dashscope: BackgroundSimulator) -> None:
-    hook = Connection.get("dashscope_default").get_hook()
+    hook = DashScopeHook.get_connection("dashscope_default").get_hook()
     assert isinstance(hook, DashScopeHook)
     with hook:
         assert hook.list_tasks().total == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from airflow.providers.common.compat.sdk import TaskInstanceState
 from airflow.providers.openlineage.extractors.manager import ExtractorManager
-from airflow.sdk import TaskInstanceState
 from openlineage.client.serde import Serde
 
 from tests.unit.support.airflow import TaskRunner

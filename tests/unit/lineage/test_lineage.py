@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import TaskInstanceState
+from airflow.providers.common.compat.sdk import TaskInstanceState
 
 from airflow_provider_wanx.lineage.openlineage import dataset
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator

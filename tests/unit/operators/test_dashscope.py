@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
+    DAG,
     AirflowFailException,
 )
 
@@ -19,6 +19,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import PAINT, paint
 from tests.unit.support.airflow import deferral
+from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.service import totals
 
 
@@ -153,17 +154,13 @@ def test_every_argument_that_matters_is_a_template(at_rest: BackgroundSimulator)
 
 
 def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
-    from airflow.serialization.definitions.dag import SerializedDAG
-    from airflow.serialization.serialized_objects import DagSerialization
-
     with DAG("mapped") as dag:
         DashScopeSubmitTaskOperator.partial(task_id="paint", **PAINT, wait_for_completion=True).expand(
             input=[{"prompt": "A lighthouse"}, {"prompt": "A windmill"}]
         )
-    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-    assert isinstance(stored, SerializedDAG)
+    stored = stored_dag(dag)
     task = stored.get_task("paint")
-    assert task.is_mapped
+    assert is_mapped(task)
     unmapped = dag.get_task("paint").unmap({"input": {"prompt": "A windmill"}})
     assert isinstance(unmapped, DashScopeSubmitTaskOperator)
     assert (unmapped.input, unmapped.model) == ({"prompt": "A windmill"}, PAINT["model"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.submission.record import STATE_KEY, Record, SubmissionRecord

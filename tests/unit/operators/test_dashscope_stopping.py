@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowTaskTimeout,
-    TaskDeferralTimeout,
 )
 
 from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
@@ -19,6 +18,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import paint
 from tests.unit.support.airflow import deferral, only_event, revived
+from tests.unit.support.airflow_names import TRIGGER_FAILURE, TRIGGER_TIMEOUT, TaskDeferralTimeout
 from tests.unit.support.service import states
 
 
@@ -67,7 +67,7 @@ class TestDeadlines:
         runner = paint(wait_for_completion=True, deferrable=True)
         deferral(runner.start)
         with pytest.raises(TaskDeferralTimeout):
-            runner.continue_with("__fail__", {"error": "Trigger timeout"})
+            runner.continue_with("__fail__", {"error": TRIGGER_TIMEOUT})
         assert states(at_rest)[-1] == "CANCELED"
 
     def test_a_trigger_that_broke_down_cancels_nothing(self, at_rest: BackgroundSimulator) -> None:
@@ -76,7 +76,7 @@ class TestDeadlines:
         runner = paint(wait_for_completion=True, deferrable=True)
         deferral(runner.start)
         with pytest.raises(AirflowException):
-            runner.continue_with("__fail__", {"error": "Trigger failure"})
+            runner.continue_with("__fail__", {"error": TRIGGER_FAILURE})
         assert states(at_rest)[-1] == "PENDING"
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.dashscope.styles import WanxStyle
@@ -16,6 +15,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
+from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.pictures import data_url, heavy_picture, picture
 from tests.unit.support.s3 import Bucket
 
@@ -352,8 +352,6 @@ def test_arguments_are_templates(at_rest: BackgroundSimulator) -> None:
 
 
 def test_it_can_be_mapped_over_images_and_styles_and_survives_airflows_serialization() -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
-
     with DAG("mapped") as dag:
         WanxStyleRepaintOperator.partial(task_id="by_image", style=WanxStyle.CLAY_WORLD).expand(
             image=["s3://bucket/a.png", "s3://bucket/b.png"]
@@ -361,8 +359,8 @@ def test_it_can_be_mapped_over_images_and_styles_and_survives_airflows_serializa
         WanxStyleRepaintOperator.partial(task_id="by_both").expand_kwargs(
             [{"image": "s3://bucket/a.png", "style": WanxStyle.ANIME}, {"image": "b.png", "style": "fresh"}]
         )
-    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-    assert all(task.is_mapped for task in stored.tasks)
+    stored = stored_dag(dag)
+    assert all(map(is_mapped, stored.tasks))
     unmapped = dag.get_task("by_image").unmap({"image": "s3://bucket/b.png"})
     assert isinstance(unmapped, WanxStyleRepaintOperator)
     assert (unmapped.image, unmapped.style, unmapped.aws_conn_id) == ("s3://bucket/b.png", 31, "aws_default")

@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
 
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.operators.repainting import Bulk, accepted, submitted
 from tests.unit.support.airflow import TaskRunner, deferral, only_event, revived
+from tests.unit.support.airflow_names import alias_events
 from tests.unit.support.pictures import data_url, picture
 from tests.unit.support.service import states, totals
 
@@ -216,8 +216,7 @@ class TestRun:
         }
         assert len(json.dumps(summary)) < 2000
         assert runner.outlet_events[asset].extra == summary
-        (event,) = runner.outlet_events[alias].asset_alias_events
-        assert (event.dest_asset_key.uri, event.extra) == (summary["manifest"][0], summary)
+        assert alias_events(runner.outlet_events[alias]) == [(summary["manifest"][0], summary)]
 
 
 class TestDryRun:

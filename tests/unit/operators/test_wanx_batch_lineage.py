@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow.sdk import TaskInstanceState
+from airflow.providers.common.compat.sdk import TaskInstanceState
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.lineage.extraction import Kept, extracted

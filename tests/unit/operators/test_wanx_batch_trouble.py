@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.batch.batch import LEDGER, BatchDestination
@@ -288,10 +288,11 @@ class TestCopies:
     def test_when_the_ledger_is_lost_no_more_copies_are_begun(
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        service()
+        simulator = service()
         bulk.portraits(*(f"p{number:02}" for number in range(20)))
         runner = bulk.runner()
         deferred = deferral(runner.start)
+        simulator.advance(60)
         event = only_event(revived(deferred.trigger))
         assert len(event["ended"]) > run.COPIES
         begun, settle = [], Settler.settle

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.api_fastapi.app import _AuthManagerState
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from starlette.testclient import TestClient
 
 from airflow_provider_wanx.plugins.gallery import batches, objects, pictures
-from tests.unit.plugins.gallery_world import PICTURES, Browser, StrictManager, World, make_app, make_tables
+from tests.unit.plugins.gallery_world import PICTURES, Browser, World
+from tests.unit.support.airflow_names import AIRFLOW, make_tables
 from tests.unit.support.s3 import Bucket, connection_json
 
 
@@ -38,6 +37,8 @@ def forgetful() -> None:
 @pytest.fixture(scope="session")
 def client() -> Iterator[TestClient]:
     """The API server."""
+    from tests.unit.plugins.gallery_server import make_app
+
     with TestClient(make_app(), raise_server_exceptions=False) as client:
         yield client
 
@@ -45,13 +46,22 @@ def client() -> Iterator[TestClient]:
 @pytest.fixture
 def as_user(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Browser]:
     """Log somebody in: ``admin`` sees everything, ``viewer`` not the DAG ``secret`` nor what ``quiet`` has left."""
+    from airflow.api_fastapi import app
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    from tests.unit.plugins.gallery_server import StrictManager
+
     manager = StrictManager()
-    monkeypatch.setattr(_AuthManagerState, "instance", manager)
+    if AIRFLOW >= (3, 2):
+        monkeypatch.setattr(app._AuthManagerState, "instance", manager)
+    else:
+        monkeypatch.setattr(app, "auth_manager", manager)
 
     def log_in(name: str) -> Browser:
         if name == "nobody":
             return Browser(client, None)
-        user = SimpleAuthManagerUser(username=name, role=name.upper(), teams=[])
+        teams: dict[str, Any] = {"teams": []} if AIRFLOW >= (3, 2) else {}
+        user = SimpleAuthManagerUser(username=name, role=name.upper(), **teams)
         return Browser(client, manager.generate_jwt(user))
 
     return log_in

@@ -11,15 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from airflow import settings
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.models import import_all_models
-from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
-from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -30,36 +23,6 @@ from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 PICTURES = "pictures"
 RUN = "manual__2026-11-01T00:00:00+00:00"
-
-
-def make_tables() -> None:
-    """Make Airflow's tables, without the history that migrations replay."""
-    import_all_models()
-    Base.metadata.create_all(settings.engine)
-
-
-class StrictManager(SimpleAuthManager):
-    """Airflow's simple auth manager, with DAGs and XComs that only admins see: it has no such thing itself."""
-
-    hidden_dags = frozenset({"secret"})
-    hidden_xcoms = frozenset({"quiet"})
-
-    def is_authorized_dag(
-        self,
-        *,
-        method: Any,
-        user: SimpleAuthManagerUser,
-        access_entity: DagAccessEntity | None = None,
-        details: DagDetails | None = None,
-    ) -> bool:
-        hidden = self.hidden_dags
-        if access_entity is DagAccessEntity.XCOM:
-            hidden |= self.hidden_xcoms
-        if user.role != "ADMIN" and details is not None and details.id in hidden:
-            return False
-        return super().is_authorized_dag(
-            method=method, user=user, access_entity=access_entity, details=details
-        )
 
 
 @dataclass
@@ -109,8 +72,8 @@ class World:
 
     def clear(self) -> None:
         """Empty the tables."""
-        with settings.get_engine().begin() as connection:
-            for table in (XComModel, TaskInstance, DagRun):
+        with settings.engine.begin() as connection:
+            for table in (_xcoms(), TaskInstance, DagRun):
                 connection.execute(sa.delete(table))
 
     def run(self, dag_id: str = "faces", run_id: str = RUN, *, number: int | None = None) -> int:
@@ -166,7 +129,7 @@ class World:
         state: str = "success",
     ) -> None:
         """Add a task instance with its XComs."""
-        with settings.get_engine().connect() as connection:
+        with settings.engine.connect() as connection:
             number = connection.scalar(
                 sa.select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
             )
@@ -178,7 +141,7 @@ class World:
             {**place, "dag_run_id": number, "key": key, "value": value, "timestamp": time}
             for key, value in xcoms.items()
         ]
-        _insert(XComModel, rows)
+        _insert(_xcoms(), rows)
 
     def many(self, runs: int, copies: int) -> None:
         """Add many runs at once, each with mapped copies of one result."""
@@ -205,22 +168,18 @@ class World:
                 xcoms.append({**stored, "key": "return_value", "value": manifest})
         _insert(DagRun, run_rows)
         _insert(TaskInstance, instances)
-        _insert(XComModel, xcoms)
+        _insert(_xcoms(), xcoms)
+
+
+def _xcoms() -> Any:
+    from airflow.models.xcom import XComModel  # Airflow 2 has no such class
+
+    return XComModel
 
 
 def _insert(model: Any, rows: list[dict[str, Any]]) -> None:
-    with settings.get_engine().begin() as connection:
+    with settings.engine.begin() as connection:
         connection.execute(sa.insert(model), rows)
-
-
-def make_app() -> FastAPI:
-    """What Airflow's API server makes of the plugin: an application that is mounted below a path."""
-    from airflow_provider_wanx.plugins.wanx_gallery import WanxGalleryPlugin
-
-    app = FastAPI()
-    for each in WanxGalleryPlugin.fastapi_apps:
-        app.mount(each["url_prefix"], each["app"])
-    return app
 
 
 @contextmanager
@@ -231,7 +190,7 @@ def counted() -> Iterator[list[str]]:
     def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         statements.append(statement)
 
-    engine = settings.get_engine()
+    engine = settings.engine
     sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield statements

@@ -14,6 +14,8 @@ from airflow_provider_wanx.batch.report import write_manifests
 from airflow_provider_wanx.plugins.gallery import objects
 from tests.unit.plugins.gallery_world import BEGIN, PICTURES, RUN, Browser, World, origin, portrait
 
+pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
+
 PAGE = f"/dags/faces/runs/{RUN}/tasks/repaint"
 OWNER = f"task repaint of run {RUN} of DAG faces"
 STATUS = {

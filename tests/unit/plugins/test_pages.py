@@ -15,6 +15,8 @@ from airflow_provider_wanx.plugins.wanx_gallery import PREFIX, WanxGalleryPlugin
 from airflow_provider_wanx.storage.marks import MARK
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, counted, entry, origin, portrait
 
+pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
+
 ATTACK = "<script>attacked=1</script>\"'><img src=x onerror=attacked=1>\u202egnp.exe"
 TASK = f"/dags/faces/runs/{RUN}/tasks/copy"
 RESULT = f"{TASK}/-1/results/0"

@@ -12,6 +12,8 @@ from PIL import Image
 from airflow_provider_wanx.plugins.gallery import pictures
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
 
+pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
+
 RESULT = f"/dags/faces/runs/{RUN}/tasks/copy/-1/results/0"
 KEY = "results/task-1.png"
 SOURCE = "faces/ada.png"

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 from airflow import plugins_manager
-from airflow._shared.plugins_manager import is_valid_plugin
-from airflow.api_fastapi.app import RESERVED_URL_PREFIXES
-from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.plugins import wanx_gallery
+from tests.unit.support.airflow_names import AIRFLOW
 
 
 @pytest.fixture
@@ -25,12 +23,38 @@ def reloaded() -> Iterator[None]:
     importlib.reload(wanx_gallery)
 
 
+def _loaded() -> list[Any]:
+    """Airflow's plugins, loaded by Airflow."""
+    plugins_manager.ensure_plugins_loaded()
+    return plugins_manager._get_plugins()[0] if AIRFLOW >= (3, 2) else plugins_manager.plugins
+
+
+def _shown() -> list[Any]:
+    """What plugins show in the web interface of Airflow 3.1 and later."""
+    if AIRFLOW >= (3, 2):
+        return plugins_manager._get_ui_plugins()[0]
+    plugins_manager.initialize_ui_plugins()
+    return plugins_manager.external_views
+
+
+def test_airflow_has_it_from_3_1_on_and_complains_of_nothing() -> None:
+    assert [each.name for each in _loaded() if "wanx" in str(each.name)] == ["wanx_gallery"] * (
+        AIRFLOW >= (3, 1)
+    )
+    errors = plugins_manager.get_import_errors() if AIRFLOW >= (3, 2) else plugins_manager.import_errors
+    assert not errors
+
+
+@pytest.mark.needs_airflow("3.1", "the gallery")
 def test_airflow_finds_it_by_its_entry_point_and_takes_all_of_it() -> None:
+    from airflow.api_fastapi.app import RESERVED_URL_PREFIXES
+    from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
+
     (found,) = entry_points(group="airflow.plugins", name="wanx_gallery")
     assert found.load() is wanx_gallery.WanxGalleryPlugin
-    (loaded,) = [each for each in plugins_manager._get_plugins()[0] if each.name == "wanx_gallery"]
+    (loaded,) = [each for each in _loaded() if each.name == "wanx_gallery"]
     assert loaded.fastapi_apps == wanx_gallery.WanxGalleryPlugin.fastapi_apps
-    views = [view for view in plugins_manager._get_ui_plugins()[0] if "wanx" in view["url_route"]]
+    views = [view for view in _shown() if "wanx" in view["url_route"]]
     assert views == loaded.external_views
     assert [ExternalViewResponse.model_validate(view).destination for view in views] == [
         "nav",
@@ -47,7 +71,7 @@ def test_before_airflow_31_there_is_no_plugin_and_nobody_minds(
 ) -> None:
     monkeypatch.setattr(version_compat, "AIRFLOW_V_3_1_PLUS", False)
     assert importlib.reload(wanx_gallery).plugin is None
-    assert not is_valid_plugin(None)
+    assert not plugins_manager.is_valid_plugin(None)
     monkeypatch.undo()
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import time_machine
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
+    DAG,
     AirflowException,
     AirflowFailException,
-    AirflowRescheduleException,
+    BaseOperator,
 )
 
 from airflow_provider_wanx.dashscope.origin import Origin
@@ -29,6 +28,7 @@ from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 from tests.unit.sensors.sensing import DEFERRED, POKING, RESCHEDULED, every_mode, run, wait
 from tests.unit.support.airflow import DagRun, TaskInstance, deferral
+from tests.unit.support.airflow_names import AirflowRescheduleException, is_mapped, stored_dag
 from tests.unit.support.service import submit_repaints
 
 
@@ -148,7 +148,7 @@ def test_a_bad_end_names_the_airflow_task_to_clear(
                 WanxStyleRepaintOperator(task_id="submit", **given),
                 WanxStyleRepaintOperator.partial(task_id="submit_all", style="fresh").expand(image=["a.png"]),
             ]
-            submitting >> EmptyOperator(task_id="between") >> (built := sensor())
+            submitting >> BaseOperator(task_id="between") >> (built := sensor())
         return built
 
     runner.build = between_others
@@ -187,7 +187,7 @@ def test_its_failure_names_the_picture_that_the_submitting_task_has_published(
 def test_where_it_does_not_know_who_has_submitted_it_names_the_tasks_right_before_it() -> None:
     build = wait("x").build
     with DAG("portraits"):
-        EmptyOperator(task_id="script") >> EmptyOperator(task_id="ids") >> (sensor := build())
+        BaseOperator(task_id="script") >> BaseOperator(task_id="ids") >> (sensor := build())
     assert sensor.how_to_submit_again() == (
         "To submit again, clear the Airflow task that submitted it (right before this one: ids), and all after it."
     )
@@ -319,12 +319,10 @@ def test_the_id_is_a_template_and_may_be_the_output_of_another_task(
 
 
 def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
-
     with DAG("mapped") as dag:
         DashScopeTaskSensor.partial(task_id="wait", timeout=60).expand(dashscope_task_id=["a", "b"])
-    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-    assert stored.get_task("wait").is_mapped
+    stored = stored_dag(dag)
+    assert is_mapped(stored.get_task("wait"))
     unmapped = dag.get_task("wait").unmap({"dashscope_task_id": "b"})
     assert isinstance(unmapped, DashScopeTaskSensor)
     assert (unmapped.dashscope_task_id, unmapped.timeout) == ("b", 60)

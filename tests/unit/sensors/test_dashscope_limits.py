@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import (
+from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.sensors.sensing import every_mode, run, state_of, wait
 from tests.unit.support.airflow import deferral
+from tests.unit.support.airflow_names import TRIGGER_FAILURE, TRIGGER_TIMEOUT
 
 
 @every_mode
@@ -86,7 +87,7 @@ def test_when_airflow_itself_ends_the_deferral_the_same_holds(
     runner = wait(queued[1], cancel_on_kill=cancels, soft_fail=soft)
     deferral(runner.start)
     with pytest.raises(error):
-        runner.continue_with("__fail__", {"error": "Trigger timeout"})
+        runner.continue_with("__fail__", {"error": TRIGGER_TIMEOUT})
     assert state_of(*queued) == state
 
 
@@ -96,5 +97,5 @@ def test_a_trigger_that_broke_down_fails_the_sensor_and_cancels_nothing(
     runner = wait(queued[1], cancel_on_kill=True)
     deferral(runner.start)
     with pytest.raises(AirflowException):
-        runner.continue_with("__fail__", {"error": "Trigger failure"})
+        runner.continue_with("__fail__", {"error": TRIGGER_FAILURE})
     assert state_of(*queued) == "PENDING"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
-from airflow.sdk.exceptions import AirflowException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, Asset
 from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_wanx.deferral import from_trigger
@@ -18,9 +17,12 @@ from tests.unit.sensors.sensing import wait
 from tests.unit.support.airflow import deferral, only_event, revived
 from tests.unit.support.service import submit_repaints
 
+needs_airflow_3_3 = pytest.mark.needs_airflow("3.3", "beginning and ending a sensor in the triggerer")
+
 PULL = "{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}"
 
 
+@needs_airflow_3_3
 def test_airflow_is_told_how_to_begin_without_a_worker() -> None:
     sensor = wait(PULL, start_from_trigger=True, timeout=300, poll_interval=7).build()
     assert sensor.start_from_trigger
@@ -34,6 +36,7 @@ def test_airflow_is_told_how_to_begin_without_a_worker() -> None:
     assert (trigger.poll_interval, trigger.end_from_trigger) == (7.0, False)
 
 
+@needs_airflow_3_3
 def test_a_trigger_that_began_there_waits_for_the_one_id_that_was_rendered(
     dashscope: BackgroundSimulator,
 ) -> None:
@@ -53,6 +56,7 @@ def test_an_id_that_was_rendered_to_nothing_is_told(dashscope: BackgroundSimulat
     assert dashscope.ledger(summary=True)["endpoints"] == {}
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(("outcome", "end"), [("SUCCEEDED", TaskSuccessEvent), ("FAILED", TaskFailedEvent)])
 async def test_a_task_ends_there_as_the_services_task_did(
     dashscope: BackgroundSimulator,
@@ -75,11 +79,10 @@ def _output() -> Any:
         return WanxStyleRepaintOperator(task_id="submit", image="x", style=0).output
 
 
+@needs_airflow_3_3
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"deferrable": False, "start_from_trigger": True}, "need deferrable=True"),
-        ({"deferrable": False, "end_from_trigger": True}, "need deferrable=True"),
         ({"start_from_trigger": True, "dashscope_task_id": ["a"]}, "must be one id or a template, not list"),
         (
             {"start_from_trigger": True, "dashscope_task_id": _output},
@@ -98,6 +101,12 @@ def test_what_airflow_would_get_wrong_is_refused(arguments: dict[str, Any], prob
     given = {name: value() if callable(value) else value for name, value in arguments.items()}
     with pytest.raises(AirflowException, match=problem):
         DashScopeTaskSensor(**{"task_id": "wait", "dashscope_task_id": "a", **given})
+
+
+@pytest.mark.parametrize("option", ["start_from_trigger", "end_from_trigger"])
+def test_on_a_worker_it_is_refused(option: str) -> None:
+    with pytest.raises(AirflowException, match="need deferrable=True"):
+        wait("a", deferrable=False, **{option: True})
 
 
 @pytest.mark.parametrize("option", ["start_from_trigger", "end_from_trigger"])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from airflow_provider_wanx.submission.record import (
     UnreadableRecordError,
 )
 from tests.unit.support.airflow import DagRun, TaskInstance
+from tests.unit.support.airflow_names import attach
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -305,7 +305,7 @@ def test_what_is_no_folders_url_is_refused(place: str) -> None:
 def test_a_store_that_airflow_does_not_know_is_named() -> None:
     with pytest.raises(
         RecordStoreError,
-        match=r"'nowhere': could not open the folder for records of submissions, nowhere://records\. Check",
+        match=r"nowhere'?: could not open the folder for records of submissions, nowhere://records\. Check",
     ):
         record_store("nowhere://records", instance())
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat import sdk as compat
 from airflow.providers.common.compat.lineage import hook as hook_lineage
-from airflow.providers.common.compat.sdk import HookLineageCollector
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
 from airflow_provider_wanx.storage.upload import PART_BYTES, upload
+from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
 
 _PIECE = bytes(range(251)) * 4000
@@ -110,7 +112,9 @@ def test_an_object_is_told_to_hook_lineage(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     # Without a reader, such as OpenLineage's, Airflow's own collector collects nothing.
-    collector = HookLineageCollector()
+    for module in (sys.modules[HookLineageCollector.__module__], compat):
+        monkeypatch.setattr(module, "get_hook_lineage_collector", HookLineageCollector, raising=False)
+    collector = hook_lineage.get_hook_lineage_collector()
     monkeypatch.setattr(hook_lineage, "get_hook_lineage_collector", lambda: collector)
     destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
     destination.write(_pieces(size), "k.bin", content_type="video/mp4", metadata={TASK_ID: "id-1"})

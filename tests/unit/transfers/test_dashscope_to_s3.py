@@ -12,13 +12,13 @@ from unittest import mock
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.sdk import DAG, Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
+from tests.unit.support.airflow_names import alias_events, is_mapped, stored_dag
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, submit_lighthouses
 from tests.unit.support.tiny_cloud import File, TinyCloud
@@ -297,14 +297,12 @@ class TestArguments:
         assert bucket.keys() == [f"{RUN_ID[:6]}/{task_id}.jpg"]
 
     def test_it_can_be_mapped_and_survives_airflows_serialization(self) -> None:
-        from airflow.serialization.serialized_objects import DagSerialization
-
         with DAG("mapped") as dag:
             DashScopeToS3Operator.partial(task_id="copy", s3_bucket="b", s3_key=KEY, replace="skip").expand(
                 dashscope_task_id=["a", "b"]
             )
-        stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-        assert stored.get_task("copy").is_mapped
+        stored = stored_dag(dag)
+        assert is_mapped(stored.get_task("copy"))
         unmapped = dag.get_task("copy").unmap({"dashscope_task_id": "b"})
         assert isinstance(unmapped, DashScopeToS3Operator)
         assert (unmapped.dashscope_task_id, unmapped.replace, unmapped.s3_key) == ("b", "skip", KEY)
@@ -325,8 +323,6 @@ class TestOutlets:
         alias = AssetAlias("portraits")
         runner = copy(painted(0, 3), bucket.name, outlets=[alias])
         manifest = runner.run_try()
-        events = runner.outlet_events[alias].asset_alias_events
-        assert [event.dest_asset_key.uri for event in events] == [
-            f"s3://{bucket.name}/{entry['key']}" for entry in manifest
-        ]
-        assert [event.extra["sha256"] for event in events] == [entry["sha256"] for entry in manifest]
+        events = alias_events(runner.outlet_events[alias])
+        assert [uri for uri, _ in events] == [f"s3://{bucket.name}/{entry['key']}" for entry in manifest]
+        assert [extra["sha256"] for _, extra in events] == [entry["sha256"] for entry in manifest]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 from tests.unit.support.s3 import Bucket

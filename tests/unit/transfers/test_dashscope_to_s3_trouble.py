@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook

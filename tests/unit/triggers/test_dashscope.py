@@ -10,10 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from airflow.providers.common.compat.sdk import XCom
-from airflow.sdk.api.datamodels._generated import TaskInstance, TaskInstanceState
-from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, TaskInstanceState, XCom
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
@@ -190,12 +187,17 @@ class TestKeyRotation:
         assert (event["timed_out"], event["retryable"]) == (False, False)
 
 
+@pytest.mark.needs_airflow(
+    "3.3", "cancelling a queued task when its deferred Airflow task is killed or cleared"
+)
 class TestKilling:
     """``on_kill``, which Airflow also calls when a trigger merely moves to another triggerer."""
 
     @pytest.fixture
     def state(self) -> Any:
         """What Airflow says of the state of the run's task instances: a stand-in, for there is no Airflow here."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
         with mock.patch.object(RuntimeTaskInstance, "get_task_states", autospec=True) as asked:
             asked.return_value = {RUN: {}}
             yield asked
@@ -210,6 +212,8 @@ class TestKilling:
         asyncio.run(self.made(*ids, map_index=map_index, **arguments).on_kill())
 
     def made(self, *ids: str, map_index: int = -1, **arguments: Any) -> DashScopeTaskTrigger:
+        from airflow.sdk.api.datamodels._generated import TaskInstance
+
         made = trigger(*ids, **{"cancel_on_kill": True, **arguments})
         made.task_instance = TaskInstance(
             id=uuid.uuid4(),

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.errors import (
@@ -70,7 +71,7 @@ def test_every_request_to_the_service_carries_key_and_workspace(
         assert seen.headers["authorization"] == f"Bearer {KEY}"
         assert seen.headers["x-dashscope-workspace"] == "ws-1"
         assert seen.headers["accept"] == "application/json"
-        assert seen.headers["user-agent"] == "airflow-provider-wanx"
+        assert seen.headers["user-agent"] == f"airflow-provider-wanx/{__version__}"
         assert KEY not in seen.target
 
 

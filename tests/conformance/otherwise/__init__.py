@@ -1,0 +1,1 @@
+"""Services for which the facts do not hold."""
