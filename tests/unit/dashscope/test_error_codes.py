@@ -40,6 +40,13 @@ def test_the_rules_for_unknown_codes_are_exactly_the_expected_ones() -> None:
     assert [row.code for row in FALLBACKS] == list(expected.FALLBACKS)
 
 
+def test_a_rule_for_one_http_status_shows_that_status() -> None:
+    shown = {row.code: row.http for row in FALLBACKS if row.code.strip("()").isdecimal()}
+
+    assert len(shown) == 5
+    assert all(http == (int(rule.strip("()")),) for rule, http in shown.items())
+
+
 @pytest.mark.parametrize("row", expected.ROWS, ids=_name)
 def test_a_documented_code_is_judged_as_its_page_says(row: Expected) -> None:
     for status in _statuses(row):
