@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults lint format docs screenshots bench mutation constraints snapshots clean
+.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults test-distributed lint format docs screenshots bench mutation constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -61,13 +61,17 @@ test-upgrade: $(INSTALLED) ## Go on under this version with what earlier ones ha
 	$(BIN)/python -m pytest tests/upgrade
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
-	$(BIN)/python -m pytest --ignore=tests/system/faults tests/system
+	$(BIN)/python -m pytest --ignore=tests/system/faults --ignore=tests/system/distributed tests/system
 
 test-browser: $(INSTALLED) ## Run the tests of Airflow's web interface in Debian's Chromium
 	$(BIN)/python -m pytest tests/browser
 
 test-faults: $(INSTALLED) ## Kill and break everything on a real Airflow, and write docs/reliability.md
 	$(BIN)/python -m pytest tests/system/faults
+
+test-distributed: export DISTRIBUTED_IMAGES := $(or $(IMAGES),200)
+test-distributed: $(INSTALLED) ## Run two Celery workers, schedulers and triggerers on one account, and kill one of each (IMAGES=200)
+	$(BIN)/python -m pytest tests/system/distributed
 
 lint: $(INSTALLED) ## Check style, layers and types
 	@status=0; \

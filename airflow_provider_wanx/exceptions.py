@@ -86,7 +86,9 @@ def airflow_errors(*, again: Callable[[], str] | None = None) -> Iterator[None]:
 
 def _advice(error: DashScopeError) -> str:
     """Say where in Airflow something can be done about an error, which the service's side knows nothing of."""
-    from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError  # DAG parsing does not need it
+    from airflow_provider_wanx.dashscope.pacing.pacer import (
+        SubmissionQueueError,
+    )  # DAG parsing does not need it
 
     if isinstance(error, AuthenticationError):
         return " They are set in the Airflow connection."

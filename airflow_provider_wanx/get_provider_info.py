@@ -87,8 +87,8 @@ def get_provider_info() -> dict[str, Any]:
                             "Folder for the records by which a retry goes on with what an earlier try has submitted, "
                             "instead of submitting and paying again: ``s3://bucket/prefix`` or any other URL that Airflow's "
                             "object storage knows. If this is empty, Airflow 3.3 and later keep them in the task state "
-                            "store, and earlier versions keep none. ``record_path`` in a connection's extra comes before this "
-                            "one.\n"
+                            "store, and earlier versions keep none. In a folder on S3, all machines also share the pace of "
+                            "their submissions. ``record_path`` in a connection's extra comes before this one.\n"
                         ),
                         "type": "string",
                         "version_added": None,
@@ -129,7 +129,7 @@ def get_provider_info() -> dict[str, Any]:
                     "record_path": _text_field(
                         "Record path",
                         "Folder for the records that keep a retry from paying again, such as s3://bucket/prefix. "
-                        "Needed before Airflow 3.3.",
+                        "Needed before Airflow 3.3. On S3, all machines also share the pace of their submissions there.",
                     ),
                     "submissions_per_second": _number_field(
                         "Submissions per second",

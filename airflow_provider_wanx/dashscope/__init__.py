@@ -41,7 +41,7 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.images import ImageInfo, check_image
-    from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
+    from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
 
 __all__ = [
     "ApiError",
@@ -81,7 +81,7 @@ _LATER = {
     "AsyncDashScopeClient": "client",
     "DashScopeClient": "client",
     "ImageInfo": "images",
-    "SubmissionQueueError": "pacing",
+    "SubmissionQueueError": "pacing.pacer",
     "check_image": "images",
 }
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.observing import Observer, ignore
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+from airflow_provider_wanx.dashscope.sharing import SharedPlace
 
 REPAINT_REGION = "cn-beijing"
 """The only region that serves the repaint model (model page)."""
@@ -76,6 +77,8 @@ class ClientConfig:
     :param timeout: seconds without a byte after which a request is given up. Submitting takes most of a second on the
         service's side, so this is no place for small values.
     :param retry_for: seconds for which one call may be repeated, where repeating is safe, before its error is raised.
+    :param shared_place: where all machines that use the account agree upon the pace of submissions; None: each machine keeps to
+        a pace of its own.
     :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.observing`.
     """
 
@@ -85,6 +88,7 @@ class ClientConfig:
     limits: Limits = field(default_factory=Limits)
     timeout: float = 60.0
     retry_for: float = 60.0
+    shared_place: SharedPlace | None = field(default=None, repr=False, compare=False)
     observe: Observer = field(default=ignore, repr=False, compare=False)
 
     def __post_init__(self) -> None:

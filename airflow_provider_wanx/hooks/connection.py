@@ -21,6 +21,7 @@ from airflow_provider_wanx.dashscope.config import (
     region_base_url,
 )
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.hooks.shared_place import shared_place
 from airflow_provider_wanx.metrics.sending import StatsObserver
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def client_config(connection: Connection, *, in_triggerer: bool = False) -> Clie
     """
     with _named(connection):
         observe = StatsObserver(str(connection.conn_id), in_triggerer=in_triggerer)
-        return replace(_client_config(connection), observe=observe)
+        # A triggerer only waits.
+        place = None if in_triggerer else shared_place(record_path(connection))
+        return replace(_client_config(connection), shared_place=place, observe=observe)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def main() -> int:
                     processes=options.processes,
                     tasks=options.tasks,
                     machines=options.machines,
+                    shared=options.shared,
                     arguments=tuple(options.service.split()),
                 )
             )
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--processes", type=int, default=32)
     many.add_argument("--tasks", type=int, default=200)
     many.add_argument("--machines", type=int, default=1)
+    many.add_argument("--shared", action="store_true", help="with a place for the pace of all machines")
     for each in (wait, many):
         each.add_argument("--service", default="", metavar="ARGUMENTS", help="more arguments of the service")
     return parser

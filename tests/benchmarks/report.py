@@ -174,6 +174,7 @@ def _submissions(rows: Rows) -> str:
         ("", _client),
         ("processes", number("processes")),
         ("machines", number("machines")),
+        ("pace on S3", lambda row: "yes" if row.get("shared") else "no"),
         ("seconds counted", lambda row: str(row.get("windows", "sliding"))),
         ("accepted", lambda row: f"{row['accepted']} of {row['tasks']}"),
         ("requests", number("requests")),
@@ -181,7 +182,8 @@ def _submissions(rows: Rows) -> str:
         ("of the limit's rate", _share_of_limit),
     ]
     return (
-        "## Submitting\n\nProcesses on one machine reserve their moments in a shared file. Machines know of each other only by being "
+        "## Submitting\n\nProcesses on one machine reserve their moments in a shared file, and machines in an object on S3, where "
+        "there is a [record path](operators.md#one-pace-for-all-machines). Without one, machines know of each other only by being "
         "refused; then a machine pauses for a random time. Here, processes with different temporary folders stand for machines. The "
         "service counts requests per second in *sliding* seconds, the strictest reading, or in *fixed* ones. The SDK does not "
         "repeat what was refused.\n\n" + table(found, columns)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_wanx.simulator.server import SimulatorProcess
 from tests.benchmarks.processes import environment, reports_of, start_all
+from tests.benchmarks.submitter import RECORD_PATH
+from tests.stack.ports import free_port
+from tests.stack.s3 import LocalS3
 
 LIMIT = 2.0
 
 
 def measure(
-    client: str, *, processes: int, tasks: int, machines: int = 1, arguments: tuple[str, ...] = ()
+    client: str,
+    *,
+    processes: int,
+    tasks: int,
+    machines: int = 1,
+    shared: bool = False,
+    arguments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """
     Measure one client.
@@ -24,6 +36,7 @@ def measure(
     :param processes: processes that submit at a time
     :param tasks: tasks in all
     :param machines: machines to make believe: processes of different ones share no files
+    :param shared: whether they have a place for their pace, in a local S3
     :param arguments: more arguments of the service
     """
     with (
@@ -31,7 +44,11 @@ def measure(
         ExitStack() as stack,
     ):
         folders = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(machines)]
-        reports = asyncio.run(_run(client, simulator, processes, tasks, folders))
+        place = stack.enter_context(_shared_place()) if shared else {}
+        environments = [
+            environment() | place | {"TMPDIR": folders[number % len(folders)]} for number in range(processes)
+        ]
+        reports = asyncio.run(_run(client, simulator, environments, tasks))
         ledger = simulator.ledger()
     times = [task["submit_time"] for task in ledger["tasks"]]
     totals = ledger["totals"]
@@ -51,9 +68,27 @@ def measure(
     }
 
 
+@contextmanager
+def _shared_place() -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        s3 = LocalS3(port=free_port(), logs=Path(folder))
+        s3.process.start()
+        try:
+            s3.process.wait_ready(s3.ready, timeout=60)
+            s3.client.create_bucket(Bucket="records")
+            yield {
+                "AIRFLOW_HOME": folder,
+                "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(s3.connection),
+                RECORD_PATH: "s3://records/dashscope",
+            }
+        finally:
+            s3.process.stop()
+
+
 async def _run(
-    client: str, simulator: SimulatorProcess, processes: int, tasks: int, folders: list[str]
+    client: str, simulator: SimulatorProcess, environments: list[dict[str, str]], tasks: int
 ) -> list[dict[str, Any]]:
+    processes = len(environments)
     shares = [tasks // processes + (number < tasks % processes) for number in range(processes)]
     commands = [
         [
@@ -62,7 +97,6 @@ async def _run(
         ]
         for share in shares
     ]
-    environments = [environment() | {"TMPDIR": folders[number % len(folders)]} for number in range(processes)]
     async with start_all(commands, environments) as running:
         for process in running:
             process.say("go")

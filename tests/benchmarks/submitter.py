@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from functools import cache
 
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.sharing import SharedPlace
 from tests.benchmarks.service import JOB, PATH
+
+RECORD_PATH = "RECORD_PATH"
+"""Name of the environment variable with the place where machines share their pace."""
 
 
 def provider(url: str, key: str) -> None:
@@ -19,8 +25,22 @@ def provider(url: str, key: str) -> None:
     :param url: address of the service
     :param key: API key
     """
-    with DashScopeClient(ClientConfig(api_key=key, base_url=url)) as client:
+    with DashScopeClient(ClientConfig(api_key=key, base_url=url, shared_place=_place())) as client:
         client.submit_task(service=PATH.partition("/services/")[2], **JOB)
+
+
+@cache
+def _place() -> SharedPlace | None:
+    path = os.environ.get(RECORD_PATH)
+    if not path:
+        return None
+    from airflow_provider_wanx.hooks.shared_place import shared_place  # loads Airflow
+
+    place = shared_place(path)
+    if place is not None:
+        # A worker has loaded what it needs before its task begins.
+        place.read("nothing")
+    return place
 
 
 def sdk(url: str, key: str) -> None:
@@ -44,6 +64,7 @@ def sdk(url: str, key: str) -> None:
 if __name__ == "__main__":
     _client, _url, _key, _count = sys.argv[1:]
     submit = {"provider": provider, "SDK": sdk}[_client]
+    _place()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

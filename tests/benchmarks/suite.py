@@ -92,19 +92,22 @@ def _ten_thousand_oldest_first() -> Figures:
 
 
 def _submissions() -> Figures:
-    for client, processes, tasks, machines, windows in (
-        ("SDK", 32, 200, 1, "sliding"),
-        ("provider", 1, 20, 1, "sliding"),
-        ("provider", 8, 40, 1, "sliding"),
-        ("provider", 32, 200, 1, "sliding"),
-        ("provider", 32, 128, 4, "sliding"),
-        ("provider", 32, 128, 4, "fixed"),
-        ("provider", 32, 128, 32, "sliding"),
-        ("provider", 32, 128, 32, "fixed"),
+    for client, processes, tasks, machines, windows, shared in (
+        ("SDK", 32, 200, 1, "sliding", False),
+        ("provider", 1, 20, 1, "sliding", False),
+        ("provider", 8, 40, 1, "sliding", False),
+        ("provider", 32, 200, 1, "sliding", False),
+        ("provider", 32, 128, 4, "sliding", False),
+        ("provider", 32, 128, 4, "fixed", False),
+        ("provider", 32, 128, 32, "sliding", False),
+        ("provider", 32, 128, 32, "fixed", False),
+        ("provider", 1, 20, 1, "sliding", True),
+        ("provider", 32, 64, 4, "sliding", True),
+        ("provider", 32, 64, 32, "sliding", True),
     ):
         arguments = ("--rate-windows", windows)
         figures = submissions.measure(
-            client, processes=processes, tasks=tasks, machines=machines, arguments=arguments
+            client, processes=processes, tasks=tasks, machines=machines, shared=shared, arguments=arguments
         )
         yield {
             "client": client,
@@ -112,6 +115,7 @@ def _submissions() -> Figures:
             "processes": processes,
             "machines": machines,
             "windows": windows,
+            "shared": shared,
             **figures,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.stack import guard
 from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.airflow_api import AirflowApi, DagRun, ImportFailure, TaskInstance
 from tests.stack.dashscope import Simulator
@@ -9,6 +10,7 @@ from tests.stack.database import Database, SqliteDatabase
 from tests.stack.local import ROOT, LocalStack, StackConfig
 from tests.stack.postgres import PostgresDatabase
 from tests.stack.process import ManagedProcess, stop_all
+from tests.stack.redis_server import RedisServer
 from tests.stack.s3 import LocalS3, StoredObject
 from tests.stack.statsd import StatsdListener
 from tests.stack.waiting import StackError, wait_until
@@ -25,6 +27,7 @@ __all__ = [
     "LocalStack",
     "ManagedProcess",
     "PostgresDatabase",
+    "RedisServer",
     "Simulator",
     "SqliteDatabase",
     "StackConfig",
@@ -32,6 +35,7 @@ __all__ = [
     "StatsdListener",
     "StoredObject",
     "TaskInstance",
+    "guard",
     "stop_all",
     "wait_until",
 ]

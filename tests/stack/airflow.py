@@ -66,7 +66,7 @@ class Airflow:
         self.scheduler = self._process("scheduler", _NO_LOG_SERVER)
         self.dag_processor = self._process("dag-processor")
         self.triggerer = self._process("triggerer", _NO_LOG_SERVER)
-        self._more_triggerers: list[ManagedProcess] = []
+        self._more: list[ManagedProcess] = []
 
     @cached_property
     def api(self) -> AirflowApi:
@@ -77,7 +77,7 @@ class Airflow:
     def processes(self) -> list[ManagedProcess]:
         """All its processes."""
         parts = [self.api_server, self.scheduler, self.dag_processor, self.triggerer]
-        return [*parts, *self._more_triggerers]
+        return [*parts, *self._more]
 
     def start(self) -> None:
         """Prepare the database and start all components at once."""
@@ -106,8 +106,28 @@ class Airflow:
 
     def add_triggerer(self) -> ManagedProcess:
         """Start one more triggerer."""
-        process = self._process("triggerer", _NO_LOG_SERVER, number=2 + len(self._more_triggerers))
-        self._more_triggerers.append(process)
+        return self.add("triggerer", _NO_LOG_SERVER)
+
+    def add_machine(self, *arguments: str) -> ManagedProcess:
+        """
+        Start one more process as on another machine, with a home and a folder for temporary files of its own.
+
+        :param arguments: what follows ``airflow``
+        """
+        return self.add(*arguments, _NO_LOG_SERVER, apart=True)
+
+    def add(self, *arguments: str, apart: bool = False) -> ManagedProcess:
+        """
+        Start one more process.
+
+        :param arguments: what follows ``airflow``
+        :param apart: whether it has a home and a folder for temporary files of its own
+        """
+        command = " ".join(arguments).partition(" -")[0]
+        name = f"Airflow {command}"
+        number = 1 + sum(each.name.startswith(name) for each in self.processes)
+        process = self._process(*arguments, number=number, apart=apart)
+        self._more.append(process)
         process.start()
         return process
 
@@ -138,13 +158,19 @@ class Airflow:
     def _passwords(self) -> Path:
         return self.config.home / "passwords.json"
 
-    def _process(self, *arguments: str, number: int = 1) -> ManagedProcess:
-        name = arguments[0] if number == 1 else f"{arguments[0]}-{number}"
+    def _process(self, *arguments: str, number: int = 1, apart: bool = False) -> ManagedProcess:
+        command = " ".join(arguments).partition(" -")[0]
+        name = command if number == 1 else f"{command}-{number}"
+        env = self._env
+        if apart:
+            home = self.config.home / "machines" / name.replace(" ", "-")
+            (home / "tmp").mkdir(parents=True)
+            env = env | {"AIRFLOW_HOME": str(home), "TMPDIR": str(home / "tmp")}
         return ManagedProcess(
             name=f"Airflow {name}",
             command=[sys.executable, "-m", "airflow", *arguments],
-            env=self._env,
-            log_file=self.config.home / "logs" / f"{name}.log",
+            env=env,
+            log_file=self.config.home / "logs" / f"{name.replace(' ', '-')}.log",
         )
 
     def _parsed(self, dag_ids: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.pacing import SubmissionQueueError
+from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, without_frames
 
 

@@ -147,6 +147,7 @@ def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
     shared = {
         "airflow_provider_wanx.hooks.access",
         "airflow_provider_wanx.hooks.connection",
+        "airflow_provider_wanx.hooks.shared_place",
         "airflow_provider_wanx.triggers.events",
     }
     there = {

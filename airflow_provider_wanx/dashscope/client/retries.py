@@ -17,7 +17,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError
-from airflow_provider_wanx.dashscope.pacing import Pacer, came_too_early
+from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, came_too_early
 
 T = TypeVar("T")
 

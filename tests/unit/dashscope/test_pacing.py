@@ -21,18 +21,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope import pacing
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
-from airflow_provider_wanx.dashscope.pacing import (
-    LONGEST_PAUSE,
-    STALE,
-    Pacer,
-    PaceState,
-    SubmissionQueueError,
-)
+from airflow_provider_wanx.dashscope.pacing import machine as machine_store
+from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, SubmissionQueueError
+from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE, MARGIN, STALE, PaceState
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime
 
@@ -50,7 +45,7 @@ NOW = 1_700_000_000.0
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of the test's own: no other process shares its temporary folder, and its time stands still."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(pacing._Store, "_here", {})
+    monkeypatch.setattr(machine_store.MachineStore, "_here", {})
     monkeypatch.setattr(time, "time", lambda: NOW)
     return tmp_path
 
@@ -100,7 +95,7 @@ def test_a_single_submission_is_not_held_back() -> None:
 
 def test_those_that_want_to_submit_together_get_different_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     # However long a busy machine lets somebody hold the lock.
-    monkeypatch.setattr(pacing, "LOCK_TRIES", 100_000)
+    monkeypatch.setattr(machine_store, "LOCK_TRIES", 100_000)
     with ThreadPoolExecutor(10) as threads:
         waits = sorted(threads.map(lambda _: _pacer().turn(), range(10)))
 
@@ -142,15 +137,17 @@ def test_a_moment_that_falls_into_a_pause_is_lost() -> None:
 
     state.refused(rate=2.0, now=NOW, retry_after=5.0)
 
-    assert state.reserve(rate=2.0, now=NOW + wait, patience=60, held=True) >= 5.0 - wait
-    assert state.reserve(rate=2.0, now=state.paused_until, patience=60, held=True) == 0.0
+    assert state.reserve(rate=2.0, now=NOW + wait, patience=60, held=0.0) >= 5.0 - wait
+    assert state.reserve(rate=2.0, now=state.paused_until, patience=60, held=0.0) == 0.0
 
 
 def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them() -> None:
-    with pytest.raises(ThrottledError), _pacer().sending():
+    pacer = _pacer()
+    with pytest.raises(ThrottledError), pacer.sending():
         raise ThrottledError(
             code="Throttling", service_message="", http_status=429, doing="submit", retry_after=7.0
         )
+    pacer.learn()
 
     assert 7.0 <= _pacer().turn() <= 8.5
 
@@ -245,20 +242,21 @@ def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, ob
 
 _TAKE_TURNS = """
 import sys, tempfile, time
-from airflow_provider_wanx.dashscope import pacing
+from airflow_provider_wanx.dashscope.pacing import machine
+from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 
 tempfile.tempdir = sys.argv[1]
 time.time = lambda: float(sys.argv[2])
 # However long a busy machine lets somebody hold the lock.
-pacing.LOCK_TRIES = 100_000
+machine.LOCK_TRIES = 100_000
 config = ClientConfig(api_key="sk-pacing", base_url="http://127.0.0.1:1", limits=Limits(submissions_per_second=10.0))
 call = submit_task(service="aigc/a", model="wanx-v1", input={"prompt": "a cat"})
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(50):
-    print(pacing.Pacer(call, config).turn())
+    print(Pacer(call, config).turn())
 """
 
 
@@ -275,7 +273,7 @@ def test_processes_share_the_rate_without_losing_a_moment(machine: Path) -> None
 
     waits = sorted(float(line) for output in outputs for line in output.splitlines())
     # The same moments as if one process had taken all of them.
-    assert waits == pytest.approx([number * pacing.MARGIN / 10 for number in range(200)], abs=1e-4)
+    assert waits == pytest.approx([number * MARGIN / 10 for number in range(200)], abs=1e-4)
 
 
 class _Account:
@@ -330,7 +328,7 @@ def test_submissions_at_the_same_time_are_all_accepted_at_the_first_try() -> Non
 
     # Sent at once, all but two would be.
     assert account.refused == 0
-    assert account.accepted[-1] - account.accepted[0] == pytest.approx(15 * pacing.MARGIN / 2)
+    assert account.accepted[-1] - account.accepted[0] == pytest.approx(15 * MARGIN / 2)
 
 
 def _submit(skipped_time: SkippedTime, refuses: Callable[[float], Reply], *, retry_for: float) -> _Account:
@@ -394,7 +392,9 @@ def test_machines_that_do_not_know_of_each_other_find_a_common_rate(
         now, number, step = heappop(coming)
         state = states[number]
         if step != "has sent":
-            wait = state.reserve(rate=limit, now=now, patience=1e9, held=step == "has a moment")
+            wait = state.reserve(
+                rate=limit, now=now, patience=1e9, held=0.0 if step == "has a moment" else None
+            )
             on_the_way = random.uniform(0.003, 0.02)
             heappush(
                 coming,

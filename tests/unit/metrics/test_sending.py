@@ -116,8 +116,11 @@ def test_metrics_that_cannot_be_sent_end_nothing_and_are_complained_of_once(
 
 def test_a_worker_and_a_triggerer_each_have_the_stats_that_send_there() -> None:
     used = [_home(airflow_stats(in_triggerer=in_triggerer)) for in_triggerer in (False, True)]
-    if AIRFLOW >= (3, 2):
+    if AIRFLOW >= (3, 3):
         assert used == ["airflow.sdk.observability.stats", "airflow.observability.stats"]
+    elif AIRFLOW >= (3, 2):
+        inside = "_shared.observability.metrics.stats"
+        assert used == [f"airflow.sdk.{inside}", f"airflow.{inside}"]
     else:
         assert used == ["airflow.stats"] * 2
 

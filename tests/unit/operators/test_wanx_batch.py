@@ -319,7 +319,7 @@ class TestLimits:
         self, bulk: Bulk, service: Service
     ) -> None:
         simulator = service(speed=0.01)
-        runner = bulk.runner(execution_timeout=timedelta(seconds=0.7))
+        runner = bulk.runner(execution_timeout=timedelta(seconds=1.5))
         deferred = deferral(runner.start)
         with pytest.raises(
             AirflowTaskTimeout, match=r"execution_timeout is over\. 0 of 3 images done, 0 failed, 3 in flight"

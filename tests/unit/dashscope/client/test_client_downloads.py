@@ -106,7 +106,8 @@ def test_a_large_file_passes_through_little_memory(server: ScriptedServer, conne
         tracemalloc.stop()
 
     assert received.size == size
-    assert peak - before < 4 * _MEGABYTE
+    # anyio before 4.11 keeps 8 megabytes of a file of any size.
+    assert peak - before < 12 * _MEGABYTE
 
 
 def test_chunks_come_while_the_file_is_still_on_its_way(server: ScriptedServer, connect: Connect) -> None:

@@ -38,10 +38,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time; ``time.time()`` follows, as the deadlines of waits do."""
+    """Run a coroutine in virtual time; the clocks of :mod:`time` follow, as deadlines and the moments of submissions do."""
     loop = VirtualLoop()
     try:
-        with patch("time.time", lambda: NOON + loop.time()):
+        with patch("time.time", lambda: NOON + loop.time()), patch("time.monotonic", loop.time):
             return loop.run_until_complete(coroutine)
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
