@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults test-distributed matrix pins lint format docs screenshots bench constraints snapshots clean
+.PHONY: help install demo dist release-check test test-unit conformance live coverage test-upgrade test-system test-browser test-faults test-distributed matrix pins lint format docs screenshots bench mutation constraints snapshots clean
 .DELETE_ON_ERROR:
 
 help: ## Show the targets
@@ -93,7 +93,7 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group release pyproject.toml -o constraints.txt
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group mutation --group release pyproject.toml -o constraints.txt
 
 snapshots: $(INSTALLED) ## Write what this version leaves in Airflow and in buckets, for test-upgrade of later ones
 	$(BIN)/python -m pytest -q tests/upgrade/write_snapshots.py
@@ -120,5 +120,9 @@ bench: $(INSTALLED) ## Measure everything and write docs/performance.md
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
 	$(BIN)/python -m tests.benchmarks run
 
+mutation: $(INSTALLED) ## Change the decisions of the code in every small way, see what tests notice, and write docs/mutation.md
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group mutation
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m tests.mutation
+
 clean: ## Remove everything that the targets made, except .venv
-	rm -rf .conformance .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf .conformance .demo .test .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build mutants

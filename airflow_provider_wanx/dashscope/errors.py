@@ -190,18 +190,14 @@ class TaskNotSucceededError(DashScopeError):
 
     def __init__(self, tasks: Sequence[Task], *, succeeded: int = 0) -> None:
         self.tasks = tuple(tasks)
-        verdicts = [
-            classify(code=task.code or "", http_status=None, message=task.message or "")
+        judged = [
+            (task, classify(code=task.code or "", http_status=None, message=task.message or ""))
             for task in self.tasks
         ]
         self.resubmission_may_help = all(
-            task.status is TaskStatus.FAILED and verdict.retryable
-            for task, verdict in zip(self.tasks, verdicts, strict=True)
+            task.status is TaskStatus.FAILED and verdict.retryable for task, verdict in judged
         )
-        shown = [
-            f"{task.describe()} {_advice(task, v.advice)}"
-            for task, v in zip(self.tasks[:5], verdicts, strict=False)
-        ]
+        shown = [f"{task.describe()} {_advice(task, verdict.advice)}" for task, verdict in judged[:5]]
         more = f" (and {len(self.tasks) - 5} more)" if len(self.tasks) > 5 else ""
         good = f" {succeeded} other task(s) succeeded." if succeeded else ""
         super().__init__(" ".join(shown) + more + good)

@@ -154,7 +154,7 @@ class TaskSearch:
             return Unclear(())
         # From then on, every task of the submission is in the list and its owner is known: one look is enough.
         settled_at = record.time + record.within + sum(LOOKS)
-        finding: Finding = NotAccepted()
+        finding: Finding = Unclear(())
         rows: dict[str, TaskRow] = {}
         for number, pause in enumerate(LOOKS):
             if number >= ENOUGH_LOOKS and finding not in (NotAccepted(), Unclear(())):
@@ -196,7 +196,7 @@ class TaskSearch:
             if not ids <= seen:
                 seen |= ids
                 page_no += 1
-            elif len(rows) >= page.total if page.total is not None else not (ids or moved):
+            elif len(rows) >= page.total if page.total is not None else not moved:
                 return page.answered_at - self._now() if page.answered_at else timedelta(0)
             else:
                 # Rows move between pages while these are read: some may have been missed.

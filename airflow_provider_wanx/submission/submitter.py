@@ -126,7 +126,7 @@ class Submitter:
         if request.summary:
             self._log.info("Submitting %s.", request.summary)
         content = request.build_input()
-        error: DashScopeError = UnconfirmedSubmissionError("No submission was tried.")
+        error: DashScopeError
         for _ in range(MAX_POSTS):
             intent, answer = self._post(request, content)
             if isinstance(answer, Submission):

@@ -296,6 +296,17 @@ def test_the_page_on_reliability_has_the_place_that_the_fault_run_writes_to() ->
     )
 
 
+def test_the_page_on_mutation_testing_shows_its_figures_and_why_each_survivor_may() -> None:
+    page, figures = _text(DOCS / "mutation.md"), json.loads(_text(DOCS / "mutation.json"))
+    assert re.search(r"^<!-- mutants:start -->$.*^<!-- mutants:end -->$", page, re.MULTILINE | re.DOTALL)
+    assert min(row["percent"] for row in figures["modules"]) >= 85
+    for row in figures["modules"][:-1]:
+        assert (ROOT / "airflow_provider_wanx" / row["module"]).exists()
+        assert f"| `{row['module']}` | {row['mutants']} | {row['killed']} |" in page
+    assert figures["survivors"]
+    assert all(each["why"] and each["why"] in page for each in figures["survivors"])
+
+
 def test_the_picture_of_the_readme_is_small_enough_for_a_page() -> None:
     picture = DOCS / "images" / "repainted.jpg"
     assert _name(picture) in _text(ROOT / "README.md")

@@ -64,3 +64,33 @@ def test_a_bad_template_is_told(template: str, problem: str) -> None:
 def test_a_name_that_makes_no_key_is_told() -> None:
     with pytest.raises(InvalidInputError, match="no safe key"):
         key("{name}", image=f"{'x' * 1100}.jpg")
+
+
+def test_a_template_that_ends_in_a_slash_gets_the_usual_name() -> None:
+    assert ResultKeys("all/").template == "all/{name}-{row}{extension}"
+
+
+def test_a_row_that_was_not_submitted_yet_has_a_key_without_an_id() -> None:
+    row = LedgerRow(row=7, image="s3://people/Ann.jpg", style=38)
+    assert ResultKeys("{dashscope_task_id}x").key(row, extension="") == "x"
+
+
+@pytest.mark.parametrize("template", [DEFAULT_KEY, "{row}", "{style}/{dashscope_task_id}", "all/"])
+def test_a_template_whose_keys_differ_by_themselves_needs_no_comparison(template: str) -> None:
+    row = LedgerRow(row=7, image="s3://people/Ann.jpg", style=38)
+    assert ResultKeys(template).before_submission(row) is None
+
+
+def test_any_other_template_tells_before_a_submission_which_rows_would_overwrite_each_other() -> None:
+    keys = ResultKeys("{style}/{name}{extension}")
+    ann, bea, again, other_style = [
+        keys.before_submission(LedgerRow(row=number, image=f"s3://people/{name}", style=style))
+        for number, (name, style) in enumerate(
+            [("Ann.jpg", 1), ("Bea.jpg", 1), ("old/Ann.png", 1), ("Ann.jpg", 2)]
+        )
+    ]
+    assert ann == again
+    assert len({ann, bea, other_style}) == 3
+    # One is kept for each of up to a million rows.
+    assert ann is not None
+    assert len(ann) == 16

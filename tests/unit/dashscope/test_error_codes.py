@@ -40,6 +40,13 @@ def test_the_rules_for_unknown_codes_are_exactly_the_expected_ones() -> None:
     assert [row.code for row in FALLBACKS] == list(expected.FALLBACKS)
 
 
+def test_a_rule_for_one_http_status_shows_that_status() -> None:
+    shown = {row.code: row.http for row in FALLBACKS if row.code.strip("()").isdecimal()}
+
+    assert len(shown) == 5
+    assert all(http == (int(rule.strip("()")),) for rule, http in shown.items())
+
+
 @pytest.mark.parametrize("row", expected.ROWS, ids=_name)
 def test_a_documented_code_is_judged_as_its_page_says(row: Expected) -> None:
     for status in _statuses(row):
@@ -75,6 +82,11 @@ def test_every_documented_member_of_a_family_is_permanent(family: str, member: s
 
     assert verdict.row.code == family
     assert not verdict.retryable
+
+
+@pytest.mark.parametrize("code", ["InvalidFiles", "InvalidFile", "Audiophile"])
+def test_a_code_that_only_begins_like_a_family_is_no_member(code: str) -> None:
+    assert classify(code=code, http_status=400, message=_ORDINARY).row.code == "(4xx)"
 
 
 @pytest.mark.parametrize(("alias", "code"), expected.ALIASES.items())
@@ -128,3 +140,10 @@ def test_every_billing_error_is_permanent_even_where_it_is_dressed_as_throttling
         classify(code=row.code, http_status=429, message="Throttled, retry later").retryable
         for row in billing
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "rule"), [(399, "(other)"), (400, "(4xx)"), (499, "(4xx)"), (500, "(5xx)"), (599, "(5xx)")]
+)
+def test_the_rules_by_http_status_begin_and_end_where_http_does(status: int, rule: str) -> None:
+    assert classify(code="Whatever", http_status=status, message=_ORDINARY).row.code == rule

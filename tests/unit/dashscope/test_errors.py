@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.dashscope import errors
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
@@ -44,6 +45,7 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
     ("error", "retryable", "certainly_refused"),
     [
         (DashScopeError("x"), False, True),
+        (errors.NewStatusError(task_id="t-1", status="ARCHIVING", http_status=200), False, False),
         (InvalidInputError("x"), False, True),
         (TransportError("x"), True, True),
         (LostAnswerError("x"), True, False),
@@ -56,7 +58,18 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
 def test_each_error_says_whether_to_repeat_and_whether_nothing_was_done(
     error: DashScopeError, retryable: bool, certainly_refused: bool
 ) -> None:
-    assert (error.retryable, error.certainly_refused) == (retryable, certainly_refused)
+    assert (error.retryable, error.certainly_refused, error.final) == (retryable, certainly_refused, False)
+
+
+def test_an_answer_that_cannot_be_read_keeps_its_http_status() -> None:
+    new = errors.NewStatusError(task_id="t-1", status="ARCHIVING", http_status=203)
+
+    assert InvalidResponseError("x", http_status=502).http_status == 502
+    assert (new.http_status, new.status) == (203, "ARCHIVING")
+    assert str(new) == (
+        "DashScope task t-1 is in a state that this version does not know: 'ARCHIVING'. It may still run and will be billed "
+        "if it succeeds; its result can be had with the same id for 24 hours after its submission."
+    )
 
 
 def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
@@ -74,6 +87,7 @@ def test_a_refusal_says_what_was_tried_what_came_and_what_to_do() -> None:
     )
     assert (error.code, error.http_status, error.request_id) == ("InvalidApiKey", 401, "r-77")
     assert error.service_message == "Invalid API-key provided."
+    assert error.kind is ErrorKind.AUTHENTICATION
 
 
 def test_a_refusal_without_code_or_words_says_so() -> None:
@@ -102,6 +116,7 @@ def test_an_expired_result_is_worth_another_look_at_the_task_whatever_the_stores
     error = ResultExpiredError(code="AccessDenied", service_message="Request has expired.", http_status=403)
 
     assert error.retryable
+    assert str(error).startswith("Could not call the service: AccessDenied: Request has expired. (HTTP 403).")
     assert "fresh URL" in str(error)
     assert "workspace" not in str(error)
 
@@ -160,11 +175,23 @@ def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitt
 @pytest.mark.parametrize(
     ("task", "told"),
     [
-        (_task(status=TaskStatus.FAILED, code="InvalidURL"), "not billed"),
-        (_task(status=TaskStatus.FAILED), "not billed"),
-        (_task(status=TaskStatus.CANCELED), "canceled before it ran"),
-        (_task(status=TaskStatus.UNKNOWN), "24 hours"),
-        (_task(status=TaskStatus.RUNNING), "is RUNNING"),
+        (
+            _task(status=TaskStatus.FAILED, code="InvalidURL"),
+            "(InvalidURL). Check that the URL is public and leads to a picture. A failed task is not billed.",
+        ),
+        (
+            _task(status=TaskStatus.FAILED),
+            ". This version does not know the code; see the service's error page. A failed task is not billed.",
+        ),
+        (_task(status=TaskStatus.CANCELED), ". It was canceled before it ran and is not billed."),
+        (
+            _task(status=TaskStatus.UNKNOWN),
+            (
+                ". The service does not know this id: it is wrong, belongs to another account, or the task and its results "
+                "were deleted 24 hours after they were made."
+            ),
+        ),
+        (_task(status=TaskStatus.RUNNING), ". "),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Task) else "",
 )
@@ -172,8 +199,15 @@ def test_other_ends_are_final_and_explained(task: Task, told: str) -> None:
     error = TaskNotSucceededError([task])
 
     assert (error.retryable, error.final, error.resubmission_may_help) == (False, True, False)
-    assert task.task_id in str(error)
-    assert told in str(error)
+    assert str(error).removeprefix(f"DashScope task task-1 is {task.status}").lstrip() == told.lstrip()
+
+
+def test_the_words_of_a_failure_decide_whether_submitting_again_may_help() -> None:
+    code = "InternalError.Algo"
+    broken = _task(status=TaskStatus.FAILED, code=code, message="list index out of range")
+
+    assert TaskNotSucceededError([_task(status=TaskStatus.FAILED, code=code)]).resubmission_may_help
+    assert not TaskNotSucceededError([broken]).resubmission_may_help
 
 
 def test_one_hopeless_task_makes_the_wait_hopeless() -> None:
@@ -193,6 +227,17 @@ def test_many_bad_tasks_are_counted_and_good_ones_too() -> None:
     assert "task-5" not in message
     assert "(and 4 more)" in message
     assert message.endswith("3 other task(s) succeeded.")
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, ""), (5, ""), (6, " (and 1 more)")])
+def test_five_bad_tasks_are_told_and_the_rest_is_counted(count: int, more: str) -> None:
+    bad = [_task(number, status=TaskStatus.CANCELED) for number in range(count)]
+    told = " ".join(
+        f"DashScope task task-{number} is CANCELED. It was canceled before it ran and is not billed."
+        for number in range(min(count, 5))
+    )
+
+    assert str(TaskNotSucceededError(bad)) == told + more
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ def task(task_id: str = "id-1", *, results: int = 1, **output: object) -> Task:
     return Task(task_id=task_id, status=TaskStatus.SUCCEEDED, results=files, output=output)
 
 
-def key(template: str, of: Task | None = None, index: int = 0) -> str:
+def key(template: str, of: Task | None = None, index: int = 0, source: str | None = None) -> str:
     return KeyTemplate(template).render_result(
-        of or task(style_index=31), index, extension=".jpg", run_id=RUN
+        of or task(style_index=31), index, extension=".jpg", run_id=RUN, source=source
     )
 
 
@@ -38,6 +38,7 @@ def key(template: str, of: Task | None = None, index: int = 0) -> str:
         ("portraits/", "portraits/id-1_0.jpg"),
         ("fixed.jpg", "fixed.jpg"),
         ("肖像/{index}", "肖像/0"),
+        ("X/{index}", "X/0"),
     ],
 )
 def test_fields_are_filled_in(template: str, expected: str) -> None:
@@ -48,6 +49,16 @@ def test_a_task_without_a_style_and_one_with_a_new_one_have_keys_too() -> None:
     assert key("{style}-{style_name}", task()) == "none-no-style"
     assert key("{style}-{style_name}", task(style_index=77)) == "77-style-77"
     assert key("{style}", task(style_index=-1)) == "-1"
+
+
+def test_the_name_of_the_source_is_filled_in_where_it_is_known() -> None:
+    assert key("{source_name}{extension}", source="s3://people/2026/Ann B.png") == "Ann-B.jpg"
+    assert key("{index}") == key("{index}", source="s3://people/Ann.png") == "0"
+
+
+def test_a_template_with_the_name_of_a_source_that_nobody_knows_is_told_with_the_task() -> None:
+    with pytest.raises(InvalidInputError, match=r"{source_name}.* what DashScope task id-9 was made from"):
+        key("{source_name}", task("id-9"))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +140,33 @@ def test_a_collision_names_both_results() -> None:
         InvalidInputError, match="the same key: result 0 of task id-1 and result 0 of task id-2"
     ):
         KeyTemplate("{index}").check_distinct([task("id-1"), task("id-2")], run_id=RUN)
+
+
+def test_results_with_sources_of_their_own_have_keys_of_their_own() -> None:
+    tasks = [task("id-1"), task("id-2")]
+    template = KeyTemplate("{source_name}")
+    template.check_distinct(tasks, run_id=RUN, sources={"id-1": "s3://a/Ann.png", "id-2": "s3://a/Bea.png"})
+
+    with pytest.raises(InvalidInputError, match="result 0 of task id-1 and result 0 of task id-2"):
+        template.check_distinct(tasks, run_id=RUN, sources=dict.fromkeys(["id-1", "id-2"], "s3://a/Ann.png"))
+    with pytest.raises(InvalidInputError, match="what DashScope task id-2 was made from"):
+        template.check_distinct(tasks, run_id=RUN, sources={"id-1": "s3://a/Ann.png"})
+
+
+def test_what_a_task_made_instead_of_files_counts_as_one_result_and_a_task_that_made_nothing_as_none() -> (
+    None
+):
+    data = [task(task_id, results=0, template_id="template-7") for task_id in ("id-1", "id-2")]
+    nothing = [task(task_id, results=0) for task_id in ("id-1", "id-2")]
+
+    KeyTemplate("{index}").check_distinct(nothing, run_id=RUN)
+    with pytest.raises(InvalidInputError, match="result 0 of task id-1 and result 0 of task id-2"):
+        KeyTemplate("{index}").check_distinct(data, run_id=RUN)
+
+
+def test_a_key_that_is_nothing_but_an_extension_is_told_before_the_first_is_written() -> None:
+    with pytest.raises(InvalidInputError, match="no safe key"):
+        KeyTemplate("{extension}").check_distinct([task()], run_id=RUN)
 
 
 _PIECES = st.sampled_from([*[f"{{{name}}}" for name in FIELDS], "/", "a", "-", "."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -142,10 +143,38 @@ class TestStoring:
         with pytest.raises(UnreadableRecordError, match="it is not known whether a task was paid for"):
             SubmissionRecord(store).read()
 
+    def test_an_intent_that_an_earlier_release_has_written_is_read(self) -> None:
+        stored = {
+            "version": 1,
+            "phase": "intent",
+            "fingerprint": "f",
+            "max_tries": 2,
+            "time": NOW,
+            "within": 120.0,
+            "model": MODEL,
+            "dashscope_task_id": None,
+            "not_ours": ["id-0"],
+        }
+        assert Record.from_json(stored) == intent(not_ours=("id-0",))
+
     def test_a_record_that_an_earlier_release_has_written_is_read(self) -> None:
         stored = submitted().to_json()
         del stored["not_ours"]
         assert Record.from_json(stored) == submitted()
+
+    def test_the_message_about_a_damaged_record_says_where_it_is_and_what_to_do(self) -> None:
+        store = StateStore()
+        store.values[STATE_KEY] = "damaged"
+        for record, where in (
+            (SubmissionRecord(store), "task state 'dashscope_submission'"),
+            (SubmissionRecord(store, where="s3://records/a.json"), "s3://records/a.json"),
+        ):
+            with pytest.raises(UnreadableRecordError) as caught:
+                record.read()
+            assert str(caught.value) == (
+                f"The record of an earlier submission ({where}) cannot be read by this version, so it is not known whether "
+                "a task was paid for. Delete it to submit anew, or install the version of airflow-provider-wanx that wrote it."
+            )
 
     def test_a_record_of_a_later_version_with_more_in_it_is_not_guessed_at(self) -> None:
         with pytest.raises(
@@ -221,6 +250,20 @@ class TestFingerprint:
     )
     def test_everything_else_does(self, account: str, content: dict[str, Any]) -> None:
         assert fingerprint(account=account, content=content) != fingerprint(account="a", content={"x": 1})
+
+    def test_it_stays_the_same_from_release_to_release_or_an_upgrade_would_pay_for_everything_once_more(
+        self,
+    ) -> None:
+        content = {
+            "service": "aigc/image-generation/generation",
+            "model": MODEL,
+            "input": {"image_url": "s3://人像/a.png", "style_index": 3, "day": date(2026, 11, 25)},
+            "parameters": None,
+        }
+        assert (
+            fingerprint(account="https://dashscope.aliyuncs.com ws-1", content=content)
+            == "da4c343e2eecf2b549fe96caad0bd492973e4ffac8acca8ddbe0c4556cb41283"
+        )
 
     def test_it_does_not_show_what_it_was_made_of(self) -> None:
         assert "portrait" not in fingerprint(account="a", content={"image_url": "portrait"})

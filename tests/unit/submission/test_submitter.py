@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, LostAnswerError
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.submission import search
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, UnreadableRecordError
 from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
-from airflow_provider_wanx.submission.submitter import MAX_POSTS, UnconfirmedSubmissionError
+from airflow_provider_wanx.submission.submitter import LATE_ACCEPTANCE, MAX_POSTS, UnconfirmedSubmissionError
 from tests.unit.support import submission_world
-from tests.unit.support.submission_world import POSTS, KilledError, Plan, SubmissionWorld
+from tests.unit.support.submission_world import MODEL, POSTS, TIMEOUT, KilledError, Plan, SubmissionWorld
 
 LOST_BUT_ACCEPTED = [name for name, (accepted, error) in POSTS.items() if accepted and error]
 PERHAPS_ACCEPTED = [*LOST_BUT_ACCEPTED, "request lost", "500"]
@@ -42,6 +43,29 @@ class TestOneTry:
         assert record is not None
         assert (record.phase, record.dashscope_task_id) == (Phase.SUBMITTED, task_id)
 
+    @pytest.mark.parametrize(
+        ("workspace", "fingerprint"),
+        [
+            (None, "14ffb2829718c5c5c11d185483fb5f57b2521dd18f8698990eec25b74506fb8e"),
+            ("ws-1", "fe5a184254bcb0c0c0b33d9d545841564f608f39e690e6f3d935e686e6e5ac49"),
+        ],
+    )
+    def test_its_fingerprint_stays_the_same_from_release_to_release(
+        self, workspace: str | None, fingerprint: str
+    ) -> None:
+        world = SubmissionWorld(workspace=workspace)
+        world.run(Plan())
+        record = world.record()
+        assert record is not None
+        assert record.fingerprint == fingerprint
+
+    def test_what_is_sent_is_what_was_asked_for(self) -> None:
+        world = SubmissionWorld()
+        world.run(Plan())
+        (call,) = world.calls
+        assert call.url == "/services/a/b"
+        assert call.json == {"model": MODEL, "input": {"picture": 0}, "parameters": {"n": 1}}
+
     @pytest.mark.parametrize("outcome", LOST_BUT_ACCEPTED)
     def test_a_task_whose_answer_was_lost_is_found(self, outcome: str) -> None:
         world = SubmissionWorld()
@@ -52,6 +76,38 @@ class TestOneTry:
     def test_it_is_found_though_the_list_lags_behind(self, outcome: str) -> None:
         world = SubmissionWorld(lag=sum(LOOKS) - 1)
         assert world.run(Plan(posts=(outcome,))) == "id-0"
+
+    def test_it_is_found_however_long_the_answer_took_to_get_lost(self) -> None:
+        world = SubmissionWorld()
+        assert world.run(Plan(latency=600, posts=("answer lost",))) == "id-0"
+        assert world.accepted(1) == ["id-0"]
+
+    def test_it_is_found_though_the_service_accepted_it_after_the_time_of_the_request_was_over(self) -> None:
+        world = SubmissionWorld()
+        late = TIMEOUT + LATE_ACCEPTANCE - 1
+        assert isinstance(world.run(Plan(killed_at=5, latency=2 * late)), KilledError)
+        assert world.accepted(1) == ["id-0"]
+        assert world.run(Plan(gap=300)) == "id-0"
+
+    def test_it_is_found_though_the_submission_had_waited_long_for_its_turn(self) -> None:
+        world = SubmissionWorld()
+        original = world.post
+
+        def post(before_sending: Callable[[], object]) -> Submission:
+            world.now += 1800
+            return original(before_sending)
+
+        world.post = post  # type: ignore[method-assign]
+        assert isinstance(world.run(Plan(killed_at=5)), KilledError)
+        assert world.accepted(1) == ["id-0"]
+        assert world.run(Plan()) == "id-0"
+        assert len(world.ledger) == 1
+
+    def test_a_task_that_is_found_is_believed_after_three_looks(self) -> None:
+        world = SubmissionWorld()
+        began = world.now
+        world.run(Plan(gap=0, latency=0, posts=("answer lost",)))
+        assert world.now - began == sum(LOOKS[:3])
 
     @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
     @pytest.mark.parametrize("totals", [True, False])
@@ -96,13 +152,16 @@ class TestOneTry:
         assert world.run(Plan()) == "id-0"
 
     def test_a_list_that_can_be_read_at_last_is_enough(self) -> None:
-        assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False, False))) == "id-0"
+        for looks in range(1, len(LOOKS)):
+            assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False,) * looks)) == "id-0"
 
     def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
-        world = SubmissionWorld()
-        world.run(Plan(killed_at=4))
-        assert world.record() is not None
-        assert isinstance(world.run(Plan(gap=LISTED_FOR + 60)), UnconfirmedSubmissionError)
+        for killed_at in (4, 5):
+            for gap in (LISTED_FOR + 60, RESULT_LIFETIME + 60, 10 * RESULT_LIFETIME):
+                world = SubmissionWorld()
+                world.run(Plan(killed_at=killed_at))
+                assert world.record() is not None
+                assert isinstance(world.run(Plan(gap=gap)), UnconfirmedSubmissionError)
 
     def test_an_unreadable_record_stops_it_before_anything_is_asked(self) -> None:
         world = SubmissionWorld()

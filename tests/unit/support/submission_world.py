@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_wanx.dashscope.api.endpoints import Call
-from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
     InvalidResponseError,
@@ -35,6 +35,9 @@ from tests.unit.support.memory_s3 import MemoryS3
 MODEL = "wanx-style-repaint-v1"
 PAGE_SIZE = 3
 """The service's largest page: small, so that lists have several."""
+
+TIMEOUT = 60
+"""Seconds after which a worker gives up a request."""
 
 KEPT_IN = "state"
 """Where the record is unless a test says otherwise."""
@@ -130,10 +133,11 @@ class _Hook(DashScopeHook):
         self._world = world
 
     def get_conn(self) -> Any:
-        config = ClientConfig(api_key="sk-x", timeout=60, retry_for=60)
+        config = ClientConfig(api_key="sk-x", timeout=TIMEOUT, retry_for=60, workspace=self._world.workspace)
         return SimpleNamespace(config=config, send=self._send)
 
     def _send(self, call: Call[Submission], *, before_sending: Callable[[], object]) -> Submission:
+        self._world.calls.append(call)
         return self._world.post(before_sending)
 
     def list_tasks(self, **filters: Any) -> TaskPage:
@@ -157,6 +161,7 @@ class SubmissionWorld:
     :param page_cap: rows that a page has at most, whatever was asked for.
     :param totals: whether the list says how many rows and pages it has.
     :param on_unconfirmed: as of the operator.
+    :param workspace: of the account.
     :param kept_in: where the record is: in Airflow's task ``state``, or in a ``bucket`` that the user has named.
     """
 
@@ -167,6 +172,7 @@ class SubmissionWorld:
     page_cap: int = PAGE_SIZE
     totals: bool = True
     on_unconfirmed: OnUnconfirmed = "fail"
+    workspace: str | None = None
     kept_in: str = field(default_factory=lambda: KEPT_IN)
     now: float = 1_800_000_000.0
     max_tries: int = 2
@@ -177,6 +183,7 @@ class SubmissionWorld:
     returned: list[tuple[int, str]] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    calls: list[Call[Submission]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._state = StateStore()
@@ -209,7 +216,11 @@ class SubmissionWorld:
         )
         given = self.input
         request = TaskRequest(
-            service="a/b", model=MODEL, identity={"picture": given}, build_input=lambda: {"picture": given}
+            service="a/b",
+            model=MODEL,
+            identity={"picture": given},
+            build_input=lambda: {"picture": given},
+            parameters={"n": 1},
         )
         try:
             task_id = submitter.earlier_task(None if plan.input_gone else request)
@@ -288,6 +299,8 @@ class SubmissionWorld:
         plan = self._worker.plan
         works = plan.lists[self._worker.lists] if self._worker.lists < len(plan.lists) else True
         self._worker.lists += 1
+        if model_name != MODEL:
+            raise AssertionError(f"The list was asked for tasks of {model_name}.")
         self.step()
         self.now += plan.latency
         if not works:
@@ -301,7 +314,8 @@ class SubmissionWorld:
                 create_time=datetime.fromtimestamp(task.created + self.offset, tz=UTC),
             )
             for task in reversed(self.ledger)
-            if task.created + self.lag <= self.now and first <= task.created + self.offset <= last
+            if self.lag <= self.now - task.created <= RESULT_LIFETIME
+            and first <= task.created + self.offset <= last
         ]
         if self.order == "oldest":
             shown.reverse()
