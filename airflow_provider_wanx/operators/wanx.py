@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.requests import repaint_request
@@ -18,11 +18,22 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, st
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.operators.wanx_batch import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
+if TYPE_CHECKING:
+    from airflow_provider_wanx.operators.wanx_batch import WanxStyleRepaintBatchOperator
+
 __all__ = ["WanxStyleRepaintBatchOperator", "WanxStyleRepaintOperator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the operator of batches where it is asked for: the DAGs of single images are parsed sooner without it."""
+    if name == "WanxStyleRepaintBatchOperator":
+        from airflow_provider_wanx.operators.wanx_batch import WanxStyleRepaintBatchOperator
+
+        return WanxStyleRepaintBatchOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):

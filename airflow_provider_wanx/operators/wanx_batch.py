@@ -17,6 +17,7 @@ from airflow_provider_wanx.batch.input.sources import Shard, check_destination, 
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.ledger import Owner
 from airflow_provider_wanx.batch.report import check_formats
+from airflow_provider_wanx.batch.requests import repaint_request
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wanx.batch.input.sources import Source
-from airflow_provider_wanx.batch.requests import repaint_request
 
 BACKSTOP = RESULT_LIFETIME / 2
 """Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
