@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from tests.mutation.mutants import ROOT, Mutant, Outcome
+from tests.reports.marked import replace_part
 
 DOCS = ROOT / "docs"
-BEGIN, END = "<!-- mutants:start -->", "<!-- mutants:end -->"
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,8 @@ def write(results: Sequence[tuple[Mutant, Outcome]], reasons: Mapping[Mutant, st
     }
     (DOCS / "mutation.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     page = DOCS / "mutation.md"
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page.name} lacks the marks between which the figures belong")
     text = "\n".join([*_table(rows), "", *_survivors(survivors, reasons)])
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    replace_part(page, "mutants", text)
 
 
 def _table(rows: Sequence[Score]) -> list[str]:

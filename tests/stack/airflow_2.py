@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import Any, ClassVar
 
 from tests.stack.airflow_api import AirflowApi, TaskInstance
 from tests.stack.waiting import StackError
@@ -21,26 +19,10 @@ class Airflow2Api(AirflowApi):
 
     root = "/api/v1"
 
-    def health(self) -> dict[str, str | None]:
-        """State of each component, ``healthy`` or not; empty as long as nobody answers."""
-        try:
-            response = self._http.get(f"{self.root}/health", timeout=5)
-        except httpx.TransportError:
-            return {}
-        return {name: part["status"] for name, part in response.json().items()} if response.is_success else {}
-
-    def trigger(self, *, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """
-        Start a run by hand.
-
-        :param dag_id: id of the DAG
-        :param conf: values for its params
-        :return: id of the run
-        """
-        self.set_paused(dag_id=dag_id, paused=False)
-        path = f"{self.root}/dags/{dag_id}/dagRuns"
-        run_id: str = self._call("POST", path, json={"conf": dict(conf or {})})["dag_run_id"]
-        return run_id
+    health_path = "health"
+    manual_run: ClassVar[Mapping[str, Any]] = {}
+    # Otherwise the scheduler does not look at a run that has ended.
+    clearing: ClassVar[Mapping[str, Any]] = {"reset_dag_runs": True}
 
     def log(self, *, instance: TaskInstance, try_number: int | None = None) -> str:
         """
@@ -58,28 +40,6 @@ class Airflow2Api(AirflowApi):
         if not response.is_success:
             raise StackError(f"GET {path}: HTTP {response.status_code} {response.text[:2000]}")
         return response.text
-
-    def clear(
-        self, *, dag_id: str, run_id: str, task_ids: Sequence[str | tuple[str, int]], downstream: bool = False
-    ) -> None:
-        """
-        Clear tasks whatever their state is, so that they run again.
-
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param task_ids: ids
-        :param downstream: whether the tasks after them are cleared too
-        """
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": list(task_ids),
-            "only_failed": False,
-            "include_downstream": downstream,
-            # Otherwise the scheduler does not look at a run that has ended.
-            "reset_dag_runs": True,
-        }
-        self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 
     def _token(self) -> str | None:
         return None

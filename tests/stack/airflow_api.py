@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import httpx
 from pydantic import BaseModel, ConfigDict
@@ -62,6 +62,11 @@ class AirflowApi:
     """
 
     root = "/api/v2"
+    health_path = "monitor/health"
+    manual_run: ClassVar[Mapping[str, Any]] = {"logical_date": None}
+    """What starting a run by hand says besides its conf."""
+    clearing: ClassVar[Mapping[str, Any]] = {}
+    """What clearing tasks says besides which."""
 
     def __init__(self, *, base_url: str, user: str | None = None) -> None:
         self._user = user
@@ -83,7 +88,7 @@ class AirflowApi:
     def health(self) -> dict[str, str | None]:
         """State of each component, ``healthy`` or not; empty as long as nobody answers."""
         try:
-            response = self._http.get(f"{self.root}/monitor/health", timeout=5)
+            response = self._http.get(f"{self.root}/{self.health_path}", timeout=5)
         except httpx.TransportError:
             return {}
         return {name: part["status"] for name, part in response.json().items()} if response.is_success else {}
@@ -115,7 +120,7 @@ class AirflowApi:
         :return: id of the run
         """
         self.set_paused(dag_id=dag_id, paused=False)
-        body = {"logical_date": None, "conf": dict(conf or {})}
+        body = {**self.manual_run, "conf": dict(conf or {})}
         run_id: str = self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
         return run_id
 
@@ -290,6 +295,7 @@ class AirflowApi:
             "task_ids": list(task_ids),
             "only_failed": False,
             "include_downstream": downstream,
+            **self.clearing,
         }
         self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 

@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.reports.marked import replace_part
 from tests.system.distributed.fleet import Outcome
-
-BEGIN = "<!-- distributed:start -->"
-END = "<!-- distributed:end -->"
 
 
 def write(outcome: Outcome, *, images: int, folder: Path, played_on: str) -> None:
@@ -26,11 +24,7 @@ def write(outcome: Outcome, *, images: int, folder: Path, played_on: str) -> Non
     page = folder / "reliability.md"
     if not page.exists():
         return
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} lacks the marks between which the table belongs")
-    page.write_text(f"{before}{BEGIN}\n\n{_table(figures)}\n{END}{after}")
+    replace_part(page, "distributed", _table(figures))
 
 
 def _figures(outcome: Outcome, images: int, played_on: str) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.reports.marked import replace_part
 from tests.system.faults.support.case import Row
-
-BEGIN = "<!-- faults:start -->"
-END = "<!-- faults:end -->"
 
 _NAME = "reliability"
 _HEAD = ("Fault", "Injected", "Submissions", "Billed", "Objects", "States", "")
@@ -30,11 +28,7 @@ def write(rows: Sequence[Row], *, folder: Path, played_on: str) -> None:
     page = folder / f"{_NAME}.md"
     if not page.exists():
         return
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} lacks the marks between which the table belongs")
-    page.write_text(f"{before}{BEGIN}\n\n{_table(found, played_on)}\n{END}{after}")
+    replace_part(page, "faults", _table(found, played_on))
 
 
 def _public(row: Row) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""How test runs write what they have found into the documentation."""
