@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
 
 AWS_CONN_ID = "aws_default"
-"""The AWS connection for places that name none."""
+"""The AWS connection for ``s3://`` places that name none. Without such a connection boto3 finds credentials by itself."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
 """Seconds, seconds, and tries of one request: a submission waits for the answer, but can do without."""

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.hooks.shared_place import AWS_CONN_ID
 from airflow_provider_wanx.storage.objects import ABSENT, ConflictError, ObjectStore, Version
 from airflow_provider_wanx.storage.s3_errors import split_s3_prefix
 
@@ -30,9 +31,6 @@ _PASSWORD = re.compile(r"^[^:]+://[^/]*:[^/]*@")
 
 READABLE = 60
 """Characters of each id that an object's name shows. What tells records apart is the digest behind them."""
-
-AWS_CONN_ID = "aws_default"
-"""The AWS connection for ``s3://`` places that name none. Without such a connection boto3 finds credentials by itself."""
 
 
 class TaskInstanceIds(Protocol):
