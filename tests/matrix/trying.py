@@ -136,7 +136,9 @@ class _Attempt:
         results = made.folder / "unit.xml"
         command: list[str | Path] = [made.python, "-P", "-m", "pytest"]
         command += ["-p", "tests.matrix.installed.wheel_only", "-o", "pythonpath="]
-        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}", ROOT / "tests" / "unit"]
+        # The matrix itself is run by the checkout's environment, whose database driver no row has.
+        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}"]
+        command += [f"--ignore={ROOT / 'tests/unit/matrix'}", ROOT / "tests" / "unit"]
         text = made.run(command, name="unit", env=made.variables("unit"), timeout=_LONG)
         counts = _counts(results)
         left_out = {match["subject"]: int(match["tests"]) for match in _LEFT_OUT.finditer(text)}

@@ -36,10 +36,6 @@ INCREDIBLE = 3600.0
 """Seconds beyond which a difference between two of the service's times is no delay but a mistake, for instance of the zone."""
 
 
-HEAD_START = 7.0
-"""Poll intervals in which the list can show that it is of use, before patient tasks are asked for without it."""
-
-
 class Row(NamedTuple):
     """What a row of the task list tells; times are seconds since 1970, 0 for none."""
 
@@ -57,7 +53,7 @@ class Watched:
     :param added_at: monotonic time at which the wait began.
     :param added: the same in seconds since 1970.
     :param order: by when it was submitted, in seconds since 1970; until that is known, by ``added``.
-    :param started: when it started, in seconds since 1970, if it was asked for since.
+    :param running_since: monotonic time at which it was first asked for while it ran, 0 if it was not.
     :param patience: seconds for which its end may go unnoticed if the list does not show it.
     :param token: tells its planned question from outdated plans; 0 while it is hinted at or being asked for.
     :param rest_until: when the list may speak for its end again, after it has been wrong.
@@ -71,7 +67,7 @@ class Watched:
     order: float
     patience: float = 0.0
     status: TaskStatus | None = None
-    started: float = 0.0
+    running_since: float = 0.0
     token: int = 0
     rest_until: float = 0.0
     missed: int = 0
@@ -100,6 +96,7 @@ class Schedule:
         self._demand = 0.0
         self._lateness: float | None = None
         self._trusted = False
+        self._trial = 0
         self._tokens = itertools.count(1)
         self._planned: list[tuple[float, int, Watched]] = []
         self._likely: list[tuple[bool, float, int, Watched]] = []
@@ -139,8 +136,7 @@ class Schedule:
         self._watched[task_id] = self.unlisted[task_id] = watched
         self._count(watched, 1)
         self._adapt(now)
-        untrusted = HEAD_START * interval if patience else 0.0
-        self._plan(watched, now + (self._first_sweep(watched) if self._trusted else untrusted))
+        self._plan(watched, now + self._first_sweep(watched) if self._trusted else now)
 
     def remove(self, task_id: str) -> None:
         """Stop watching a task."""
@@ -184,19 +180,22 @@ class Schedule:
         if task is not None:
             watched.status = task.status
             watched.order = task.submit_time.timestamp() if task.submit_time else watched.order
-            began = task.start_time or task.scheduled_time
-            watched.started = began.timestamp() if began else 0.0
+            if task.status is TaskStatus.RUNNING and not watched.running_since:
+                watched.running_since = now
             if watched.hinted:
                 watched.rest_until = now + pause
         watched.hinted = False
-        relies = settled and self._trusted and watched.listed
+        relies = settled and self._relies(watched)
         self._plan(watched, now + (max(pause, self._sweep(watched)) if relies else pause))
 
     def ended(self, task_id: str, task: Task, *, now: float, wall: float) -> None:
         """Note that a task has ended, before it is removed."""
         watched = self._watched.get(task_id)
-        if watched is not None and watched.hinted and task.end_time is not None:
-            self._observe(wall - task.end_time.timestamp(), since=task.end_time.timestamp() - watched.added)
+        if watched is not None and task.end_time is not None:
+            lateness = wall - task.end_time.timestamp()
+            # Whom the list has not hinted at by now, it would have shown later still.
+            if watched.hinted or (watched.listed and self._too_late(lateness)):
+                self._observe(lateness, since=task.end_time.timestamp() - watched.added)
 
     def put_back(self, task_id: str, *, now: float) -> None:
         """Note that a question was not answered and is to be asked again at once."""
@@ -220,9 +219,7 @@ class Schedule:
         :return: the watched tasks that now run and were not known to: id, and seconds in the queue if the row tells.
         """
         started: list[tuple[str, float | None]] = []
-        newest = 0.0
         for row in rows:
-            newest = max(newest, row.created, row.started)
             watched = self._watched.get(row.task_id)
             if watched is None:
                 continue
@@ -230,10 +227,10 @@ class Schedule:
             self.unlisted.pop(row.task_id, None)
             if row.status.is_terminal and row.status is not TaskStatus.UNKNOWN:
                 self._suspect(watched, now)
-            elif row.status is TaskStatus.PENDING and watched.started:
-                # The list still shows what was before the start that the task itself has told of.
-                if wall - watched.started > LATE * self.shortest_interval:
-                    self._observe(wall - watched.started, since=watched.started - watched.added)
+            elif row.status is TaskStatus.PENDING and watched.running_since:
+                # The list shows what was before the start that the task itself has told of.
+                if self._too_late(now - watched.running_since):
+                    self._lateness = now - watched.running_since
             elif row.status is TaskStatus.RUNNING and not watched.listed_as_running:
                 watched.listed_as_running = True
                 self._running[row.task_id] = watched
@@ -242,9 +239,6 @@ class Schedule:
                     watched.status = TaskStatus.RUNNING
                     known = 0 < row.created <= row.started
                     started.append((row.task_id, row.started - row.created if known else None))
-        if self._lateness is None and abs(wall - newest) <= LATE * self.shortest_interval:
-            # It cannot be later than the newest thing that it shows.
-            self._lateness = wall - newest
         return started
 
     def running_read(self, seen: Collection[str], *, pages: int, now: float) -> None:
@@ -305,18 +299,26 @@ class Schedule:
 
     def _trusts(self) -> bool:
         """Tell whether the list shows ends soon enough to rely on it."""
-        if not self.list_works or self.few or self._lateness is None:
+        if not self.list_works or self.few:
             return False
-        return self._lateness <= LATE * self.shortest_interval
+        return self._lateness is None or not self._too_late(self._lateness)
+
+    def _too_late(self, lateness: float) -> bool:
+        return lateness > LATE * self.shortest_interval
+
+    def _relies(self, watched: Watched) -> bool:
+        """Tell whether the list speaks for a task. It says nothing about those that it was searched for in vain."""
+        return self._trusted and (watched.listed or watched.task_id in self.unlisted)
 
     def _adapt(self, now: float) -> None:
-        """Plan all questions anew when the list has begun or ceased to be relied on."""
+        """Plan all questions anew when the list has begun or ceased to be relied on, or has shown how late it is."""
         trusted = self._trusts()
-        if self._trusted is not trusted:
-            self._trusted = trusted
+        # Samples are taken as often with many tasks as with few. So more tasks mean that all have to be planned anew.
+        trial = len(self._watched).bit_length() if trusted and self._lateness is None else 0
+        if (self._trusted, self._trial) != (trusted, trial):
+            self._trusted, self._trial = trusted, trial
             for watched in self._watched.values():
-                # The list says nothing about those that it was searched for in vain.
-                relies = trusted and (watched.listed or watched.task_id in self.unlisted)
+                relies = self._relies(watched)
                 if watched.token and (relies or not trusted):
                     self._plan(watched, now + self._first_sweep(watched) if relies else now)
 
@@ -350,8 +352,9 @@ class Schedule:
 
     def _first_sweep(self, watched: Watched) -> float:
         sweep = self._sweep(watched)
-        # What waits so long may have been waited for before, by somebody whose questions nobody remembers.
-        return random.uniform(0, sweep) if watched.patience else sweep
+        # What is waited for with patience may have been waited for before, by somebody whose questions nobody remembers. And
+        # until the list has shown how late it is, samples find that out.
+        return random.uniform(0, sweep) if watched.patience or self._lateness is None else sweep
 
     def _sweep(self, watched: Watched) -> float:
         period = max(SWEEP, watched.patience, len(self._watched) / (self.rate * SWEEP_SHARE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -15,6 +16,8 @@ from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
 from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, Trouble, queue
 from tests.unit.dashscope.waiting.virtual_time import run
+
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -155,3 +158,47 @@ def test_ends_of_forty_at_once_are_noticed_soon(order: str) -> None:
     assert seen.service.refused == 0
     assert seen.requests <= 800
     assert seen.p95 <= 4
+
+
+def submitted_before(jobs: list[Job]) -> list[Job]:
+    """The same jobs, submitted long before: even a list that is late has them."""
+    for job in jobs:
+        job.created -= HOUR
+    return jobs
+
+
+@pytest.mark.parametrize("times", [1000, 0], ids=["with times", "without times"])
+@pytest.mark.parametrize("late", [60, 600])
+def test_a_list_that_still_shows_all_tasks_as_queued_is_found_out(late: float, times: int) -> None:
+    jobs = submitted_before(queue(200, seconds=4, at_once=10))
+    seen = wait_for(jobs, Habits(late=late, times=times))
+    assert seen.service.refused == 0
+    # They end over 80 s. Those of the first seconds may be noticed late; a list that is believed would cost 40 s.
+    assert seen.p95 <= 20
+
+
+@pytest.mark.parametrize(("count", "most"), [(100, 5), (1_000, 9)])
+def test_while_nothing_happens_the_list_is_taken_to_be_on_time(count: int, most: float) -> None:
+    jobs = submitted_before(queue(count, seconds=4, at_once=10))
+    for job in jobs:
+        job.started, job.ended = job.started + HOUR, job.ended + HOUR
+    service = FakeService(jobs)
+    assert sum(requests_within(60, service).values()) <= most * 60
+
+
+def requests_within(seconds: float, service: FakeService) -> Counter[str]:
+    """Count what waiting for all jobs of a service asks for in its first seconds."""
+
+    async def main() -> Counter[str]:
+        watcher = TaskWatcher(ClientConfig(api_key="sk-x"), transport=service)
+        waiting = asyncio.ensure_future(
+            watcher.wait([TaskWait(job.task_id, 3.0, None) for job in service.jobs])
+        )
+        await asyncio.sleep(seconds)
+        seen = service.requests.copy()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await watcher.close()
+        return seen
+
+    return run(main())

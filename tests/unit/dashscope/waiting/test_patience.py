@@ -20,8 +20,10 @@ def questions(patience: float, *, listed: bool = True) -> int:
     """Number of questions in an hour about tasks that stay queued."""
     schedule = Schedule(limit=20.0, rate=12.0)
     names = [f"t-{number}" for number in range(TASKS)]
+    waits = Waits(schedule)
+    group: Any = type("Group", (), {"begun": 0.0, "size": TASKS})()
     for name in names:
-        schedule.add(name, interval=3.0, now=0.0, wall=WALL, patience=patience)
+        waits.add(TaskWait(name, 3.0, None, patience=patience), group, now=0.0, wall=WALL)
     if listed:
         rows = [Row(name, TaskStatus.PENDING, created=WALL) for name in names]
         schedule.take_rows(rows, now=1.0, wall=WALL + 1.0)
@@ -53,11 +55,3 @@ def test_a_task_that_two_wait_for_is_asked_for_as_often_as_the_less_patient_one_
     for patience in order:
         schedule.add("t-1", interval=3.0, now=0.0, wall=WALL, patience=patience)
     assert schedule.next_task_at(0.0) == 0.0
-
-
-def test_a_wait_hands_its_patience_to_the_schedule() -> None:
-    schedule = Schedule(limit=20.0, rate=12.0)
-    waits = Waits(schedule)
-    group: Any = type("Group", (), {"begun": 0.0, "size": 1})()
-    waits.add(TaskWait("t-1", 3.0, None, patience=HOUR), group, now=0.0, wall=WALL)
-    assert schedule.next_task_at(0.0) > 0.0
