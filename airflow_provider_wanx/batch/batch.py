@@ -33,11 +33,12 @@ from airflow_provider_wanx.batch.run import (
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.s3.addresses import split_s3_prefix
+from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import batch_mark
-from airflow_provider_wanx.storage.objects import ObjectStore
-from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_prefix
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow

@@ -32,7 +32,7 @@ from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus, from_l
 from airflow_provider_wanx.batch.totals import Totals
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.storage.objects import ABSENT, ConflictError, ObjectStore
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import OWN_KINDS, Settled, Settler, code_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import S3Error
+from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.submission.record import Phase, SubmissionRecord
 from airflow_provider_wanx.submission.submitter import Submitter, TaskRequest, UnconfirmedSubmissionError
 

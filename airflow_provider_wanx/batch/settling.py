@@ -14,9 +14,9 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputE
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.copying import NoFileError
 from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
-from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.keys import ResultKeys

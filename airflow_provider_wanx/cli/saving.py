@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_wanx.cli.output import say
 from airflow_provider_wanx.cli.running import use_airflows_connections
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.s3.addresses import split_s3_prefix, split_s3_url
 from airflow_provider_wanx.storage.copying import NoFileError, ResultCopier
-from airflow_provider_wanx.storage.s3_errors import split_s3_prefix, split_s3_url
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient

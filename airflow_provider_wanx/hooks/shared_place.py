@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any
 
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
-
-AWS_CONN_ID = "aws_default"
-"""The AWS connection for ``s3://`` places that name none. Without such a connection boto3 finds credentials by itself."""
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, split_s3_prefix
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
 """Seconds, seconds, and tries of one request: a submission waits for the answer, but can do without."""
-
-_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412", "409")
-"""What S3 says where a condition does not hold. With If-Match, a deleted object is to S3 a missing key."""
-
-_NO_VERSION = f'"{"0" * 32}"'
-"""A version that no object has."""
 
 _IGNORES_CONDITIONS = b'{"conditional_writes": false}'
 """What is left where they are ignored, for all machines to see."""
@@ -42,73 +34,47 @@ class RecordFolder:
     """
 
     where: str
-    _client: Any = field(default=None, init=False, repr=False)
-    _bucket: str = field(default="", init=False, repr=False)
-    _prefix: str = field(default="", init=False, repr=False)
+    _objects: ObjectStore | None = field(default=None, init=False, repr=False)
 
     def read(self, name: str) -> Seen:
         """Read an object.
 
         :raises NotShareableError: the place is not S3, or its store has been found to ignore conditions.
+        :raises S3Error: S3 does not give it.
         """
-        from botocore.exceptions import ClientError
-
-        client = self._open()
-        try:
-            answer = client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except ClientError as error:
-            if _code(error) == "NoSuchKey":
-                return Seen(time=_time(error.response))
-            raise
-        body = answer["Body"].read()
-        if body == _IGNORES_CONDITIONS:
+        found = self._open().read(name)
+        if found.body == _IGNORES_CONDITIONS:
             raise _not_conditional()
-        return Seen(body, answer["ETag"], _time(answer))
+        return Seen(found.body, None if found.etag == ABSENT else found.etag, found.time)
 
     def write(self, name: str, body: bytes, *, replacing: Seen) -> bool:
         """Replace an object, or make it.
 
         :return: False if somebody else was quicker.
         :raises NotShareableError: the store ignores conditions, as turns out when the object is made.
+        :raises S3Error: S3 does not take it.
         """
-        if replacing.version is not None:
-            return self._put(name, body, IfMatch=replacing.version)
-        made = self._put(name, body, IfNoneMatch="*")
-        if made and (
-            self._put(name, _IGNORES_CONDITIONS, IfNoneMatch="*")
-            or self._put(name, _IGNORES_CONDITIONS, IfMatch=_NO_VERSION)
-        ):
-            raise _not_conditional()
-        return made
-
-    def _put(self, name: str, body: bytes, **condition: str) -> bool:
-        from botocore.exceptions import ClientError
-
+        objects = self._open()
         try:
-            self._open().put_object(
-                Bucket=self._bucket,
-                Key=self._prefix + name,
-                Body=body,
-                ContentType="application/json",
-                **condition,
-            )
-        except ClientError as error:
-            if _code(error) in _TAKEN:
-                return False
-            raise
+            _put(objects, name, body, replacing=ABSENT if replacing.version is None else replacing.version)
+        except ConflictError:
+            return False
+        if replacing.version is None:
+            try:
+                objects.check_conditions(name)
+            except InvalidInputError:
+                _put(objects, name, _IGNORES_CONDITIONS, replacing=None)
+                raise _not_conditional() from None
         return True
 
-    def _open(self) -> Any:
-        if self._client is None:
-            scheme, _, rest = self.where.partition("://")
-            if scheme.lower() != "s3":
+    def _open(self) -> ObjectStore:
+        if self._objects is None:
+            if not self.where.lower().startswith("s3://"):
                 raise NotShareableError("only S3 knows conditional writes")
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
             from botocore.config import Config
 
-            place, _, prefix = rest.partition("/")
-            conn_id, _, self._bucket = place.rpartition("@")
-            self._prefix = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+            conn_id, bucket, prefix = split_s3_prefix(self.where)
             patience = Config(
                 connect_timeout=CONNECT_TIMEOUT,
                 read_timeout=READ_TIMEOUT,
@@ -116,21 +82,14 @@ class RecordFolder:
             )
             hook = S3Hook(aws_conn_id=conn_id or AWS_CONN_ID)
             # On top of the connection's own settings, which a config given to the hook itself would replace.
-            self._client = hook.get_client_type(config=hook.config.merge(patience))
-        return self._client
+            client = hook.get_client_type(config=hook.config.merge(patience))
+            self._objects = ObjectStore(client, bucket=bucket, prefix=prefix)
+        return self._objects
+
+
+def _put(objects: ObjectStore, name: str, body: bytes, *, replacing: str | None) -> None:
+    objects.write(name, body, content_type="application/json", replacing=replacing)
 
 
 def _not_conditional() -> NotShareableError:
     return NotShareableError("its store ignores conditional writes")
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _time(answer: Any) -> float | None:
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    try:
-        return parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
-        return None

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.destination import TASK_ID
-from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task

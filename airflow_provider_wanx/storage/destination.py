@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import s3_errors
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.upload import upload
 
 if TYPE_CHECKING:

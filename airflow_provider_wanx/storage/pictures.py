@@ -16,8 +16,9 @@ from urllib.parse import quote, unquote_to_bytes
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.s3.addresses import split_s3_url
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
-from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook

@@ -19,9 +19,8 @@ from urllib.parse import quote
 from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.exceptions import RecordStoreError
-from airflow_provider_wanx.hooks.shared_place import AWS_CONN_ID
-from airflow_provider_wanx.storage.objects import ABSENT, ConflictError, ObjectStore, Version
-from airflow_provider_wanx.storage.s3_errors import split_s3_prefix
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, split_s3_prefix
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, Version
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -182,7 +181,7 @@ def record_store(place: str, ti: TaskInstanceIds) -> RecordStore:
 
 
 def _s3_objects(place: str) -> _Objects:
-    conn_id, bucket, prefix = split_s3_prefix(f"s3://{place[len('s3://') :]}")
+    conn_id, bucket, prefix = split_s3_prefix(place)
     try:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 

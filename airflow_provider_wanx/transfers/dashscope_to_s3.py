@@ -26,11 +26,11 @@ from airflow_provider_wanx.links.dashscope import (
     show_result_link,
     show_task_links,
 )
+from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
 from airflow_provider_wanx.storage.marks import MARK, copy_mark
-from airflow_provider_wanx.storage.s3_errors import S3Error
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

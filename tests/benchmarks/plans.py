@@ -57,7 +57,7 @@ def _do(step: str, url: str) -> None:
     from airflow_provider_wanx.batch.ledger import Ledger, Owner
     from airflow_provider_wanx.batch.ledger_rows import RowStatus
     from airflow_provider_wanx.batch.plan import plan
-    from airflow_provider_wanx.storage.objects import ObjectStore
+    from airflow_provider_wanx.s3.objects import ObjectStore
 
     s3 = boto3.client(
         "s3",

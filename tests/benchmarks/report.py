@@ -160,8 +160,7 @@ def _growth(rows: Rows) -> str:
     ]
     return (
         "## Growth\n\nWaiting alone: jobs that do not end, for some seconds, from the start of the waits on. While nothing begins or "
-        "ends, the list cannot show that it is on time, and this package asks for tasks by themselves too, within its share of the "
-        "limit. In a list that is a minute late, or empty, ends would otherwise be noticed a minute late.\n\n"
+        "ends, this package takes the list to be on time, and asks for some tasks by themselves to find out whether it is.\n\n"
         "![Growth with the number of waits](images/performance-growth.svg)\n\n" + table(found, columns)
     )
 

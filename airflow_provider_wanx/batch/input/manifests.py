@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 from airflow_provider_wanx.batch.input.formats import READERS, json_value
 from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS, ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.s3.addresses import split_s3_url
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
-from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_url
 
 OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
 """What a manifest says in the columns of these names is read; all others are carried through."""

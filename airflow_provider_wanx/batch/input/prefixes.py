@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.s3.addresses import split_s3_prefix
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
-from airflow_provider_wanx.storage.s3_errors import s3_errors, split_s3_prefix
 
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """Names of files in formats that the model reads."""

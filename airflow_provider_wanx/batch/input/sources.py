@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.input.prefixes import PrefixSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.storage.s3_errors import split_s3_prefix
+from airflow_provider_wanx.s3.addresses import split_s3_prefix
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
 

@@ -21,8 +21,8 @@ from airflow_provider_wanx.plugins.gallery.problems import (
     TOO_LARGE,
     ProblemError,
 )
+from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.storage.destination import TASK_ID
-from airflow_provider_wanx.storage.s3_errors import split_s3_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.ledger import Ledger, Owner
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.plan import plan
-from airflow_provider_wanx.storage.objects import ObjectStore
+from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3
 
 OWNER = Owner(dag_id="portraits", run_id="monday", task_id="bulk", map_index=-1)

@@ -21,7 +21,7 @@ from airflow_provider_wanx.batch.ledger import (
 )
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import S3Error
+from airflow_provider_wanx.s3.errors import S3Error
 from tests.unit.batch.ledgers import OTHER, World, add, check_nothing_forgotten, submit, wishes, work
 from tests.unit.support.memory_s3 import KilledError, MemoryS3, conflict, precondition_failed
 

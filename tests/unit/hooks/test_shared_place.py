@@ -15,6 +15,7 @@ from airflow_provider_wanx.hooks import shared_place
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.shared_place import RecordFolder
+from airflow_provider_wanx.s3.errors import S3Error
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -102,7 +103,7 @@ def test_other_places_than_s3_say_why_they_cannot_be_shared(place: str) -> None:
 def test_what_s3_refuses_is_raised(bucket: Bucket) -> None:
     folder = RecordFolder("s3://no-such-bucket-anywhere/records")
 
-    with pytest.raises(ClientError, match="NoSuchBucket"):
+    with pytest.raises(S3Error, match="The bucket does not exist"):
         folder.read(NAME)
 
 

@@ -15,11 +15,11 @@ from airflow_provider_wanx.batch.batch import LEDGER, BatchDestination
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
+from airflow_provider_wanx.s3.errors import S3Error
+from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.objects import ObjectStore
 from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.storage.s3_errors import S3Error
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from tests.unit.operators.repainting import Bulk, accepted, submitted
 from tests.unit.support.airflow import deferral, only_event, revived

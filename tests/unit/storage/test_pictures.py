@@ -12,9 +12,9 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.pictures import PRESIGNED_FOR, ImageSource, Picture
-from airflow_provider_wanx.storage.s3_errors import S3Error
 from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
 from tests.unit.support.s3 import Bucket, connection_json
 

@@ -25,7 +25,7 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.storage.objects import ObjectStore
+from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest

@@ -26,7 +26,7 @@ from airflow_provider_wanx.batch.input.formats import json_value
 from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import S3Error
+from airflow_provider_wanx.s3.errors import S3Error
 from tests.unit.support.s3 import Bucket, connection_json
 
 

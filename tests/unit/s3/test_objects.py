@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.objects import ABSENT, ConflictError, ObjectStore, Version
-from airflow_provider_wanx.storage.s3_errors import S3Error
+from airflow_provider_wanx.s3.errors import S3Error
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, Version
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 

@@ -1,11 +1,11 @@
-"""What operators need of S3 beyond Airflow's hook: plain errors."""
+"""Errors of S3, each as one sentence that says what could not be done and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import DashScopeError
 
 
 class S3Error(DashScopeError):
@@ -71,34 +71,3 @@ def s3_errors(what: str) -> Iterator[None]:
         raise S3Error(f"{str(error).rstrip('.')}: could not {what}.", retryable=False) from error
     except BotoCoreError as error:
         raise S3Error(f"{str(error).rstrip('.')}: could not {what}.", retryable=True) from error
-
-
-def split_s3_url(url: str) -> tuple[str | None, str, str]:
-    """Split ``s3://bucket/key`` or, as Airflow's object storage writes it, ``s3://conn_id@bucket/key``.
-
-    :return: connection id or None, bucket, key.
-    :raises InvalidInputError: it has no bucket or no key.
-    """
-    conn_id, bucket, key = _parts(url)
-    if not bucket or not key:
-        raise InvalidInputError(f"An address is not like s3://bucket/key: {url!r}.")
-    return conn_id, bucket, key
-
-
-def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
-    """Split ``s3://bucket/folder`` or ``s3://conn_id@bucket/folder``; without a folder it is the whole bucket.
-
-    :return: connection id or None, bucket, prefix: empty or with a slash at its end.
-    :raises InvalidInputError: it has no bucket.
-    """
-    conn_id, bucket, prefix = _parts(url)
-    if not bucket:
-        raise InvalidInputError(f"An address is not like s3://bucket/folder: {url!r}.")
-    return conn_id, bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-
-
-def _parts(url: str) -> tuple[str | None, str, str]:
-    # Not a URL parser's work: S3 keys may hold ?, # and %, and mean them.
-    place, _, key = url.removeprefix("s3://").partition("/")
-    conn_id, _, bucket = place.rpartition("@")
-    return conn_id or None, bucket, key

@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import S3Error, s3_errors, split_s3_url
+from airflow_provider_wanx.s3.errors import S3Error, s3_errors
 from tests.unit.support.s3 import Bucket
 
 
@@ -106,24 +106,3 @@ def test_a_name_that_no_bucket_can_have_is_a_permanent_error(bucket: Bucket) -> 
 def test_other_errors_pass_unchanged() -> None:
     with pytest.raises(InvalidInputError, match="mine"), s3_errors("do it"):
         raise InvalidInputError("mine")
-
-
-@pytest.mark.parametrize(
-    ("url", "parts"),
-    [
-        ("s3://bucket/key", (None, "bucket", "key")),
-        ("s3://bucket/a/b c?d#e%20f", (None, "bucket", "a/b c?d#e%20f")),
-        ("s3://conn@bucket/key", ("conn", "bucket", "key")),
-        ("s3://bucket/a@b", (None, "bucket", "a@b")),
-    ],
-)
-def test_an_s3_url_is_split_into_connection_bucket_and_key(
-    url: str, parts: tuple[str | None, str, str]
-) -> None:
-    assert split_s3_url(url) == parts
-
-
-@pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://conn@/key"])
-def test_an_s3_url_without_bucket_or_key_is_refused(url: str) -> None:
-    with pytest.raises(InvalidInputError, match="is not like s3://bucket/key"):
-        split_s3_url(url)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.storage.s3_errors import s3_errors
+from airflow_provider_wanx.s3.errors import s3_errors
 
 ABSENT: Final = ""
 """The version of an object that does not exist."""
@@ -29,10 +30,12 @@ class Version:
 
     :param body: its bytes; empty if it does not exist.
     :param etag: its version, :data:`ABSENT` if it does not exist.
+    :param time: the store's clock in seconds since 1970, rounded down to a second; None if it tells none.
     """
 
     body: bytes
     etag: str
+    time: float | None = field(default=None, compare=False)
 
 
 class ObjectStore:
@@ -64,9 +67,9 @@ class ObjectStore:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
             except ClientError as error:
                 if _code(error) == "NoSuchKey":
-                    return Version(b"", ABSENT)
+                    return Version(b"", ABSENT, _time(error.response))
                 raise
-            return Version(answer["Body"].read(), answer["ETag"])
+            return Version(answer["Body"].read(), answer["ETag"], _time(answer))
 
     def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
         """Write an object whole.
@@ -127,3 +130,11 @@ class ObjectStore:
 
 def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _time(answer: Any) -> float | None:
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None

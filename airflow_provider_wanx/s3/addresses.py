@@ -1,0 +1,40 @@
+"""How objects, folders and the connections to them are written: ``s3://bucket/key``, ``s3://conn_id@bucket/folder``."""
+
+from __future__ import annotations
+
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+
+AWS_CONN_ID = "aws_default"
+"""The AWS connection for addresses that name none. Without such a connection boto3 finds credentials by itself."""
+
+
+def split_s3_url(url: str) -> tuple[str | None, str, str]:
+    """Split ``s3://bucket/key`` or, as Airflow's object storage writes it, ``s3://conn_id@bucket/key``.
+
+    :return: connection id or None, bucket, key.
+    :raises InvalidInputError: it has no bucket or no key.
+    """
+    conn_id, bucket, key = _parts(url)
+    if not bucket or not key:
+        raise InvalidInputError(f"An address is not like s3://bucket/key: {url!r}.")
+    return conn_id, bucket, key
+
+
+def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
+    """Split ``s3://bucket/folder`` or ``s3://conn_id@bucket/folder``; without a folder it is the whole bucket.
+
+    :return: connection id or None, bucket, prefix: empty or with a slash at its end.
+    :raises InvalidInputError: it has no bucket.
+    """
+    conn_id, bucket, prefix = _parts(url)
+    if not bucket:
+        raise InvalidInputError(f"An address is not like s3://bucket/folder: {url!r}.")
+    return conn_id, bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+
+def _parts(url: str) -> tuple[str | None, str, str]:
+    # Not a URL parser's work: S3 keys may hold ?, # and %, and mean them.
+    scheme = "s3://"
+    place, _, key = url[len(scheme) if url.lower().startswith(scheme) else 0 :].partition("/")
+    conn_id, _, bucket = place.rpartition("@")
+    return conn_id or None, bucket, key
