@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import schedule, watcher
+from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.storage import copying
@@ -34,7 +34,6 @@ def world(
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
     monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
-    monkeypatch.setattr(schedule, "HEAD_START", 1.0)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     painted = Blob(data=picture(64, 64, kind="JPEG"), content_type="image/jpeg")
     monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)

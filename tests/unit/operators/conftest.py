@@ -7,7 +7,7 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import schedule, watcher
+from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -29,7 +29,6 @@ def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     """A bulk task with three portraits, and no pauses but those that a test is about."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
     monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
-    monkeypatch.setattr(schedule, "HEAD_START", 1.0)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)
