@@ -32,8 +32,8 @@ In each environment
 _ABSENT = """\
 ## What is absent
 
-What needs a newer Airflow is not there on an older one. Who asks for it by name gets a message. Unit tests whose subject is
-absent are left out, and counted in `compatibility.json`.
+What needs a newer Airflow is not there on an older one. Where it can be asked for, the answer is the message in the table.
+Unit tests whose subject is absent are left out, and counted in `compatibility.json`.
 """
 _FAULTS = """\
 ## Submitting once, before Airflow 3.3

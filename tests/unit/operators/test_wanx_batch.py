@@ -150,10 +150,10 @@ class TestRun:
         settle, seen = Settler.settle, []
 
         def settle_late(self: Settler, row: Any) -> Settled:
-            # What is being copied is in the service's queue no more, so there is room for the next.
-            before, moment = accepted(simulator), threading.Event()
-            for _ in range(100 if before < 3 else 0):
-                if accepted(simulator) > before:
+            # What is being copied is in the service's queue no more, so there is room for the next of three.
+            moment = threading.Event()
+            for _ in range(500 if row.row < 2 else 0):
+                if accepted(simulator) > row.row + 1:
                     seen.append(row.row)
                     break
                 moment.wait(0.02)
