@@ -28,7 +28,7 @@ of the official SDK, in asyncio and in threads (one worker slot each).
 All waits for one account in one triggerer share one poller. A few tasks are asked for one by one. For many, the poller reads the
 list of the running tasks often, and that of the pending ones now and then. A task that a complete reading does not show any more
 has probably ended. It is asked for, and only the answer about the task itself ends its wait. In addition, every task is asked for
-about once a minute (less often when there are very many). If the list is late, does not show a task or cannot be read, tasks are
+about once a minute (less often if there are more than a hundred). If the list is late, does not show a task or cannot be read, tasks are
 asked for without it, at their poll interval as far as the limit allows. So the list can delay an answer, but never lose one.
 [The service](service.md) says what of the list is known and what is not.
 

@@ -11,7 +11,7 @@ from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.schedule import Row, Schedule
 from airflow_provider_wanx.dashscope.waiting.waits import Waits
 
-TASKS = 200
+TASKS = 100
 HOUR = 3600.0
 WALL = 1_800_000_000.0
 
