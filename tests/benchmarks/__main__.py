@@ -52,12 +52,14 @@ def main() -> int:
 
 
 def _run(names: list[str]) -> None:
-    rows = {name: [row for row in report.read() if row["bench"] == name] for name in BENCHES}
     for stage in STAGES:
-        chosen = [name for name in stage if name in names]
-        with ThreadPoolExecutor(max(1, len(chosen))) as pool:
-            rows |= dict(zip(chosen, pool.map(_measure, chosen), strict=True))
-        report.write([row for name in BENCHES for row in rows[name]])
+        if chosen := [name for name in stage if name in names]:
+            with ThreadPoolExecutor(len(chosen)) as pool:
+                measured = dict(zip(chosen, pool.map(_measure, chosen), strict=True))
+            # Read only now: another run may have written in the meantime.
+            earlier = report.read()
+            rows = {name: [row for row in earlier if row["bench"] == name] for name in BENCHES} | measured
+            report.write([row for name in BENCHES for row in rows[name]])
 
 
 def _measure(name: str) -> list[dict[str, Any]]:
