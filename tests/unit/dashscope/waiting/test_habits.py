@@ -6,16 +6,20 @@ import asyncio
 import itertools
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import quantiles
+from typing import Any
 
 import httpx
 import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.schedule import Row, Schedule
 from airflow_provider_wanx.dashscope.waiting.watcher import TaskWatcher
 from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, Trouble, queue
-from tests.unit.dashscope.waiting.virtual_time import run
+from tests.unit.dashscope.waiting.virtual_time import NOON, run
 
 HOUR = 3600.0
 
@@ -167,8 +171,9 @@ def submitted_before(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
-@pytest.mark.parametrize("times", [1000, 0], ids=["with times", "without times"])
-@pytest.mark.parametrize("late", [60, 600])
+@pytest.mark.parametrize(
+    ("late", "times"), [(60, 1000), (600, 0)], ids=["a minute late", "ten minutes late without times"]
+)
 def test_a_list_that_still_shows_all_tasks_as_queued_is_found_out(late: float, times: int) -> None:
     jobs = submitted_before(queue(200, seconds=4, at_once=10))
     seen = wait_for(jobs, Habits(late=late, times=times))
@@ -177,13 +182,27 @@ def test_a_list_that_still_shows_all_tasks_as_queued_is_found_out(late: float, t
     assert seen.p95 <= 20
 
 
+@pytest.mark.parametrize(("noticed", "asked"), [(3.0, False), (8.0, True)], ids=["on time", "too late"])
+def test_an_end_that_the_list_should_have_shown_ends_the_trust_in_it(*, noticed: float, asked: bool) -> None:
+    schedule, names = Schedule(limit=20.0, rate=12.0), [f"task-{number}" for number in range(40)]
+    for name in names:
+        schedule.add(name, interval=3.0, now=0.0, wall=NOON)
+    schedule.take_rows([Row(name, TaskStatus.PENDING) for name in names], now=0.5, wall=NOON + 0.5)
+    end: Any = datetime.fromtimestamp(NOON + 1, tz=UTC)
+    ended = Task(task_id=names[0], status=TaskStatus.SUCCEEDED, end_time=end)
+    schedule.ended(names[0], ended, now=noticed, wall=NOON + noticed)
+    schedule.remove(names[0])
+    due = list(iter(lambda: schedule.next_task(noticed), None))
+    assert (len(due) == len(names) - 1) is asked
+
+
 @pytest.mark.parametrize(("count", "most"), [(100, 5), (1_000, 9)])
 def test_while_nothing_happens_the_list_is_taken_to_be_on_time(count: int, most: float) -> None:
     jobs = submitted_before(queue(count, seconds=4, at_once=10))
     for job in jobs:
         job.started, job.ended = job.started + HOUR, job.ended + HOUR
     service = FakeService(jobs)
-    assert sum(requests_within(60, service).values()) <= most * 60
+    assert sum(requests_within(30, service).values()) <= most * 30
 
 
 def requests_within(seconds: float, service: FakeService) -> Counter[str]:
