@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
-from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, split_s3_prefix
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
@@ -69,7 +69,7 @@ class RecordFolder:
 
     def _open(self) -> ObjectStore:
         if self._objects is None:
-            if not self.where.lower().startswith("s3://"):
+            if not is_s3(self.where):
                 raise NotShareableError("only S3 knows conditional writes")
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook
             from botocore.config import Config

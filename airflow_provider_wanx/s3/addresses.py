@@ -7,6 +7,13 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 AWS_CONN_ID = "aws_default"
 """The AWS connection for addresses that name none. Without such a connection boto3 finds credentials by itself."""
 
+_SCHEME = "s3://"
+
+
+def is_s3(url: str) -> bool:
+    """Tell whether an address is one of S3."""
+    return url.lower().startswith(_SCHEME)
+
 
 def split_s3_url(url: str) -> tuple[str | None, str, str]:
     """Split ``s3://bucket/key`` or, as Airflow's object storage writes it, ``s3://conn_id@bucket/key``.
@@ -34,7 +41,6 @@ def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
 
 def _parts(url: str) -> tuple[str | None, str, str]:
     # Not a URL parser's work: S3 keys may hold ?, # and %, and mean them.
-    scheme = "s3://"
-    place, _, key = url[len(scheme) if url.lower().startswith(scheme) else 0 :].partition("/")
+    place, _, key = (url[len(_SCHEME) :] if is_s3(url) else url).partition("/")
     conn_id, _, bucket = place.rpartition("@")
     return conn_id or None, bucket, key

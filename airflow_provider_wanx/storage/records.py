@@ -19,7 +19,7 @@ from urllib.parse import quote
 from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.exceptions import RecordStoreError
-from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, split_s3_prefix
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, Version
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def record_store(place: str, ti: TaskInstanceIds) -> RecordStore:
             "record_path must be the URL of a folder, like s3://bucket/prefix or file:///shared/records, without a query. "
             "Only the id of an Airflow connection may stand before an @."
         )
-    if place.lower().startswith("s3://"):
+    if is_s3(place):
         return RecordStore(_s3_objects(place), ti)
     return RecordStore(_PathObjects(place), ti)
 

@@ -39,6 +39,21 @@ def session_members(*, session: int) -> list[int]:
     return members
 
 
+def send_signal(*, pid: int, signum: int) -> bool:
+    """
+    Send a signal to a process, which may have ended since it was listed.
+
+    :param pid: id of the process
+    :param signum: number of the signal
+    :return: whether there is such a process
+    """
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def signal_session(*, session: int, signum: int) -> None:
     """
     Send a signal to every process of a session.
@@ -47,8 +62,7 @@ def signal_session(*, session: int, signum: int) -> None:
     :param signum: number of the signal
     """
     for pid in session_members(session=session):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signum)
+        send_signal(pid=pid, signum=signum)
 
 
 def end_sessions(*, sessions: Iterable[int], grace: float) -> None:

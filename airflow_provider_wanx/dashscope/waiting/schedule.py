@@ -188,7 +188,7 @@ class Schedule:
         relies = settled and self._relies(watched)
         self._plan(watched, now + (max(pause, self._sweep(watched)) if relies else pause))
 
-    def ended(self, task_id: str, task: Task, *, now: float, wall: float) -> None:
+    def ended(self, task_id: str, task: Task, *, wall: float) -> None:
         """Note that a task has ended, before it is removed."""
         watched = self._watched.get(task_id)
         if watched is not None and task.end_time is not None:

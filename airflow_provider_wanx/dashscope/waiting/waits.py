@@ -248,7 +248,7 @@ class Waits:
             self._schedule.asked(task_id, task, pause=pause, now=now)
             return
         if task is not None:
-            self._schedule.ended(task_id, task, now=now, wall=wall)
+            self._schedule.ended(task_id, task, wall=wall)
             observe_end(task, wall, self._observe)
         self._drop(task_id)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import time
 from collections import Counter
@@ -221,11 +220,10 @@ class Fleet:
         With others submitting in the same seconds, only a person could tell whether it was accepted: the fault table is about
         that.
         """
-        # A process may have ended since it was listed.
-        stopped = [pid for pid in pids if _send(signal.SIGSTOP, pid)]
+        stopped = [pid for pid in pids if guard.send_signal(pid=pid, signum=signal.SIGSTOP)]
         may = bool(stopped) and not self._submitting()
         for pid in stopped:
-            _send(signal.SIGKILL if may else signal.SIGCONT, pid)
+            guard.send_signal(pid=pid, signum=signal.SIGKILL if may else signal.SIGCONT)
         return may
 
     def _submitting(self) -> bool:
@@ -282,12 +280,3 @@ def _portrait(number: int, count: int, blue: int) -> bytes:
     picture = io.BytesIO()
     Image.new("RGB", (256, 256), (255 * number // count, number % 256, blue)).save(picture, "PNG")
     return picture.getvalue()
-
-
-def _send(sent: signal.Signals, pid: int) -> bool:
-    """Send a signal; return whether there is such a process."""
-    try:
-        os.kill(pid, sent)
-    except ProcessLookupError:
-        return False
-    return True

@@ -190,7 +190,7 @@ def test_an_end_that_the_list_should_have_shown_ends_the_trust_in_it(*, noticed:
     schedule.take_rows([Row(name, TaskStatus.PENDING) for name in names], now=0.5, wall=NOON + 0.5)
     end: Any = datetime.fromtimestamp(NOON + 1, tz=UTC)
     ended = Task(task_id=names[0], status=TaskStatus.SUCCEEDED, end_time=end)
-    schedule.ended(names[0], ended, now=noticed, wall=NOON + noticed)
+    schedule.ended(names[0], ended, wall=NOON + noticed)
     schedule.remove(names[0])
     due = list(iter(lambda: schedule.next_task(noticed), None))
     assert (len(due) == len(names) - 1) is asked
