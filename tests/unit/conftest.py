@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import json
 import logging
 import os
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow import __version__ as airflow_version
 from hypothesis import settings
 from packaging.version import Version
 
@@ -23,7 +23,6 @@ from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack.ports import free_port
 from tests.unit.support.s3 import Bucket, connection_json
-from tests.unit.support.service import submit_repaints
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -33,6 +32,8 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 _ABSENT = pytest.StashKey[Counter[str]]()
+# Not asked of Airflow itself, which takes a second to load: the process that only hands tests out to others does without.
+_AIRFLOW_VERSION = importlib.metadata.version("apache-airflow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _absent(item: pytest.Item) -> str | None:
     for mark in item.iter_markers("needs_airflow"):
         needed, subject = mark.args
-        if Version(airflow_version).release < Version(needed).release:
+        if Version(_AIRFLOW_VERSION).release < Version(needed).release:
             return f"{subject} (Airflow {needed})"
     return None
 
@@ -75,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print one line for each subject that this Airflow does not have."""
     absent = config.stash[_ABSENT]
     if absent:
-        terminalreporter.section(f"absent on Airflow {airflow_version}: {absent.total()} tests left out")
+        terminalreporter.section(f"absent on Airflow {_AIRFLOW_VERSION}: {absent.total()} tests left out")
         for subject, tests in sorted(absent.items()):
             terminalreporter.write_line(f"absent: {subject}: {tests} tests")
 
@@ -84,7 +85,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def painted_once() -> Iterator[None]:
     """Let simulators paint a portrait in a style once for all tests: they submit the same hundreds of times."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((control, "draw_portrait"), (painter, "imagine"), (painter, "repaint")):
+        for module, name in (
+            (control, "draw_portrait"),
+            (painter, "imagine"),
+            (painter, "inspect"),
+            (painter, "repaint"),
+        ):
             patch.setattr(module, name, functools.lru_cache(maxsize=64)(getattr(module, name)))
         yield
 
@@ -142,6 +148,7 @@ def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSim
 @pytest.fixture
 def painted(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
     """Have portraits repainted."""
+    from tests.unit.support.service import submit_repaints
 
     def ended(*styles: int) -> list[str]:
         ids = submit_repaints(dashscope, *(styles or (31,)))
@@ -155,6 +162,8 @@ def painted(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
 @pytest.fixture
 def queued(at_rest: BackgroundSimulator) -> tuple[BackgroundSimulator, str]:
     """A local DashScope that does not get on, and the id of a task in its queue."""
+    from tests.unit.support.service import submit_repaints
+
     return at_rest, submit_repaints(at_rest, 0, 1, 2)[-1]
 
 
@@ -184,7 +193,9 @@ def s3_url() -> Iterator[str]:
         import botocore.session
         from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
         from moto import mock_aws
-        from moto.core.botocore_stubber import BotocoreStubber
+        from moto.backend_index import backend_url_patterns
+        from moto.core import botocore_stubber
+        from moto.s3.models import S3Backend
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -194,10 +205,13 @@ def s3_url() -> Iterator[str]:
         patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda *_, **__: "")
         patch.setattr(AwsGenericHook, "get_client_type", _made_once(AwsGenericHook.get_client_type))
         # Else parts of large objects, which boto3 takes as bytearray, are no body to what answers in place.
-        answer = BotocoreStubber.process_request
-        patch.setattr(
-            BotocoreStubber, "process_request", lambda stubber, request: answer(stubber, _with_bytes(request))
-        )
+        stubber = botocore_stubber.BotocoreStubber
+        answer = stubber.process_request
+        patch.setattr(stubber, "process_request", lambda self, request: answer(self, _with_bytes(request)))
+        # Every request would be compared with the addresses of 200 services, and those of S3 be put together anew.
+        only_s3 = [(service, pattern) for service, pattern in backend_url_patterns if service == "s3"]
+        patch.setattr(botocore_stubber.backend_index, "backend_url_patterns", only_s3)
+        patch.setattr(S3Backend, "urls", property(functools.cache(S3Backend.urls.fget)))
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         with mock_aws(config={"core": {"mock_credentials": False}}):

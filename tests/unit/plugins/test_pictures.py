@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,13 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def _claiming(side: int) -> bytes:
+    """A PNG of one pixel whose header tells of a square with this many pixels a side."""
+    png = _encoded(Image.new("1", (1, 1)), "PNG")
+    header = b"IHDR" + struct.pack(">II", side, side) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 @pytest.fixture
@@ -161,12 +170,17 @@ class TestNeverShown:
             assert (answer.status_code, answer.headers["content-type"]) == (415, "image/svg+xml")
             assert b"attacked" not in answer.content
 
+    @pytest.mark.parametrize("side", [6_400, 20_000])
     def test_a_picture_that_would_fill_the_memory(
+        self, put: Callable[..., None], admin: Browser, side: int
+    ) -> None:
+        put(_claiming(side))
+        for size in ("small", "full"):
+            assert admin.get(f"{RESULT}/result", size=size).status_code == 413
+
+    def test_a_file_that_would_fill_the_memory(
         self, put: Callable[..., None], admin: Browser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # 20,000 x 20,000 pixels in 60 KB.
-        put(_encoded(Image.new("1", (20_000, 20_000)), "PNG"))
-        assert admin.get(f"{RESULT}/result", size="small").status_code == 413
         monkeypatch.setattr(pictures, "MAX_BYTES", 1000)
         put(portrait(size=(900, 900)))
         assert admin.get(f"{RESULT}/result").status_code == 413

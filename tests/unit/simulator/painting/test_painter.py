@@ -16,8 +16,9 @@ from tests.unit.simulator.conftest import Service, data_url, picture
 def test_every_style_is_painted_differently_and_unlike_the_input(
     portrait: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # At a third of the real size.
-    monkeypatch.setattr(painter, "OUTPUT_SHORT_SIDE", 512)
+    # At a sixth of the real size.
+    monkeypatch.setattr(painter, "OUTPUT_SHORT_SIDE", 256)
+    monkeypatch.setattr(painter, "_WORKING_SHORT_SIDE", 256)
     reference = picture((300, 300), colour="purple")
     paintings = {
         style: Image.open(io.BytesIO(painter.repaint(portrait, style=style, reference=reference).data))

@@ -15,21 +15,25 @@ def test_documented_formats_are_taken(service: Service, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
+    ("make", "code"),
     [
-        (b"just words", "InvalidURL"),
-        (b"", "InvalidURL"),
-        (picture((300, 300), "GIF"), "InvalidImageFormat"),
-        (picture((300, 300), "PNG")[:-40], "InvalidImageFormat"),
-        (picture((100, 100)), "InvalidImageResolution"),
-        (picture((255, 900)), "InvalidImageResolution"),
-        (picture((5761, 300)), "InvalidImageResolution"),
-        (picture((3300, 3300)), "InvalidImageResolution"),
-        (picture((300, 300)) + b"\0" * (11 * 1024 * 1024), "InvalidImage.ImageSize"),
+        pytest.param(lambda: b"just words", "InvalidURL", id="words"),
+        pytest.param(lambda: b"", "InvalidURL", id="nothing"),
+        pytest.param(lambda: picture((300, 300), "GIF"), "InvalidImageFormat", id="GIF"),
+        pytest.param(lambda: picture((300, 300))[:-40], "InvalidImageFormat", id="cut off"),
+        pytest.param(lambda: picture((100, 100)), "InvalidImageResolution", id="tiny"),
+        pytest.param(lambda: picture((255, 900)), "InvalidImageResolution", id="narrow"),
+        pytest.param(lambda: picture((5761, 300)), "InvalidImageResolution", id="wide"),
+        pytest.param(lambda: picture((3300, 3300)), "InvalidImageResolution", id="large"),
+        pytest.param(
+            lambda: picture((300, 300)) + bytes(11 * 1024 * 1024), "InvalidImage.ImageSize", id="heavy"
+        ),
     ],
 )
-def test_bad_picture_fails_the_task_and_costs_nothing(service: Service, data: bytes, code: str) -> None:
-    task_id = service.submitted(image=data_url(data))
+def test_bad_picture_fails_the_task_and_costs_nothing(
+    service: Service, make: Callable[[], bytes], code: str
+) -> None:
+    task_id = service.submitted(image=data_url(make()))
     service.simulator.advance(9)
     body = service.task(task_id)
     assert (body["output"]["task_status"], body["output"]["code"]) == ("FAILED", code)
