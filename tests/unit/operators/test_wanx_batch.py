@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
 
 from airflow_provider_wanx.batch.settling import Settled, Settler
@@ -93,7 +95,7 @@ class TestRun:
         }
 
     def test_others_may_read_how_far_it_is(self, bulk: Bulk, service: Service) -> None:
-        service(speed=0.01)
+        service(speed=0.01, duration=3600)
         deferral(bulk.runner().start)
         status = bulk.json("status.json")
         assert status.pop("updated_at")
@@ -273,7 +275,7 @@ class TestDryRun:
     def test_an_image_that_is_left_and_stands_in_the_input_twice_is_counted_once(
         self, bulk: Bulk, service: Service
     ) -> None:
-        service(speed=0.01)
+        service(speed=0.01, duration=3600)
         names = ("ann", "bob", "cleo", "bob")
         images = [f"s3://{bulk.bucket.name}/in/{name}.png" for name in names]
         deferral(bulk.runner(images=images, max_in_flight=1).start)
@@ -318,14 +320,18 @@ class TestLimits:
     def test_execution_timeout_ends_the_wait_and_the_next_run_goes_on(
         self, bulk: Bulk, service: Service
     ) -> None:
-        simulator = service(speed=0.01)
-        runner = bulk.runner(execution_timeout=timedelta(seconds=1.5))
+        simulator = service(speed=0.01, duration=3600)
+        runner = bulk.runner(execution_timeout=timedelta(minutes=2))
         deferred = deferral(runner.start)
-        with pytest.raises(
-            AirflowTaskTimeout, match=r"execution_timeout is over\. 0 of 3 images done, 0 failed, 3 in flight"
+        with (
+            time_machine.travel(time.time() + 119.5),
+            pytest.raises(
+                AirflowTaskTimeout,
+                match=r"execution_timeout is over\. 0 of 3 images done, 0 failed, 3 in flight",
+            ),
         ):
             bulk.go_on(runner, lambda: runner.resume(deferred, only_event(revived(deferred.trigger))))
-        simulator.advance(60)
+        simulator.advance(3 * 3600)
         assert bulk.run(run_id="tuesday")["succeeded"] == 3
         assert accepted(simulator) == 3
 
