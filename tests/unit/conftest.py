@@ -148,6 +148,7 @@ def slow(connect_dashscope: Callable[..., BackgroundSimulator]) -> BackgroundSim
 @pytest.fixture
 def painted(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
     """Have portraits repainted."""
+    # Here, because it loads Airflow.
     from tests.unit.support.service import submit_repaints
 
     def ended(*styles: int) -> list[str]:
@@ -162,6 +163,7 @@ def painted(dashscope: BackgroundSimulator) -> Callable[..., list[str]]:
 @pytest.fixture
 def queued(at_rest: BackgroundSimulator) -> tuple[BackgroundSimulator, str]:
     """A local DashScope that does not get on, and the id of a task in its queue."""
+    # As above.
     from tests.unit.support.service import submit_repaints
 
     return at_rest, submit_repaints(at_rest, 0, 1, 2)[-1]

@@ -20,6 +20,9 @@ from tests.unit.support.service import totals
 MOST_WAKES = 30
 """A batch of some images that wakes more often goes round in circles."""
 
+AT_REST: dict[str, Any] = {"speed": 0.01, "duration": 3600}
+"""Settings of a service whose jobs do not end before a test moves its clock, however slow the machine is."""
+
 Runner = TaskRunner[WanxStyleRepaintBatchOperator]
 
 

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTas
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from tests.unit.operators.repainting import Bulk, accepted, submitted
+from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted
 from tests.unit.support.airflow import TaskRunner, deferral, only_event, revived
 from tests.unit.support.airflow_names import alias_events
 from tests.unit.support.pictures import data_url, picture
@@ -95,7 +95,7 @@ class TestRun:
         }
 
     def test_others_may_read_how_far_it_is(self, bulk: Bulk, service: Service) -> None:
-        service(speed=0.01, duration=3600)
+        service(**AT_REST)
         deferral(bulk.runner().start)
         status = bulk.json("status.json")
         assert status.pop("updated_at")
@@ -275,7 +275,7 @@ class TestDryRun:
     def test_an_image_that_is_left_and_stands_in_the_input_twice_is_counted_once(
         self, bulk: Bulk, service: Service
     ) -> None:
-        service(speed=0.01, duration=3600)
+        service(**AT_REST)
         names = ("ann", "bob", "cleo", "bob")
         images = [f"s3://{bulk.bucket.name}/in/{name}.png" for name in names]
         deferral(bulk.runner(images=images, max_in_flight=1).start)
@@ -320,10 +320,11 @@ class TestLimits:
     def test_execution_timeout_ends_the_wait_and_the_next_run_goes_on(
         self, bulk: Bulk, service: Service
     ) -> None:
-        simulator = service(speed=0.01, duration=3600)
+        simulator = service(**AT_REST)
         runner = bulk.runner(execution_timeout=timedelta(minutes=2))
         deferred = deferral(runner.start)
         with (
+            # Right before it is over, so that the wait itself meets the end, if the first step was quick.
             time_machine.travel(time.time() + 119.5),
             pytest.raises(
                 AirflowTaskTimeout,

@@ -21,7 +21,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
-from tests.unit.operators.repainting import Bulk, accepted, submitted
+from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted
 from tests.unit.support.airflow import deferral, only_event, revived
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.service import states, totals
@@ -129,7 +129,7 @@ class TestKilled:
         assert submitted(simulator) == ONCE
 
     def test_a_second_run_is_refused_while_the_first_waits(self, bulk: Bulk, service: Service) -> None:
-        simulator = service(speed=0.01, duration=3600)
+        simulator = service(**AT_REST)
         deferral(bulk.runner().start)
         with pytest.raises(AirflowFailException, match="belongs to task bulk of run monday of DAG dag until"):
             bulk.runner(run_id="tuesday").start()
@@ -373,7 +373,7 @@ class TestService:
     def test_a_triggerer_that_cannot_wait_does_not_wake_workers_for_ever(
         self, bulk: Bulk, service: Service
     ) -> None:
-        service(speed=0.01, duration=3600)
+        service(**AT_REST)
         runner = bulk.runner()
         deferred = deferral(runner.start)
         event = {"ended": deferred.trigger.dashscope_task_ids}
@@ -385,7 +385,7 @@ class TestService:
     def test_what_was_canceled_with_the_task_is_submitted_by_the_next_run(
         self, bulk: Bulk, service: Service
     ) -> None:
-        simulator = service(speed=0.01, duration=3600, concurrency=1)
+        simulator = service(**AT_REST, concurrency=1)
         deferred = deferral(bulk.runner(cancel_on_kill=True).start)
         trigger = revived(deferred.trigger)
         asyncio.run(trigger.on_kill())

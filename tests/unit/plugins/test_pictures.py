@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +11,7 @@ from PIL import Image
 
 from airflow_provider_wanx.plugins.gallery import pictures
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
+from tests.unit.support.pictures import picture_claiming
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
 
@@ -26,13 +25,6 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
-
-
-def _claiming(side: int) -> bytes:
-    """A PNG of one pixel whose header tells of a square with this many pixels a side."""
-    png = _encoded(Image.new("1", (1, 1)), "PNG")
-    header = b"IHDR" + struct.pack(">II", side, side) + png[24:29]
-    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 @pytest.fixture
@@ -174,7 +166,7 @@ class TestNeverShown:
     def test_a_picture_that_would_fill_the_memory(
         self, put: Callable[..., None], admin: Browser, side: int
     ) -> None:
-        put(_claiming(side))
+        put(picture_claiming(side))
         for size in ("small", "full"):
             assert admin.get(f"{RESULT}/result", size=size).status_code == 413
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zlib
 from functools import cache
 
 from PIL import Image
@@ -28,6 +29,13 @@ def picture_behind_metadata(size: int) -> bytes:
     content, longest = picture(kind="JPEG"), 65_000
     segment = b"\xff\xe1" + (longest + 2).to_bytes(2, "big") + bytes(longest)
     return content[:2] + segment * (size // longest + 1) + content[2:]
+
+
+def picture_claiming(side: int) -> bytes:
+    """Make a small PNG whose header tells of a square with this many pixels a side."""
+    content = picture()
+    header = content[12:16] + side.to_bytes(4, "big") * 2 + content[24:29]
+    return content[:12] + header + zlib.crc32(header).to_bytes(4, "big") + content[33:]
 
 
 def data_url(content: bytes, kind: str = "image/png") -> str:
