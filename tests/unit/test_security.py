@@ -1,0 +1,35 @@
+"""The threat model: each row of its table names who, what, and a test that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.partition("## Who may do what")[2].partition("\n## ")[0].splitlines()
+    if line.startswith("| ") and not line.startswith("| Who")
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1][:50])
+def test_each_way_in_is_tried_by_tests_that_exist(row: list[str]) -> None:
+    who, tried, holds, _, tests = row
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests)
+
+    assert who
+    assert tried
+    assert holds
+    assert named
+    for file, name in named:
+        assert re.search(rf"def {name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{file}::{name}"
+
+
+def test_each_person_of_the_table_is_introduced() -> None:
+    introduced = {name.casefold() for name in re.findall(r"\*([A-Z]?[\w -]+)\*", TEXT)}
+
+    assert {row[0].casefold() for row in ROWS} <= introduced
