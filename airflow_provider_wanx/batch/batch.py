@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.flow import Rules
 from airflow_provider_wanx.batch.keys import ResultKeys
-from airflow_provider_wanx.batch.ledger import Ledger, LedgerLostError, Owner
+from airflow_provider_wanx.batch.ledger import MAX_OBJECT_BYTES, Ledger, LedgerLostError, Owner
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.report import (
@@ -71,7 +71,12 @@ class BatchDestination:
 
     def store(self, name: str = "") -> ObjectStore:
         """Return the small objects below the destination."""
-        return ObjectStore(self.results.client, bucket=self.results.bucket, prefix=self.prefix + name)
+        return ObjectStore(
+            self.results.client,
+            bucket=self.results.bucket,
+            prefix=self.prefix + name,
+            max_bytes=MAX_OBJECT_BYTES,
+        )
 
     def upload(self, path: Path, name: str, content_type: str) -> None:
         """Put a local file below the destination.

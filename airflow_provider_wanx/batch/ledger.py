@@ -47,6 +47,9 @@ LEASE = 600.0
 JOURNAL_BYTES = 128 * 1024
 """Size at which the journal is emptied into the rows: it is written whole before every submission."""
 
+MAX_OBJECT_BYTES = 64 * 1024 * 1024
+"""Largest object of a ledger that is written, and read again: a thousand rows of 64 KiB each."""
+
 EXAMPLES = 10
 """Failed rows that the index names for each code."""
 

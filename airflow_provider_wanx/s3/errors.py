@@ -26,6 +26,21 @@ class S3Error(DashScopeError):
         return self.code in ("NoSuchKey", "404", "InvalidRange", "AccessDenied", "403")
 
 
+class ObjectTooLargeError(S3Error):
+    """An object is larger than what it should hold ever is, and was not read.
+
+    :param url: the object's URL.
+    :param limit: how many bytes would have been read.
+    """
+
+    def __init__(self, url: str, *, limit: int) -> None:
+        super().__init__(
+            f"{url} has more than {limit:,} bytes, so it is not what is kept there, and it was not read. "
+            "Find out who has written it.",
+            retryable=False,
+        )
+
+
 _REASONS = {
     "NoSuchBucket": "The bucket does not exist",
     "NoSuchKey": "The object does not exist",

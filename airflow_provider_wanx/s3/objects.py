@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.errors import ObjectTooLargeError, s3_errors
+
+MAX_BYTES = 1024 * 1024
+"""Largest small object: a thousand times a record, and little enough for JSON, which takes 25 times its size in memory."""
+
+READ_TRIES = 3
+"""Tries of one read whose bytes broke off on the way; boto itself repeats only what fails before the first byte."""
 
 ABSENT: Final = ""
 """The version of an object that does not exist."""
@@ -38,18 +45,53 @@ class Version:
     time: float | None = field(default=None, compare=False)
 
 
+def read_object(
+    client: Any, *, bucket: str, key: str, limit: int, **arguments: Any
+) -> tuple[bytes, dict[str, Any]]:
+    """Read an object whole, or not at all if it is large.
+
+    :param client: boto3's S3 client.
+    :param limit: the most bytes that are read.
+    :param arguments: more of boto3's ``get_object``, such as ``Range``.
+    :return: its bytes, and boto3's answer.
+    :raises ObjectTooLargeError: it has more bytes.
+    :raises botocore.exceptions.ClientError: S3 does not give it.
+    :raises botocore.exceptions.BotoCoreError: it did not arrive whole.
+    """
+    from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+
+    tries_left = READ_TRIES
+    while True:
+        answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **arguments)
+        tries_left -= 1
+        try:
+            with closing(answer["Body"]) as stream:
+                body = bytearray()
+                # A read may return less than it is asked for; the empty one at the end compares length and checksum.
+                while answer.get("ContentLength", 0) <= limit and len(body) <= limit:
+                    if not (chunk := stream.read(limit + 1 - len(body))):
+                        return bytes(body), answer
+                    body += chunk
+            raise ObjectTooLargeError(f"s3://{bucket}/{key}", limit=limit)
+        except (FlexibleChecksumError, HTTPClientError, IncompleteReadError):
+            if not tries_left:
+                raise
+
+
 class ObjectStore:
     """Objects under one prefix of a bucket.
 
     :param client: boto3's S3 client; may be used by several threads.
     :param bucket: the bucket's name.
     :param prefix: what every key begins with; empty, or ends in a slash.
+    :param max_bytes: size of the largest object that is read or written.
     """
 
-    def __init__(self, client: Any, *, bucket: str, prefix: str) -> None:
+    def __init__(self, client: Any, *, bucket: str, prefix: str, max_bytes: int = MAX_BYTES) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
+        self._max_bytes = max_bytes
 
     def url(self, name: str) -> str:
         """Return an object's ``s3://`` URL."""
@@ -58,29 +100,37 @@ class ObjectStore:
     def read(self, name: str) -> Version:
         """Read an object; one that does not exist has the version :data:`ABSENT`.
 
+        :raises ObjectTooLargeError: it is larger than any that is kept here.
         :raises S3Error: S3 does not give it.
         """
         from botocore.exceptions import ClientError
 
         with s3_errors(f"read {self.url(name)}"):
             try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+                body, answer = read_object(
+                    self._client, bucket=self._bucket, key=self._prefix + name, limit=self._max_bytes
+                )
             except ClientError as error:
                 if _code(error) == "NoSuchKey":
                     return Version(b"", ABSENT, _time(error.response))
                 raise
-            return Version(answer["Body"].read(), answer["ETag"], _time(answer))
+            return Version(body, answer["ETag"], _time(answer))
 
     def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
         """Write an object whole.
 
         :param replacing: the version that it has now; :data:`ABSENT` if it must not exist, None to replace any.
         :return: its new version.
+        :raises InvalidInputError: it is larger than what would be read again.
         :raises ConflictError: it has another version.
         :raises S3Error: S3 does not take it.
         """
         from botocore.exceptions import ClientError
 
+        if len(body) > self._max_bytes:
+            raise InvalidInputError(
+                f"{self.url(name)} would have {len(body):,} bytes, and {self._max_bytes:,} is the most that is read again."
+            )
         condition: dict[str, str] = {}
         if replacing is not None:
             condition = {"IfNoneMatch": "*"} if replacing == ABSENT else {"IfMatch": replacing}

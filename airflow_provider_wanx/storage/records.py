@@ -20,7 +20,8 @@ from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScope
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
-from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, Version
+from airflow_provider_wanx.s3.errors import ObjectTooLargeError
+from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ConflictError, ObjectStore, Version
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -89,7 +90,7 @@ class RecordStore:
             content = json.loads(version.body)
             if {name: content[name] for name in self._ids} == self._ids:
                 return content[key]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
         return repr(version.body[:100])
 
@@ -226,9 +227,11 @@ class _PathObjects:
 
     def read(self, name: str) -> Version:
         try:
-            body: bytes = self._fs.cat_file(f"{self._folder}/{name}")
+            body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_BYTES + 1)
         except FileNotFoundError:
             return Version(b"", ABSENT)
+        if len(body) > MAX_BYTES:
+            raise ObjectTooLargeError(self.url(name), limit=MAX_BYTES)
         return Version(body, hashlib.sha256(body).hexdigest())
 
     def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:

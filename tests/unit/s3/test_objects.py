@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
+from botocore.exceptions import ResponseStreamingError
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.s3.errors import S3Error
-from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, Version
+from airflow_provider_wanx.s3.errors import ObjectTooLargeError, S3Error
+from airflow_provider_wanx.s3.objects import (
+    ABSENT,
+    READ_TRIES,
+    ConflictError,
+    ObjectStore,
+    Version,
+    read_object,
+)
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -85,3 +96,74 @@ def test_a_bucket_that_is_missing_is_an_error_and_no_absent_object(bucket: Bucke
     for attempt in (lambda: store.read("x"), lambda: write(store, b"", replacing=ABSENT)):
         with pytest.raises(S3Error, match="The bucket does not exist"):
             attempt()
+
+
+def test_an_object_beyond_the_limit_is_refused_and_one_at_it_is_read(bucket: Bucket) -> None:
+    store = ObjectStore(bucket.client, bucket=bucket.name, prefix="", max_bytes=1000)
+    bucket.put("fits", b"x" * 1000)
+    bucket.put("large", b"x" * 1001)
+    assert len(store.read("fits").body) == 1000
+    with pytest.raises(ObjectTooLargeError, match=rf"^s3://{bucket.name}/large has more than 1,000 bytes"):
+        store.read("large")
+
+
+def test_what_would_not_be_read_again_is_not_written(bucket: Bucket) -> None:
+    store = ObjectStore(bucket.client, bucket=bucket.name, prefix="", max_bytes=1000)
+    with pytest.raises(InvalidInputError, match="1,001 bytes"):
+        write(store, b"x" * 1001, replacing=ABSENT)
+    assert not bucket.keys()
+
+
+class Endless(io.RawIOBase):
+    """A body that never ends, and counts what was taken from it."""
+
+    taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return as much as is asked for; for all of it, nothing would be enough."""
+        if size < 0:
+            raise AssertionError("the whole of an endless body was asked for")
+        self.taken += size
+        return b"x" * size
+
+
+class Bodies:
+    """A client of S3 that answers with given bodies, one after the other."""
+
+    def __init__(self, *bodies: Any) -> None:
+        self.bodies = list(bodies)
+
+    def get_object(self, **asked: Any) -> dict[str, Any]:
+        """Answer with the next one; no length is announced."""
+        return {"Body": self.bodies.pop(0), "ETag": '"1"'}
+
+
+class Broken(io.BytesIO):
+    """A body that breaks off after its first bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the first bytes once, then fail."""
+        if chunk := super().read(4):
+            return chunk
+        raise ResponseStreamingError(error="reset")
+
+
+def test_a_body_without_announced_length_is_read_up_to_the_limit_only() -> None:
+    body = Endless()
+    with pytest.raises(ObjectTooLargeError):
+        read_object(Bodies(body), bucket="b", key="k", limit=1000)
+    assert body.taken <= 1001
+    assert body.closed
+
+
+def test_a_body_that_breaks_off_is_read_again() -> None:
+    body, _ = read_object(Bodies(Broken(b"part"), io.BytesIO(b"whole")), bucket="b", key="k", limit=1000)
+    assert body == b"whole"
+
+
+def test_a_body_that_always_breaks_off_is_an_error_after_some_tries() -> None:
+    client = Bodies(*(Broken(b"part") for _ in range(READ_TRIES + 1)))
+    with pytest.raises(S3Error) as failed:
+        ObjectStore(client, bucket="b", prefix="").read("k")
+    assert failed.value.retryable
+    assert len(client.bodies) == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +72,25 @@ def reopen(place: str) -> Open:
 
 class TestEveryStore:
     """What holds wherever the user keeps records."""
+
+    @pytest.mark.parametrize(
+        ("body", "refusal"),
+        [(b" " * 2_000_000, RecordStoreError), (b"[" * 100_000, UnreadableRecordError)],
+        ids=["large", "deep"],
+    )
+    def test_an_object_that_is_no_record_is_refused(
+        self, place: str, reopen: Open, s3: MemoryS3, body: bytes, refusal: type[Exception]
+    ) -> None:
+        store = reopen()
+        store.set(STATE_KEY, VALUE)
+        if place.startswith("s3://"):
+            s3.objects = dict.fromkeys(s3.objects, body)
+        else:
+            fs = MemoryFileSystem() if place.startswith("memory") else LocalFileSystem()
+            (file,) = fs.ls(place, detail=False)
+            fs.pipe_file(file, body)
+        with pytest.raises(refusal):
+            SubmissionRecord(reopen()).read()
 
     def test_a_later_process_reads_what_an_earlier_one_has_written(self, reopen: Open) -> None:
         first = reopen()
