@@ -12,6 +12,7 @@ from packaging.version import Version
 
 if TYPE_CHECKING:
     from airflow.models import TaskInstance
+    from airflow.providers.common.compat.sdk import Context
 
 AIRFLOW_V_3_1_PLUS = Version(airflow_version).release >= (3, 1)
 AIRFLOW_V_3_3_PLUS = Version(airflow_version).release >= (3, 3)
@@ -41,6 +42,19 @@ async def own_xcom(ti: TaskInstance, key: str) -> Any:
     return await sync_to_async(XCom.get_one)(
         key=key, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
     )
+
+
+def pushed_an_iteration_ago(context: Context, key: str) -> list[Any]:
+    """Read, in a loop of Airflow 3.4 or later, what this task and its mapped copies have pushed in the iteration before."""
+    if getattr(context.get("loop"), "index", 0) == 0:
+        return []
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+    # xcom_pull sees the own iteration only.
+    make: Any = LazyXComSequence
+    arg = PlainXComArg(context["task"], key)
+    return list(make(xcom_arg=arg, ti=context["ti"], previous_iteration=True)[:])
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.flow import Rules
 from airflow_provider_wanx.batch.keys import ResultKeys
-from airflow_provider_wanx.batch.ledger import MAX_OBJECT_BYTES, Ledger, LedgerLostError, Owner
+from airflow_provider_wanx.batch.ledger import MAX_OBJECT_BYTES, Ledger, LedgerLostError
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.report import (
@@ -33,6 +33,7 @@ from airflow_provider_wanx.batch.run import (
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore
@@ -114,7 +115,7 @@ class Batch:
         keys: ResultKeys,
         request: Callable[[ImageRow], TaskRequest],
         rules: Rules,
-        owner: Owner,
+        owner: Identity,
         formats: Sequence[str],
         log: Log,
     ) -> None:

@@ -23,7 +23,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -32,6 +32,7 @@ from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus, from_l
 from airflow_provider_wanx.batch.totals import Totals
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
 
 T = TypeVar("T")
@@ -76,20 +77,6 @@ class LedgerLostError(DashScopeError):
     retryable = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """The task instance that owns a ledger. A retry of it is the same owner."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-
-    def __str__(self) -> str:
-        mapped = f" [{self.map_index}]" if self.map_index >= 0 else ""
-        return f"task {self.task_id}{mapped} of run {self.run_id} of DAG {self.dag_id}"
-
-
 @dataclass
 class _Segment:
     """A thousand rows in memory.
@@ -125,7 +112,7 @@ class Ledger:
         self,
         store: ObjectStore,
         *,
-        owner: Owner,
+        owner: Identity,
         identity: Mapping[str, Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -193,11 +180,11 @@ class Ledger:
 
     def _check_owner(self, header: Mapping[str, Any]) -> None:
         owner = header.get("owner")
-        if owner is None or header["expires"] <= self._clock() or Owner(**owner) == self._owner:
+        if owner is None or header["expires"] <= self._clock() or Identity(**owner) == self._owner:
             return
         until = datetime.fromtimestamp(header["expires"], tz=UTC)
         raise LedgerInUseError(
-            f"{self._store.url('')} belongs to {Owner(**owner)} until {until:%Y-%m-%d %H:%M:%S} UTC, unless that renews it. "
+            f"{self._store.url('')} belongs to {Identity(**owner)} until {until:%Y-%m-%d %H:%M:%S} UTC, unless that renews it. "
             "Nothing was submitted. Let that run end, or choose another destination."
         )
 
@@ -440,7 +427,7 @@ class Ledger:
         self._expires = self._clock() + lease
         header = {
             "version": VERSION,
-            "owner": asdict(self._owner) if lease else None,
+            "owner": self._owner.to_json() if lease else None,
             "expires": self._expires,
             "rows": self._planned,
             # What is written differs with every write, so that one whose answer was lost can be recognized.

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.origin import Origin
+from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
+from airflow_provider_wanx.version_compat import pushed_an_iteration_ago
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 SUBMISSION_KEY = "dashscope_submission"
 """XCom key under which a submitting operator publishes, with the id, what the task was made from."""
+
+EARLIER_KEY = "dashscope_earlier_task_ids"
+"""XCom key under which an iteration of a loop hands on the ids that earlier ones have submitted."""
+
+MOST_EARLIER = 120
+"""Ids that are handed on: two submissions a second for a minute. A search minds nothing that was submitted before."""
 
 
 def publish_origin(context: Context, dashscope_task_id: str, origin: Origin) -> None:
@@ -23,6 +32,19 @@ def publish_origin(context: Context, dashscope_task_id: str, origin: Origin) -> 
         "model": origin.model,
     }
     context["ti"].xcom_push(key=SUBMISSION_KEY, value=value)
+
+
+def ids_of_earlier_iterations(context: Context) -> list[str]:
+    """Return the ids that a submitting task has published in earlier iterations of a loop, the newest first.
+
+    Airflow shows an iteration no other one but the one before, so each hands on what it knows.
+    """
+    published = pushed_an_iteration_ago(context, SUBMITTED_KEY)
+    handed_on = [ids for ids in pushed_an_iteration_ago(context, EARLIER_KEY) if isinstance(ids, list)]
+    everything = [each for each in (*published, *chain(*handed_on)) if isinstance(each, str)]
+    if ids := list(dict.fromkeys(everything))[:MOST_EARLIER]:
+        context["ti"].xcom_push(key=EARLIER_KEY, value=ids)
+    return ids
 
 
 def published_origins(
@@ -49,7 +71,11 @@ def _published(ti: Any, submitters: Sequence[str], *, few: bool) -> Iterator[Any
     if few:
         for index in dict.fromkeys((-1 if ti.map_index is None else ti.map_index, -1)):
             for submitter in submitters:
-                yield ti.xcom_pull(task_ids=submitter, key=SUBMISSION_KEY, map_indexes=index)
+                try:
+                    value = ti.xcom_pull(task_ids=submitter, key=SUBMISSION_KEY, map_indexes=index)
+                except Exception:  # noqa: BLE001, S112 - such as that of a loop, whose iterations have no index outside of it
+                    continue
+                yield value
     for submitter in submitters:
         yield from ti.xcom_pull(task_ids=[submitter], key=SUBMISSION_KEY) or ()
 

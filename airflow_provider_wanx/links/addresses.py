@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, is_loopback
-
-if TYPE_CHECKING:
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+from airflow_provider_wanx.identity import Identity
 
 CHINA_CONSOLE = "https://bailian.console.aliyun.com/"
 INTERNATIONAL_CONSOLE = "https://modelstudio.console.alibabacloud.com/"
@@ -45,17 +43,19 @@ def s3_folder_url(client: Any, bucket: str, prefix: str) -> str | None:
     return _aws_console(client, f"buckets/{bucket}", prefix) if _is_aws(client) else None
 
 
-def gallery_url(base_url: str, ti: RuntimeTaskInstanceProtocol, *, result: int | None = None) -> str:
+def gallery_url(base_url: str, identity: Identity, *, result: int | None = None) -> str:
     """Make the address of a task instance's page in the gallery.
 
     :param base_url: of Airflow's API server; without one, the address holds on the server that shows it.
-    :param ti: the task instance.
+    :param identity: the task instance.
     :param result: one of its results, from 0, instead of all.
     """
-    dag_id, run_id, task_id = (quote(str(each), safe="") for each in (ti.dag_id, ti.run_id, ti.task_id))
-    map_index = -1 if ti.map_index is None else ti.map_index
+    ids = identity.to_json()
+    dag_id, run_id, task_id = (quote(ids.pop(name), safe="") for name in ("dag_id", "run_id", "task_id"))
     page = f"{base_url.rstrip('/')}/wanx/gallery/dags/{dag_id}/runs/{run_id}/tasks/{task_id}"
-    return f"{page}?map_index={map_index}" if result is None else f"{page}/{map_index}/results/{result}"
+    if result is not None:
+        page += f"/{ids.pop('map_index')}/results/{result}"
+    return f"{page}?{urlencode(ids)}" if ids else page
 
 
 def _is_aws(client: Any) -> bool:

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
 
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.links.addresses import console_url, gallery_url
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
 
@@ -129,7 +130,9 @@ def _show_in_gallery(
 ) -> None:
     if AIRFLOW_V_3_1_PLUS:
         base_url = conf.get("api", "base_url", fallback="")
-        show_link(context, operator, link, gallery_url(base_url or "", context["ti"], result=result))
+        show_link(
+            context, operator, link, gallery_url(base_url or "", identity_of(context["ti"]), result=result)
+        )
 
 
 def base_url_of(dashscope_conn_id: str) -> str | None:

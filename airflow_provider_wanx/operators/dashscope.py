@@ -9,9 +9,10 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputE
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.deferral.origins import publish_origin
+from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, publish_origin
 from airflow_provider_wanx.exceptions import airflow_error, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.storage.destination import S3Destination
@@ -179,11 +180,11 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 "DashScopeTaskSensor to keep this task short.",
                 self.dashscope_conn_id,
             )
-        ti = context["ti"]
+        ti, earlier = context["ti"], self._earlier_iterations(context)
 
         def claimed() -> frozenset[str]:
             values = ti.xcom_pull(task_ids=[self.task_id], key=SUBMITTED_KEY) or ()
-            return frozenset(value for value in values if isinstance(value, str))
+            return frozenset(value for value in (*values, *earlier) if isinstance(value, str))
 
         return Submitter(
             hook=hook,
@@ -193,6 +194,13 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             claimed=claimed,
             log=self.log,
         )
+
+    def _earlier_iterations(self, context: Context) -> list[str]:
+        try:
+            return ids_of_earlier_iterations(context)
+        except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only a search needs them
+            self.log.warning("The ids of earlier iterations cannot be read: %r", error)
+            return []
 
     def check_wait(
         self,
@@ -239,6 +247,6 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         place = hook.record_path()
         if place is None:
             return SubmissionRecord(context.get("task_state_store"))
-        store = record_store(place, context["ti"])
+        store = record_store(place, identity_of(context["ti"]))
         self.log.info("The record of this task's submission is %s.", store.where)
         return SubmissionRecord(store, where=store.where)

@@ -15,7 +15,6 @@ from airflow_provider_wanx.batch.flow import Ceiling, Rules
 from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
-from airflow_provider_wanx.batch.ledger import Owner
 from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.requests import repaint_request
 from airflow_provider_wanx.batch.run import Wave
@@ -29,6 +28,7 @@ from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage
 from airflow_provider_wanx.links.addresses import s3_folder_url
@@ -314,7 +314,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
 
     def _batch(self, context: Context, hook: DashScopeHook) -> Batch:
         check_formats(self.manifest_formats)
-        ti, pictures = context["ti"], self._pictures_of(hook)
+        pictures = self._pictures_of(hook)
         return Batch(
             hook=hook,
             destination=self._destination(),
@@ -323,12 +323,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             keys=ResultKeys(self.s3_key),
             request=lambda wish: repaint_request(pictures, wish, log=self.log),
             rules=self._rules(),
-            owner=Owner(
-                dag_id=ti.dag_id,
-                run_id=ti.run_id,
-                task_id=ti.task_id,
-                map_index=-1 if ti.map_index is None else ti.map_index,
-            ),
+            owner=identity_of(context["ti"]),
             formats=self.manifest_formats,
             log=self.log,
         )

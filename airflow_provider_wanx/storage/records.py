@@ -19,6 +19,7 @@ from urllib.parse import quote
 from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.errors import ObjectTooLargeError
 from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ConflictError, ObjectStore, Version
@@ -31,15 +32,6 @@ _PASSWORD = re.compile(r"^[^:]+://[^/]*:[^/]*@")
 
 READABLE = 60
 """Characters of each id that an object's name shows. What tells records apart is the digest behind them."""
-
-
-class TaskInstanceIds(Protocol):
-    """The part of Airflow's task instance that is needed."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int | None
 
 
 class _Objects(Protocol):
@@ -58,18 +50,13 @@ class RecordStore:
     """The records of one task instance, with the methods of Airflow's task state store.
 
     :param objects: the folder.
-    :param ti: the task instance.
+    :param identity: the task instance.
     """
 
-    def __init__(self, objects: _Objects, ti: TaskInstanceIds) -> None:
+    def __init__(self, objects: _Objects, identity: Identity) -> None:
         self._objects = objects
-        self._ids = {
-            "dag_id": ti.dag_id,
-            "run_id": ti.run_id,
-            "task_id": ti.task_id,
-            "map_index": -1 if ti.map_index is None else int(ti.map_index),
-        }
-        self._name = object_name(self._ids)
+        self._ids = identity.to_json()
+        self._name = object_name(identity)
         self._seen: str | None = None
 
     @property
@@ -154,19 +141,21 @@ class RecordStore:
             ) from None
 
 
-def object_name(ids: dict[str, Any]) -> str:
+def object_name(identity: Identity) -> str:
     """Name the object of a task instance: legible, safe in every store, and no longer than a file's name may be."""
+    ids = identity.to_json()
     digest = hashlib.sha256(json.dumps(list(ids.values())).encode()).hexdigest()
-    legible = (quote(str(each), safe="")[:READABLE] for each in ids.values())
+    # A region's id tells a reader nothing.
+    legible = (quote(str(each), safe="")[:READABLE] for name, each in ids.items() if name != "region_id")
     return f"{'.'.join(legible)}.{digest[:24]}.json"
 
 
-def record_store(place: str, ti: TaskInstanceIds) -> RecordStore:
+def record_store(place: str, identity: Identity) -> RecordStore:
     """Open the records of a task instance.
 
     :param place: the folder's URL, ``s3://bucket/prefix`` or any other that Airflow's object storage knows; a connection's id
         may stand before an ``@``.
-    :param ti: the task instance.
+    :param identity: the task instance.
     :raises ConfigurationError: the URL is none.
     :raises RecordStoreError: Airflow has no access to such places.
     """
@@ -177,8 +166,8 @@ def record_store(place: str, ti: TaskInstanceIds) -> RecordStore:
             "Only the id of an Airflow connection may stand before an @."
         )
     if is_s3(place):
-        return RecordStore(_s3_objects(place), ti)
-    return RecordStore(_PathObjects(place), ti)
+        return RecordStore(_s3_objects(place), identity)
+    return RecordStore(_PathObjects(place), identity)
 
 
 def _s3_objects(place: str) -> _Objects:

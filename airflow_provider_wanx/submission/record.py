@@ -7,12 +7,13 @@ Two rules hold, and nothing here may relax them:
    with another POST before the service's own task list has been asked.
 2. A record that cannot be read is not a record that is absent: it stops the task.
 
-There is one record for each task instance and mapped index. It lives in Airflow's task state store (Airflow 3.3 and later), or
-on any Airflow at a place that the user names. It survives every retry. A place that the user names survives a clear too. What
-a clear does with the task state depends on Airflow: 3.3 keeps it, and later versions are about to discard it unless they are
-asked to keep it. Either way a clear submits once more. If the record is still there, ``max_tries``, which
-only a clear changes, shows that it is from before the clear; its task is canceled if it is still queued. If the record is gone,
-no try knows the old task: unless a trigger still waits for it and cancels it, it goes on and is billed if it succeeds.
+There is one record for each task instance, mapped copy and iteration of a loop. It lives in Airflow's task state store
+(Airflow 3.3 and later), or on any Airflow at a place that the user names. It survives every retry. A place that the user
+names survives a clear too. What a clear does with the task state depends on how it is done: from Airflow 3.4 on, one from the
+web interface or the REST API discards it unless it is asked to keep it; all others keep it. Either way a clear submits once
+more. If the record is still there, ``max_tries``, which only a clear changes, shows that it is from before the clear; its
+task is canceled if it is still queued. If the record is gone, no try knows the old task: unless a trigger still waits for it
+and cancels it, it goes on and is billed if it succeeds.
 """
 
 from __future__ import annotations

@@ -54,9 +54,10 @@ def _do(step: str, url: str) -> None:
     import airflow_provider_wanx.operators.wanx  # noqa: F401
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
-    from airflow_provider_wanx.batch.ledger import Ledger, Owner
+    from airflow_provider_wanx.batch.ledger import Ledger
     from airflow_provider_wanx.batch.ledger_rows import RowStatus
     from airflow_provider_wanx.batch.plan import plan
+    from airflow_provider_wanx.identity import Identity
     from airflow_provider_wanx.s3.objects import ObjectStore
 
     s3 = boto3.client(
@@ -75,7 +76,7 @@ def _do(step: str, url: str) -> None:
 
     began, before = time.monotonic(), peak_megabytes()
     store = ObjectStore(s3, bucket=_BUCKET, prefix="batch/_ledger/")
-    owner = Owner(dag_id="bench", run_id=step, task_id="repaint", map_index=-1)
+    owner = Identity(dag_id="bench", run_id=step, task_id="repaint", map_index=-1)
     ledger = Ledger(store, owner=owner, identity={"input": "bench"})
     ledger.acquire()
     added = plan(ledger, images(), keys=ResultKeys(DEFAULT_KEY))

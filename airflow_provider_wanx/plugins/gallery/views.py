@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import anyio.to_thread
 from airflow.utils.session import create_session
 
-from airflow_provider_wanx.batch.ledger import Owner
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
@@ -207,7 +207,7 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
     start = (page - 1) * RESULTS
     if total:
         rows, no_rows = _or_problem(partial(batches.read_rows, start=start, count=RESULTS), mark)
-    owner = Owner(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
+    owner = Identity(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
     at_work = instance is not None and instance.state in AT_WORK
     if at_work and problem is NO_OBJECT:
         problem = NO_FIGURES

@@ -9,14 +9,15 @@ from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
-from airflow_provider_wanx.batch.ledger import Ledger, Owner
+from airflow_provider_wanx.batch.ledger import Ledger
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.plan import plan
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3
 
-OWNER = Owner(dag_id="portraits", run_id="monday", task_id="bulk", map_index=-1)
-OTHER = Owner(dag_id="portraits", run_id="tuesday", task_id="bulk", map_index=2)
+OWNER = Identity(dag_id="portraits", run_id="monday", task_id="bulk", map_index=-1)
+OTHER = Identity(dag_id="portraits", run_id="tuesday", task_id="bulk", map_index=2)
 
 IDENTITY = {"prefix": "s3://people/", "styles": [2]}
 
@@ -42,18 +43,18 @@ class World:
     accepted: Counter[int] = field(default_factory=Counter)
     kept: dict[int, int] = field(default_factory=dict)
 
-    def ledger(self, owner: Owner = OWNER, **identity: Any) -> Ledger:
+    def ledger(self, owner: Identity = OWNER, **identity: Any) -> Ledger:
         """Make a process's ledger, not acquired yet."""
         store = ObjectStore(self.s3, bucket="results", prefix="out/_ledger/")
         return Ledger(store, owner=owner, identity={**IDENTITY, **identity}, clock=self.clock)
 
-    def acquired(self, owner: Owner = OWNER) -> Ledger:
+    def acquired(self, owner: Identity = OWNER) -> Ledger:
         """Make a process's ledger and take it."""
         ledger = self.ledger(owner)
         ledger.acquire()
         return ledger
 
-    def planned(self, count: int, owner: Owner = OWNER) -> Ledger:
+    def planned(self, count: int, owner: Identity = OWNER) -> Ledger:
         """Make a ledger that has some rows and is taken."""
         ledger = self.acquired(owner)
         add(ledger, wishes(count))
@@ -91,7 +92,7 @@ def submit(world: World, ledger: Ledger, row: LedgerRow) -> None:
     ledger.update(row, status=RowStatus.SUBMITTED, submission=None, dashscope_task_id=f"task-{row.row}")
 
 
-def work(world: World, count: int, owner: Owner = OWNER) -> Ledger:
+def work(world: World, count: int, owner: Identity = OWNER) -> Ledger:
     """Do what one process does for a whole batch, if nothing kills it."""
     ledger = world.acquired(owner)
     check_nothing_forgotten(world, ledger)

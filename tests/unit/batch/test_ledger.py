@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from airflow_provider_wanx.batch.ledger import (
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.s3.errors import S3Error
-from tests.unit.batch.ledgers import OTHER, World, add, check_nothing_forgotten, submit, wishes, work
+from tests.unit.batch.ledgers import OTHER, OWNER, World, add, check_nothing_forgotten, submit, wishes, work
 from tests.unit.support.memory_s3 import KilledError, MemoryS3, conflict, precondition_failed
 
 ROWS = 8
@@ -151,6 +152,13 @@ class TestOwners:
         world.planned(3, OTHER)
         with pytest.raises(LedgerInUseError, match=r"belongs to task bulk \[2\] of run tuesday"):
             world.acquired()
+
+    def test_another_iteration_of_a_loop_is_another_owner(self, world: World) -> None:
+        first = replace(OWNER, region_id="0193", region_index=0)
+        world.planned(3, first)
+        with pytest.raises(LedgerInUseError, match="belongs to task bulk, iteration 0"):
+            world.acquired(replace(first, region_index=1))
+        world.acquired(first)
 
     def test_a_retry_takes_over_at_once_and_the_older_process_stops_before_its_next_submission(
         self, world: World

@@ -101,3 +101,18 @@ def test_what_has_the_wrong_type_counts_as_unknown() -> None:
     TaskInstance(run=run, task_id="submit").xcom_push(SUBMISSION_KEY, value)
     ti = TaskInstance(run=run, task_id="copy")
     assert published_origins({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Origin()}  # type: ignore[typeddict-item]
+
+
+def test_a_copy_outside_of_a_loop_finds_what_its_iterations_have_published(run: DagRun) -> None:
+    class Outside(TaskInstance):
+        """One whom Airflow 3.4 refuses to name an iteration by a map index, as it does."""
+
+        def xcom_pull(self, task_ids: Any = None, **more: Any) -> Any:
+            if isinstance(task_ids, str) and "map_indexes" in more:
+                raise RuntimeError("A loop producer requires an explicit scope or a consumer inside the loop")
+            return super().xcom_pull(task_ids, **more)
+
+    ti = Outside(run=run, task_id="copy")
+    assert (
+        published_origins({"ti": ti}, ["id-2"], submitters=["submit"])["id-2"].source == "s3://faces/id-2.png"
+    )  # type: ignore[typeddict-item]

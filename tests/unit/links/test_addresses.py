@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.addresses import (
     CHINA_CONSOLE,
     INTERNATIONAL_CONSOLE,
@@ -20,10 +21,8 @@ def store(endpoint: str, region: str = "eu-central-1") -> Any:
     return SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint, region_name=region))
 
 
-def task_instance(**differently: Any) -> Any:
-    return SimpleNamespace(
-        **{"dag_id": "dag", "run_id": "run", "task_id": "copy", "map_index": -1, **differently}
-    )
+def identity(**differently: Any) -> Identity:
+    return Identity(**{"dag_id": "dag", "run_id": "run", "task_id": "copy", **differently})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_another_store_is_not_taken_for_aws(endpoint: str) -> None:
 
 
 def test_nothing_in_an_airflow_id_leads_to_another_page_of_the_gallery() -> None:
-    ti = task_instance(run_id="manual__2026-11-23T10:00:00+00:00", task_id="../x?y#z", map_index=3)
+    ti = identity(run_id="manual__2026-11-23T10:00:00+00:00", task_id="../x?y#z", map_index=3)
     assert gallery_url("https://airflow.example.com/sub/", ti) == (
         "https://airflow.example.com/sub/wanx/gallery/dags/dag/runs/manual__2026-11-23T10%3A00%3A00%2B00%3A00"
         "/tasks/..%2Fx%3Fy%23z?map_index=3"
@@ -79,12 +78,20 @@ def test_nothing_in_an_airflow_id_leads_to_another_page_of_the_gallery() -> None
 
 
 def test_without_the_servers_address_the_gallery_is_on_the_server_that_shows_the_link() -> None:
-    assert gallery_url("", task_instance(map_index=None)) == (
-        "/wanx/gallery/dags/dag/runs/run/tasks/copy?map_index=-1"
-    )
+    assert gallery_url("", identity()) == ("/wanx/gallery/dags/dag/runs/run/tasks/copy?map_index=-1")
 
 
 def test_one_result_has_a_page_of_its_own() -> None:
-    assert gallery_url("", task_instance(map_index=2), result=0) == (
+    assert gallery_url("", identity(map_index=2), result=0) == (
         "/wanx/gallery/dags/dag/runs/run/tasks/copy/2/results/0"
+    )
+
+
+def test_each_iteration_of_a_loop_has_a_page_of_its_own() -> None:
+    iteration = identity(region_id="0193", region_index=2)
+    assert gallery_url("", iteration) == (
+        "/wanx/gallery/dags/dag/runs/run/tasks/copy?map_index=-1&region_id=0193&region_index=2"
+    )
+    assert gallery_url("", iteration, result=0) == (
+        "/wanx/gallery/dags/dag/runs/run/tasks/copy/-1/results/0?region_id=0193&region_index=2"
     )

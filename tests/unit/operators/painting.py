@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from tests.unit.support.airflow import DagRun, TaskRunner
@@ -32,3 +33,11 @@ def paint(
         )
 
     return TaskRunner(build, run=run, map_index=map_index, max_tries=max_tries, keeps_state=keeps_state)
+
+
+def iterations(count: int, **arguments: Any) -> list[TaskRunner[DashScopeSubmitTaskOperator]]:
+    """The same task in some iterations of a loop, which see nothing of each other's XComs."""
+    runners = [paint(run=DagRun(), **arguments) for _ in range(count)]
+    for index, runner in enumerate(runners):
+        runner.region = {"region_id": UUID(int=7), "region_index": index}
+    return runners

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.submission.record import STATE_KEY, Record, SubmissionRecord
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
-from tests.unit.operators.painting import paint
+from tests.unit.operators.painting import iterations, paint
 from tests.unit.support.airflow import DagRun, deferral
 from tests.unit.support.s3 import Bucket
 from tests.unit.support.service import states, totals
@@ -89,6 +90,34 @@ def test_mapped_tasks_have_a_record_each(at_rest: BackgroundSimulator, records: 
     ids = [runner.run_try() for runner in runners]
     assert len(set(ids)) == len(list(records.iterdir())) == 3
     assert [runner.run_try() for runner in runners] == ids
+
+
+def test_iterations_of_a_loop_have_a_record_each(slow: BackgroundSimulator, records: Path) -> None:
+    runners = iterations(3, keeps_state=False)
+    ids = [runner.run_try() for runner in runners]
+    assert len(set(ids)) == len(list(records.iterdir())) == 3
+    assert [runner.run_try() for runner in runners] == ids
+    runners[1].max_tries += 1
+    assert runners[1].run_try() not in ids
+    assert states(slow)[:3] == ["RUNNING", "CANCELED", "PENDING"]
+    assert [runners[0].run_try(), runners[2].run_try()] == [ids[0], ids[2]]
+
+
+def test_iterations_with_different_inputs_do_not_cancel_each_other(
+    slow: BackgroundSimulator, records: Path
+) -> None:
+    for number, runner in enumerate(iterations(3, keeps_state=False)):
+        make = runner.build
+        runner.build = partial(_with_prompt, make, f"Lighthouse {number}")
+        runner.run_try()
+    assert len(states(slow)) == 3
+    assert "CANCELED" not in states(slow)
+
+
+def _with_prompt(make: Any, prompt: str) -> Any:
+    operator = make()
+    operator.input = {"prompt": prompt}
+    return operator
 
 
 def test_a_clear_cancels_the_queued_task_and_submits_anew(slow: BackgroundSimulator, records: Path) -> None:

@@ -16,7 +16,7 @@ from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperato
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
-from tests.unit.operators.painting import paint
+from tests.unit.operators.painting import iterations, paint
 from tests.unit.support.airflow import DagRun, deferral
 from tests.unit.support.service import states, totals
 
@@ -196,6 +196,22 @@ def test_a_sibling_that_has_published_its_id_is_not_taken_for_the_lost_one(
     at_rest.add_fault(endpoint="submit", kind="lose_answer", times=1)
     lost = paint(run=run, map_index=1).run_try()
     assert [task["task_id"] for task in at_rest.ledger()["tasks"]] == [sibling, lost]
+
+
+def test_what_earlier_iterations_of_a_loop_have_submitted_is_not_taken_for_the_lost_one(
+    at_rest: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runners = iterations(3)
+
+    def an_iteration_ago(context: Any, key: str) -> list[Any]:
+        index = context["ti"].region_index
+        return [runners[index - 1].xcoms[key]] if index and key in runners[index - 1].xcoms else []
+
+    monkeypatch.setattr("airflow_provider_wanx.deferral.origins.pushed_an_iteration_ago", an_iteration_ago)
+    ids = [runner.run_try() for runner in runners[:2]]
+    at_rest.add_fault(endpoint="submit", kind="lose_answer", times=1)
+    ids.append(runners[2].run_try())
+    assert [task["task_id"] for task in at_rest.ledger()["tasks"]] == ids
 
 
 def test_whoever_asks_for_it_pays_twice_rather_than_stop(

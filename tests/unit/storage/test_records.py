@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.identity import Identity, identity_of
 from airflow_provider_wanx.storage.records import RecordStore, object_name, record_store
 from airflow_provider_wanx.submission.record import (
     STATE_KEY,
@@ -67,7 +69,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, s3: MemoryS3) -> str:
 @pytest.fixture
 def reopen(place: str) -> Open:
     """Open the store as a new process does."""
-    return lambda **ids: record_store(place, instance(**ids))
+    return lambda **ids: record_store(place, identity_of(instance(**ids)))
 
 
 class TestEveryStore:
@@ -110,7 +112,14 @@ class TestEveryStore:
         assert reopen().get(STATE_KEY) == VALUE
 
     @pytest.mark.parametrize(
-        "other", [{"dag_id": "p"}, {"run_id": "manual__2"}, {"task_id": "copy"}, {"map_index": 0}]
+        "other",
+        [
+            {"dag_id": "p"},
+            {"run_id": "manual__2"},
+            {"task_id": "copy"},
+            {"map_index": 0},
+            {"region_id": uuid4(), "region_index": 0},
+        ],
     )
     def test_every_task_instance_has_its_own(self, reopen: Open, other: dict[str, Any]) -> None:
         reopen().set(STATE_KEY, VALUE)
@@ -153,7 +162,9 @@ class TestFolder:
     """A local or shared folder."""
 
     def test_the_object_says_whose_it_is(self, tmp_path: Path) -> None:
-        store = record_store(tmp_path.as_uri(), instance(run_id="manual__2026-11-25T10:00:00+00:00"))
+        store = record_store(
+            tmp_path.as_uri(), identity_of(instance(run_id="manual__2026-11-25T10:00:00+00:00"))
+        )
         store.set(STATE_KEY, VALUE)
         file = only_file(tmp_path)
         assert file.name.startswith("portraits.manual__2026-11-25T10%3A00%3A00%2B00%3A00.repaint.-1.")
@@ -168,7 +179,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("content", [b"", b'{"dag_id": "portr', b"[]", b"\xff\xfe", b"{}", b"null", b"7"])
     def test_what_is_half_written_is_not_taken_for_absent(self, tmp_path: Path, content: bytes) -> None:
-        store = record_store(tmp_path.as_uri(), instance())
+        store = record_store(tmp_path.as_uri(), identity_of(instance()))
         store.set(STATE_KEY, VALUE)
         file = only_file(tmp_path)
         file.write_bytes(content)
@@ -177,7 +188,7 @@ class TestFolder:
         assert file.as_uri().replace("%25", "%") in str(caught.value)
 
     def test_nor_is_the_record_of_another_task_instance(self, tmp_path: Path) -> None:
-        store = record_store(tmp_path.as_uri(), instance())
+        store = record_store(tmp_path.as_uri(), identity_of(instance()))
         record = SubmissionRecord(store)
         written = Record(
             phase=Phase.INTENT,
@@ -197,7 +208,7 @@ class TestFolder:
     def test_whoever_is_killed_while_writing_leaves_the_old_record(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        store = record_store(tmp_path.as_uri(), instance())
+        store = record_store(tmp_path.as_uri(), identity_of(instance()))
         store.set(STATE_KEY, VALUE)
 
         def die(*_: object) -> None:
@@ -207,12 +218,12 @@ class TestFolder:
             patch.setattr(Path, "replace", die)
             with pytest.raises(KilledError):
                 store.set(STATE_KEY, {"version": 2})
-        assert record_store(tmp_path.as_uri(), instance()).get(STATE_KEY) == VALUE
+        assert record_store(tmp_path.as_uri(), identity_of(instance())).get(STATE_KEY) == VALUE
 
     def test_a_folder_that_is_missing_is_not_made_because_a_share_may_not_be_mounted(
         self, tmp_path: Path
     ) -> None:
-        store = record_store((tmp_path / "share").as_uri(), instance())
+        store = record_store((tmp_path / "share").as_uri(), identity_of(instance()))
         assert store.get(STATE_KEY) is None
         with pytest.raises(
             RecordStoreError,
@@ -223,7 +234,7 @@ class TestFolder:
 
     def test_a_folder_that_is_none_can_be_neither_read_nor_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        store = record_store((tmp_path / "file").as_uri(), instance())
+        store = record_store((tmp_path / "file").as_uri(), identity_of(instance()))
         with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not read the record"):
             store.get(STATE_KEY)
         with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not write the record"):
@@ -251,14 +262,14 @@ class TestS3:
             return memory
 
         monkeypatch.setattr(S3Hook, "get_conn", get_conn)
-        record_store(place, instance()).set(STATE_KEY, VALUE)
+        record_store(place, identity_of(instance())).set(STATE_KEY, VALUE)
         assert used == [conn_id]
         assert [each.rpartition("portraits")[0] for each in memory.objects] == [key]
 
     def test_a_request_that_was_repeated_because_its_answer_was_lost_is_no_conflict(
         self, s3: MemoryS3
     ) -> None:
-        store = record_store("s3://bucket", instance())
+        store = record_store("s3://bucket", identity_of(instance()))
         store.get(STATE_KEY)
 
         def arrived_already(number: int) -> None:
@@ -271,7 +282,7 @@ class TestS3:
         assert store.get(STATE_KEY) == VALUE
 
     def test_a_write_of_another_try_in_the_last_instant_is_not_replaced(self, s3: MemoryS3) -> None:
-        store = record_store("s3://bucket", instance())
+        store = record_store("s3://bucket", identity_of(instance()))
         store.get(STATE_KEY)
 
         def overtake(number: int) -> None:
@@ -283,7 +294,7 @@ class TestS3:
         assert list(s3.objects.values()) == [b"theirs"]
 
     def test_what_s3_refuses_is_told_once(self, bucket: Bucket) -> None:
-        store = record_store(f"s3://{bucket.name}-not", instance())
+        store = record_store(f"s3://{bucket.name}-not", identity_of(instance()))
         with pytest.raises(RecordStoreError) as caught:
             store.get(STATE_KEY)
         assert str(caught.value) == (
@@ -292,7 +303,7 @@ class TestS3:
         )
 
     def test_what_a_library_says_is_told_without_signatures(self, s3: MemoryS3) -> None:
-        store = record_store("s3://bucket", instance())
+        store = record_store("s3://bucket", identity_of(instance()))
 
         def fail(number: int) -> None:
             raise OSError("the network is down: https://bucket/x?X-Amz-Signature=0123456789")
@@ -318,7 +329,7 @@ class TestS3:
 )
 def test_what_is_no_folders_url_is_refused(place: str) -> None:
     with pytest.raises(ConfigurationError, match="record_path must be the URL of a folder") as caught:
-        record_store(place, instance())
+        record_store(place, identity_of(instance()))
     assert "very-secret" not in str(caught.value)
 
 
@@ -327,17 +338,27 @@ def test_a_store_that_airflow_does_not_know_is_named() -> None:
         RecordStoreError,
         match=r"nowhere'?: could not open the folder for records of submissions, nowhere://records\. Check",
     ):
-        record_store("nowhere://records", instance())
+        record_store("nowhere://records", identity_of(instance()))
 
 
 ids = st.text(max_size=250) | st.sampled_from(["..", "a/b", "照片" * 125])
+regions = st.none() | st.uuids().map(str)
 
 
-@given(ids, ids, ids, st.integers(-1, 10**6))
+@given(ids, ids, ids, st.integers(-1, 10**6), regions, st.integers(0, 2**31 - 1))
 def test_names_are_safe_and_no_longer_than_a_files_name_may_be(
-    dag_id: str, run_id: str, task_id: str, map_index: int
+    dag_id: str, run_id: str, task_id: str, map_index: int, region_id: str | None, region_index: int
 ) -> None:
-    name = object_name({"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index})
+    name = object_name(
+        Identity(
+            dag_id=dag_id,
+            run_id=run_id,
+            task_id=task_id,
+            map_index=map_index,
+            region_id=region_id,
+            region_index=None if region_id is None else region_index,
+        )
+    )
     assert len(name) <= 240
     assert name.isascii()
     assert not set(name) & set("/\\:?#* \n")
@@ -345,8 +366,10 @@ def test_names_are_safe_and_no_longer_than_a_files_name_may_be(
 
 
 def test_ids_that_look_alike_in_a_name_are_told_apart() -> None:
-    def name(dag_id: str, task_id: str) -> str:
-        return object_name({"dag_id": dag_id, "run_id": "r", "task_id": task_id, "map_index": -1})
+    def name(dag_id: str, task_id: str, **region: Any) -> str:
+        return object_name(Identity(dag_id=dag_id, run_id="r", task_id=task_id, **region))
 
     assert name("a.r.b", "c") != name("a", "b.r.c")
     assert name("x" * 200 + "1", "c") != name("x" * 200 + "2", "c")
+    iterations = {name("a", "c", region_id=region, region_index=index) for region in "rs" for index in (0, 1)}
+    assert len(iterations | {name("a", "c")}) == 5

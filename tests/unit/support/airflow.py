@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from unittest import mock
+from uuid import UUID
 
 from airflow.providers.common.compat.sdk import BaseOperator, TaskDeferred
 from airflow.triggers.base import BaseTrigger
@@ -65,6 +66,8 @@ class TaskInstance:
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     first_reschedule: datetime | None = None
     dag_id: str = "dag"
+    region_id: UUID | None = None
+    region_index: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -120,6 +123,8 @@ class TaskRunner(Generic[Operator]):
         self.events: list[dict[str, Any]] = []
         self.outlet_events = OutletEventAccessors()
         self.first_reschedule: datetime | None = None
+        # Of Airflow 3.4: where it is in a loop. What other iterations have left is in a run of its own.
+        self.region: dict[str, Any] = {}
 
     @property
     def xcoms(self) -> dict[str, Any]:
@@ -134,6 +139,7 @@ class TaskRunner(Generic[Operator]):
             map_index=self.map_index,
             max_tries=self.max_tries,
             first_reschedule=self.first_reschedule,
+            **self.region,
         )
         context: dict[str, Any] = {"ti": ti, "run_id": self.run.run_id, "outlet_events": self.outlet_events}
         return context if self.store is None else context | {"task_state_store": self.store}
