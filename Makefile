@@ -20,17 +20,26 @@ $(INSTALLED): pyproject.toml constraints.txt airflow_provider_wanx/__init__.py
 	  || { echo "$(PYTHON) is not Python 3.11 or newer: call make with PYTHON=<path of one>"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' \
 	  || { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
-	  --editable '.[simulator]' --group dev
+	@echo "Installing into $(VENV): one or two minutes at the first call, longer on a slow network."
+	@echo "  $$($(PYTHON) --version), as a virtual environment"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  uv, which installs the rest"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@echo "  the Python packages of constraints.txt: Airflow, and what the demo and the tests need"
+	@{ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
+	    --editable '.[simulator]' --group dev 2>&1; echo $$? >$(VENV)/.status; } | awk '!/^ [+~-] / { print "    " $$0; fflush() }'
+	@exit $$(cat $(VENV)/.status)
 	@touch $@
+
+# Names what is missing and brings it; says nothing where everything is there.
+PROGRAMS := $(BIN)/python -m tests.programs
 
 demo: $(INSTALLED) ## Repaint portraits with a real Airflow and a local DashScope
 	@$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run all tests
 	@status=0; \
+	$(PROGRAMS) postgresql redis chromium || status=1; \
 	$(MAKE) --no-print-directory test-unit || status=1; \
 	$(MAKE) --no-print-directory test-upgrade || status=1; \
 	$(MAKE) --no-print-directory conformance || status=1; \
@@ -61,19 +70,24 @@ test-upgrade: $(INSTALLED) ## Go on under this version with what earlier ones ha
 	$(BIN)/python -m pytest tests/upgrade
 
 test-system: $(INSTALLED) ## Run the tests against real Airflow processes
+	@$(PROGRAMS) postgresql redis
 	$(BIN)/python -m pytest --ignore=tests/system/faults --ignore=tests/system/distributed tests/system
 
-test-browser: $(INSTALLED) ## Run the tests of Airflow's web interface in Debian's Chromium
+test-browser: $(INSTALLED) ## Run the tests of Airflow's web interface in Chromium
+	@$(PROGRAMS) chromium
 	$(BIN)/python -m pytest tests/browser
 
 test-faults: $(INSTALLED) ## Kill and break everything on a real Airflow, and write docs/reliability.md
+	@$(PROGRAMS) postgresql
 	$(BIN)/python -m pytest tests/system/faults
 
 test-distributed: export DISTRIBUTED_IMAGES := $(or $(IMAGES),200)
 test-distributed: $(INSTALLED) ## Run two Celery workers, schedulers and triggerers on one account, and kill one of each (IMAGES=200)
+	@$(PROGRAMS) postgresql redis
 	$(BIN)/python -m pytest tests/system/distributed
 
 matrix: $(INSTALLED) ## Try the wheel on every Airflow and Python (ONLY="2.11/3.11 3.1" for some), and write docs/compatibility.md
+	@$(PROGRAMS) postgresql
 	$(BIN)/python -m tests.matrix run $(ONLY)
 
 lint: $(INSTALLED) ## Check style, layers and types
@@ -93,7 +107,7 @@ docs: $(INSTALLED) ## Build the documentation into docs/_build/html
 
 constraints: $(INSTALLED) ## Renew constraints.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group mutation --group release pyproject.toml -o constraints.txt
+	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --group bench --group mutation --group release --group postgresql --group redis pyproject.toml -o constraints.txt
 
 snapshots: $(INSTALLED) ## Write what this version leaves in Airflow and in buckets, for test-upgrade of later ones
 	$(BIN)/python -m pytest -q tests/upgrade/write_snapshots.py
@@ -102,6 +116,7 @@ pins: $(INSTALLED) ## Renew the versions that "make matrix" installs beside each
 	$(BIN)/python -m tests.matrix pins
 
 screenshots: $(INSTALLED) ## Make the pictures of Airflow's web interface in docs/images anew
+	@$(PROGRAMS) chromium
 	$(BIN)/python -m tests.browser.screenshots
 
 # The same commit gives the same bytes: what is in the archives is dated as the commit is.

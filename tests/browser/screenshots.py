@@ -18,7 +18,8 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 from tests import demo
-from tests.browser.support.chromium import ChromiumMissingError, chromium, visit
+from tests.browser.support.chromium import chromium, visit
+from tests.programs import ProgramMissingError
 from tests.stack import ROOT, LocalStack, StackConfig, StackError
 
 IMAGES = ROOT / "docs" / "images"
@@ -212,7 +213,7 @@ def main() -> int:
             for shot in SHOTS:
                 if shot.file in wanted:
                     shoot(browser, stack, scene, shot)
-    except (ChromiumMissingError, StackError) as error:
+    except (ProgramMissingError, StackError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Debian's PostgreSQL, as a database for Airflow."""
+"""PostgreSQL, as a database for Airflow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.programs import postgresql
 from tests.stack.environment import clean_environment
 from tests.stack.installation import Installation
 from tests.stack.ports import LOOPBACK
 from tests.stack.process import ManagedProcess
 from tests.stack.waiting import StackError, wait_until
 
-_DEBIAN = Path("/usr/lib/postgresql")
 # The server refuses to run as root.
 _USERS_IN_PLACE_OF_ROOT = ("postgres", "nobody")
 _NAME = "airflow"
@@ -44,14 +44,14 @@ class PostgresDatabase:
     :param port: port to listen on, on loopback only
     :param logs: folder for its log
     :param installation: the Airflow, whose drivers are used
-    :raises StackError: when PostgreSQL's server programs are not installed
+    :raises ProgramMissingError: when PostgreSQL is not there
     """
 
     def __init__(
         self, *, folder: Path, port: int, logs: Path, installation: Installation | None = None
     ) -> None:
         self._driver = (installation or Installation.own()).postgres_driver
-        self._programs = _programs()
+        self._programs = postgresql()
         self._user = _server_user()
         self._folder = folder
         self._substitute: Path | None = None
@@ -122,9 +122,9 @@ class PostgresDatabase:
         return f"postgresql+{driver}://{_NAME}@{LOOPBACK}:{self._port}/{_NAME}"
 
     def _make(self) -> ManagedProcess:
+        programs = self._programs_for_user()
         place = self._place()
-        log_file = self._logs / "postgres.log"
-        initdb = str(self._programs / "initdb")
+        initdb = str(programs / "initdb")
         options = ("--username", _NAME, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
         _run([*self._as_user(), initdb, "--pgdata", str(place), *options])
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
@@ -132,24 +132,42 @@ class PostgresDatabase:
             name="PostgreSQL",
             command=[
                 *self._as_user(),
-                str(self._programs / "postgres"),
+                str(programs / "postgres"),
                 *("-D", str(place), "-p", str(self._port)),
                 *settings,
             ],
             env=clean_environment(),
-            log_file=log_file,
+            log_file=self._logs / "postgres.log",
         )
 
     def _place(self) -> Path:
         place = self._folder
         if self._user and not all(parent.stat().st_mode & 0o001 for parent in self._folder.parents[1:]):
-            self._substitute = Path(tempfile.mkdtemp(prefix="wanx-postgres-"))
-            self._substitute.chmod(0o755)
-            place = self._substitute / "cluster"
+            place = self._outside() / "cluster"
         place.mkdir(parents=True)
         if self._user:
             shutil.chown(place, self._user)
         return place
+
+    def _programs_for_user(self) -> Path:
+        """Those of a wheel lie in this environment, which may be in a folder that only root can enter."""
+        reached = [*self._as_user(), "test", "-x", str(self._programs / "postgres")]
+        if subprocess.run(reached, check=False, cwd="/").returncode == 0:
+            return self._programs
+        package, inside = self._programs.parents[1], self._programs.relative_to(self._programs.parents[1])
+        # A wheel keeps the libraries that it has from elsewhere beside the package.
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            if folder.exists():
+                shutil.copytree(folder, self._outside() / folder.name, symlinks=True)
+        _run(["chmod", "-R", "a+rX", str(self._outside())])
+        return self._outside() / package.name / inside
+
+    def _outside(self) -> Path:
+        """A folder that every user can reach."""
+        if self._substitute is None:
+            self._substitute = Path(tempfile.mkdtemp(prefix="wanx-postgres-"))
+            self._substitute.chmod(0o755)
+        return self._substitute
 
     def _as_user(self) -> Sequence[str]:
         if not self._user:
@@ -157,19 +175,6 @@ class PostgresDatabase:
         group = str(pwd.getpwnam(self._user).pw_gid)
         # Becomes the program instead of starting it, so that signals reach it.
         return ("setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups", "--")
-
-
-def _programs() -> Path:
-    """Debian keeps the server's programs of each version in a folder of its own, away from the path."""
-    found = sorted(
-        (folder for folder in _DEBIAN.glob("*/bin") if (folder / "initdb").exists()),
-        key=lambda folder: float(folder.parent.name),
-    )
-    if found:
-        return found[-1]
-    if (program := shutil.which("initdb")) is not None:
-        return Path(program).resolve().parent
-    raise StackError("PostgreSQL's server programs are missing: on Debian and Ubuntu, apt install postgresql")
 
 
 def _server_user() -> str | None:

@@ -1,17 +1,14 @@
-"""Debian's Redis, as a broker for Celery."""
+"""Redis, as a broker for Celery."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 from pathlib import Path
 
+from tests.programs import redis
 from tests.stack.environment import clean_environment
 from tests.stack.ports import LOOPBACK
 from tests.stack.process import ManagedProcess
-from tests.stack.waiting import StackError
-
-_PROGRAMS = ("redis-server", "valkey-server")
 
 
 class RedisServer:
@@ -21,7 +18,7 @@ class RedisServer:
     :param port: port to listen on, on loopback only
     :param folder: its working folder
     :param logs: folder for its log
-    :raises StackError: when neither Redis nor Valkey is installed
+    :raises ProgramMissingError: when neither Redis nor Valkey is there
     """
 
     def __init__(self, *, port: int, folder: Path, logs: Path) -> None:
@@ -30,7 +27,7 @@ class RedisServer:
         self.process = ManagedProcess(
             name="Redis",
             command=[
-                _program(),
+                str(redis()),
                 *("--port", str(port), "--bind", LOOPBACK, "--dir", str(folder)),
                 *("--save", "", "--appendonly", "no", "--daemonize", "no"),
             ],
@@ -62,10 +59,3 @@ class RedisServer:
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
-
-
-def _program() -> str:
-    for name in _PROGRAMS:
-        if (found := shutil.which(name)) is not None:
-            return found
-    raise StackError("Redis is missing: on Debian and Ubuntu, apt install redis-server")

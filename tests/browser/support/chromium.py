@@ -1,8 +1,7 @@
-"""Debian's Chromium, led by Playwright, and what a test wants to know of a visit."""
+"""Chromium, led by Playwright, and what a test wants to know of a visit."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests import programs
 
 _FLAGS = [
     "--no-sandbox",
@@ -22,22 +23,13 @@ _FLAGS = [
 ]
 
 
-class ChromiumMissingError(RuntimeError):
-    """There is no Chromium on this machine."""
-
-    def __init__(self) -> None:
-        super().__init__("Chromium is missing. On Debian: apt-get install chromium.")
-
-
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start a browser with a profile of its own, and end it.
 
-    :raises ChromiumMissingError: it is not installed.
+    :raises ProgramMissingError: it is not there.
     """
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        raise ChromiumMissingError
+    path = programs.chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, headless=True, args=_FLAGS)
         yield browser

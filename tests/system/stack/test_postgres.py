@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -7,17 +8,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.stack import PostgresDatabase, StackError
+from tests.programs import postgresql
+from tests.stack import PostgresDatabase
 from tests.stack.ports import free_port
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[PostgresDatabase]:
-    """A server with an empty database, where Debian's programs are installed."""
-    try:
-        made = PostgresDatabase(folder=tmp_path / "cluster", port=free_port(), logs=tmp_path)
-    except StackError as error:
-        pytest.skip(str(error))
+    """A server with an empty database."""
+    made = PostgresDatabase(folder=tmp_path / "cluster", port=free_port(), logs=tmp_path)
     try:
         made.start()
         made.prepare(migrate=lambda _: None)
@@ -49,10 +48,21 @@ def test_a_stopped_server_answers_no_more_and_leaves_nothing_outside_its_folder(
     assert database._substitute is None or not database._substitute.exists()
 
 
-def test_without_the_server_programs_the_message_names_the_package(
+def test_programs_that_only_their_owner_can_reach_serve_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tests.stack.postgres._DEBIAN", tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(StackError, match="apt install postgresql"):
-        PostgresDatabase(folder=tmp_path / "cluster", port=free_port(), logs=tmp_path)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    package = postgresql().parents[1]
+    for folder in package.parent.glob(f"{package.name}*"):
+        shutil.copytree(folder, private / folder.name, symlinks=True)
+    programs = private / postgresql().relative_to(package.parent)
+    monkeypatch.setattr("tests.stack.postgres.postgresql", lambda: programs)
+    made = PostgresDatabase(folder=tmp_path / "cluster", port=free_port(), logs=tmp_path)
+    try:
+        made.start()
+        made.prepare(migrate=lambda _: None)
+        with psycopg.connect(made.dsn) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        made.stop()
