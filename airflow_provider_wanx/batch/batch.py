@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.flow import Rules
 from airflow_provider_wanx.batch.keys import ResultKeys
 from airflow_provider_wanx.batch.ledger import MAX_OBJECT_BYTES, Ledger, LedgerLostError
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.plan import plan
+from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.report import (
     STATUS,
     manifest_row,
@@ -33,6 +33,7 @@ from airflow_provider_wanx.batch.run import (
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.errors import s3_errors
@@ -122,6 +123,7 @@ class Batch:
         self._hook = hook
         self.destination = destination
         self._source = source
+        self._addresses = SignedAddresses(source)
         self._model = model
         self._keys = keys
         self._request = request
@@ -134,7 +136,14 @@ class Batch:
         self.ledger = Ledger(
             destination.store(LEDGER),
             owner=owner,
-            identity={**source.identity, "model": model, "s3_key": keys.template},
+            identity={
+                **{
+                    name: without_signature(each) if isinstance(each, str) else each
+                    for name, each in source.identity.items()
+                },
+                "model": model,
+                "s3_key": keys.template,
+            },
         )
 
     def begin(self, *, retry_failed: bool) -> None:
@@ -144,7 +153,8 @@ class Batch:
         """
         self.go_on()
         known = len(self.ledger)
-        added = plan(self.ledger, self._source, keys=self._keys)
+        added = plan(self.ledger, self._addresses, keys=self._keys)
+        self.ledger.notes["signed"] = bool(self._addresses)
         if retry_failed:
             self._want_failed_again()
         self._work().begin_pace()
@@ -186,12 +196,15 @@ class Batch:
                     image_retries=self._rules.image_retries,
                     log=self._log,
                 ),
-                request=self._request,
+                request=self._request_for,
                 rules=self._rules,
                 account=Account.read(self._hook, self._model, self._log),
                 log=self._log,
             )
         return self._run
+
+    def _request_for(self, wish: ImageRow) -> TaskRequest:
+        return self._request(self._addresses.whole(wish) if self.ledger.notes.get("signed") else wish)
 
     @property
     def progress(self) -> str:
@@ -310,5 +323,5 @@ def split_destination(url: str) -> tuple[str | None, str, str]:
     :raises InvalidInputError: it is none.
     """
     if not url.strip().startswith("s3://"):
-        raise InvalidInputError(f"destination {url!r} is not like s3://bucket/prefix/.")
+        raise InvalidInputError(f"destination {quoted(url)} is not like s3://bucket/prefix/.")
     return split_s3_prefix(url.strip())

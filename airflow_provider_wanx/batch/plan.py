@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from threading import Lock
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.input.sources import InvalidRow
@@ -11,9 +12,44 @@ from airflow_provider_wanx.batch.keys import ResultKeys
 from airflow_provider_wanx.batch.ledger import Ledger
 from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 
 SHOWN = 5
 """Bad rows that a message quotes."""
+
+
+class SignedAddresses:
+    """The addresses of images whose URL is signed. The ledger keeps no signature, so they come from the input whenever needed.
+
+    :param source: the input.
+    """
+
+    def __init__(self, source: Iterable[ImageRow | InvalidRow]) -> None:
+        self._source = source
+        self._rows: dict[bytes, ImageRow] = {}
+        self._is_read = False
+        self._reading = Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+        """Read the input, keeping the rows with signed addresses."""
+        for row in self._source:
+            if isinstance(row, ImageRow) and row.stored is not row:
+                self._rows[row.identity] = row
+            yield row
+        self._is_read = True
+
+    def whole(self, stored: ImageRow) -> ImageRow:
+        """Return a row as the input has it now, with its signatures.
+
+        :param stored: the row as the ledger keeps it.
+        """
+        with self._reading:
+            if not self._is_read:
+                deque(self, maxlen=0)
+        return self._rows.get(stored.identity, stored)
 
 
 def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: ResultKeys) -> int:
@@ -78,7 +114,7 @@ class _Planning:
         if self._expected.get(identity):
             self._expected[identity] -= 1
             return
-        row = self._ledger.append(wish, duplicate_of=self._first.get(identity))
+        row = self._ledger.append(wish.stored, duplicate_of=self._first.get(identity))
         self.added += 1
         self.columns.update(dict.fromkeys(wish.columns))
         if row.duplicate_of is None:
@@ -91,7 +127,7 @@ class _Planning:
             return
         if key in self._keys_seen:
             raise InvalidInputError(
-                f"s3_key {self._keys.template!r} gives row {row.row} ({row.image}) the key of another row. "
+                f"s3_key {quoted(self._keys.template)} gives row {row.row} ({row.image}) the key of another row. "
                 "Put {row} into it. Nothing was submitted."
             )
         self._keys_seen.add(key)

@@ -105,14 +105,15 @@ def money(amount: Decimal) -> float:
 
 def manifest_row(row: LedgerRow, *, bucket: str, price: Decimal) -> dict[str, Any]:
     """Make a row of the manifest: what was wanted, what has become of it, and the user's own columns."""
+    stored = row.wish.stored
     return {
         "row": row.row,
-        "image": row.image
-        if len(row.image) <= _TEXT_LIMIT
-        else f"{row.image[:64]}… ({len(row.image)} characters)",
+        "image": stored.image
+        if len(stored.image) <= _TEXT_LIMIT
+        else f"{stored.image[:64]}… ({len(stored.image)} characters)",
         "style": row.style,
         "style_name": style_name(row.style),
-        "style_reference": row.style_reference,
+        "style_reference": stored.style_reference,
         "status": str(row.status),
         "dashscope_task_id": row.dashscope_task_id,
         "bucket": bucket if row.key else None,

@@ -29,18 +29,21 @@ from typing import Any, ClassVar
 
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.redaction import safe_words
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_secrets
 
 
 class DashScopeError(Exception):
     """Base of all errors of this package.
 
-    :param message: what happened, to what, and what to do about it; free of keys and of URL signatures.
+    :param message: what happened, to what, and what to do about it. Keys, passwords and signatures of URLs are cut out of it.
     """
 
     retryable: bool = False
     certainly_refused: bool = True
     final: bool = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class InvalidInputError(DashScopeError, ValueError):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote
 
+from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES
+
 SOURCE = "dashscope-source"
 """Metadata of an object: the address of the picture that it was made from, percent-encoded as a whole."""
 
@@ -22,9 +24,6 @@ MAX_NAME_BYTES = 120
 
 _MAX_METADATA = 1024
 """S3 takes 2 KB of metadata for an object, and the user may add some."""
-
-_KEY_SCHEMES = ("s3", "gs", "file")
-"""Schemes whose paths may hold ``?`` and ``#`` and mean them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ def source_address(image: object) -> str | None:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
-    if scheme.lower() not in _KEY_SCHEMES:
+    if scheme.lower() not in KEY_SCHEMES:
         rest = re.split("[?#]", rest, maxsplit=1)[0]
     place, slash, path = rest.partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
@@ -83,7 +82,7 @@ def file_stem(address: str) -> str:
     if source.startswith("data:"):
         return NAMELESS
     scheme, separator, path = source.partition("://")
-    if separator and scheme.lower() not in _KEY_SCHEMES:
+    if separator and scheme.lower() not in KEY_SCHEMES:
         # Without the host, which is no file's name.
         path = unquote(path.partition("/")[2])
     return PurePosixPath(path if separator else source).stem or NAMELESS

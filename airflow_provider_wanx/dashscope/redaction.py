@@ -1,19 +1,72 @@
-"""Keep secrets out of logs and messages: API keys, bearer tokens and the signatures of URLs."""
+"""Keep secrets out of logs, messages and what is stored: API keys, passwords, tokens and the signatures of URLs."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 _MAX_WORDS = 500
 
-_SECRETS = (
-    (re.compile(r"\?\S+"), "?…"),
-    (re.compile(r"(?<=://)[^/\s@]+@"), ""),
-    (re.compile(r"\bsk-[\w-]{6,}"), "sk-…"),
-    (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{8,}"), r"\1 …"),
-    (re.compile(r"(?i)(signature\w*|accesskeyid|security-?token)(\W{1,4})[\w+/=%-]{6,}"), r"\1\2…"),
+_MAX_QUOTED = 200
+
+KEY_SCHEMES = ("s3", "gs", "file")
+"""Schemes whose paths may hold ``?`` and ``#`` and mean them."""
+
+_NAMES = (
+    r"api[_-]?key|access[_-]?key(?:[_-]?id)?|secret|passw(?:or)?d|pwd|passphrase|credential|signature|authorization"
+    r"|auth[_-]?key|token(?!s)"
 )
+"""What says, in the name of a parameter, a header or a field, that its value is a secret."""
+
+_KEY = re.compile(r"\b(sk-|AKIA|ASIA|LTAI|AIza|eyJ)[\w-]{6,}[\w.-]*")
+"""Values that are secrets whatever they are called: keys of DashScope, AWS, Aliyun and Google, and JSON web tokens."""
+
+_NO_WORD = r"(?!(?-i:[A-Za-z][a-z]*)(?![\w+/=]))"
+"""Not the word of a sentence, as in "InvalidApiKey: Invalid API-key provided."."""
+
+_SIGNS = re.compile(
+    r"(?i)^x-\w+-(?:algorithm|credential|date|expires|signed-?headers|additional-headers|security-token|signature)"
+    rf"|^q-(?:sign|ak|key|header|url)|^sign?$|{_NAMES}"
+)
+"""Parameters of a URL that sign it, at any store."""
+
+_GOES_WITH_A_SIGNATURE = re.compile(
+    r"(?i)exp(?:ires?|iry|iration)?|policy|key-pair-id|googleaccessid|e|ts|timestamp|nonce"
+    r"|s(?:v|e|p|r|t|s|rt|pr|ip|dd|ks|kv|kt|ke|koid|ktid)"
+)
+"""Parameters that mean something else where nothing signs the URL."""
+
+_SECRETS = (
+    # Pictures and other contents of files.
+    (re.compile(r"(?i)\b(data:[^,\s]{0,100},)[^\s\"'<>]+"), r"\1…"),
+    (re.compile(r"(?<![\w+/=%.~-])([\w+/=%.~-]{40})[\w+/=%.~-]{1160,}"), r"\1…"),
+    # A password may hold @ and /, and what looks like a port begins none. Before a bucket stands the id of a connection.
+    (re.compile(r"(?<=://)[^/\s:@]{0,300}:(?!\d{1,5}(?:[/?#\s]|$))[^\s\"'<>]{0,300}@"), ""),
+    (re.compile(r"(?<!\bs3://)(?<!\bgs://)(?<=://)[^/\s\"'<>]{1,300}@"), ""),
+    (re.compile(r"(?<![\w/:])[\w.%+-]{1,100}:[^\s/\"'<>]{0,300}@(?=[\w\[])"), ""),
+    (re.compile(r"(?i)(https?(?:://|%3A%2F%2F)[^\s\"'<>?#]{0,2000}?)(?:[?#]|%3F|%23)[^\s\"'<>]+"), r"\1?…"),
+    (
+        re.compile(
+            rf"(?i)((?:{_NAMES})[\w-]{{0,40}}[\"']?\s{{0,2}}(?:=|>|%3D|%3A|:(?=\S)|:(?=\s+{_NO_WORD}))\s{{0,2}}[\"']?)"
+            r"(?:(?:basic|bearer|digest)\s+)?[^\s\"'&;,<>#…]+"
+        ),
+        r"\1…",
+    ),
+    (_KEY, r"\1…"),
+    (re.compile(r"(?i)\b(cookie[\"']?\s?:)[^…]+"), r"\1 …"),
+    (re.compile(r"(?i)\b(bearer)\s+[\w.~+/=-]{8,}"), r"\1 …"),
+    (re.compile(r"(?i)\b(basic)\s+" + _NO_WORD + r"[\w+/=-]{6,}"), r"\1 …"),
+)
+
+
+def without_secrets(text: str) -> str:
+    """Cut what may be a secret out of a text, and endless words; the rest stays as it is.
+
+    :param text: of a message; may quote URLs, headers and JSON.
+    """
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def safe_words(text: str) -> str:
@@ -24,18 +77,56 @@ def safe_words(text: str) -> str:
     line = " ".join(text[: 8 * _MAX_WORDS].split())
     if not line.isprintable():
         line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
-    for pattern, replacement in _SECRETS:
-        line = pattern.sub(replacement, line)
+    line = without_secrets(re.sub(r"\?\S+", "?…", line))
     return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
 
 
 def without_query(url: str) -> str:
-    """Cut a URL's query and user info, which may carry a signature or a secret, for logs and messages."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return safe_words(url)
-    if parts.scheme == "data":
-        return f"data:{parts.path.partition(',')[0][:100]},…"
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="", fragment="").geturl()
+    """Cut an address's query and user info, which may carry a signature or a secret, for logs and messages."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return without_secrets(url)
+    if scheme.lower() not in KEY_SCHEMES:
+        rest = re.split("[?#]", rest, maxsplit=1)[0]
+    place, slash, path = rest.partition("/")
+    return without_secrets(f"{scheme}://{place.rpartition('@')[2]}{slash}{path}")
+
+
+def quoted(value: object) -> str:
+    """Quote what a user gave, for logs and messages: on one line, not endless, without secrets.
+
+    :param value: a text, or what was given where a text was wanted.
+    """
+    is_web = isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+    text = without_secrets(repr(without_query(str(value)) if is_web else value))
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
+
+
+def without_signature(address: str) -> str:
+    """Drop from an address what lets somebody in, and keep what tells which picture it is: the form that is stored.
+
+    :param address: of a picture, as a user gives it. Paths, and addresses without a signature, stay as they are.
+    """
+    scheme, separator, rest = address.partition("://")
+    is_web = separator != "" and scheme.lower() in ("http", "https")
+    place, slash, path = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if at and (is_web or ":" in user):
+        name = "" if is_web else f"{user.partition(':')[0]}@"
+        address = f"{scheme}://{name}{host}{slash}{path}"
+    if not is_web:
+        return address
+    whole, _, fragment = address.partition("#")
+    place, _, query = whole.partition("?")
+    parameters = [(each, unquote(each.partition("=")[0])) for each in query.split("&") if each]
+    is_signed = any(_SIGNS.search(name) for _, name in parameters)
+    kept = [
+        each
+        for each, name in parameters
+        if not (
+            _SIGNS.search(name) or _KEY.search(each) or (is_signed and _GOES_WITH_A_SIGNATURE.fullmatch(name))
+        )
+    ]
+    if len(kept) == len(parameters) and without_secrets(fragment) == fragment:
+        return address
+    return f"{place}?{'&'.join(kept)}" if kept else place

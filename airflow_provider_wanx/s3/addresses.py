@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 
 AWS_CONN_ID = "aws_default"
 """The AWS connection for addresses that name none. Without such a connection boto3 finds credentials by itself."""
@@ -23,7 +24,7 @@ def split_s3_url(url: str) -> tuple[str | None, str, str]:
     """
     conn_id, bucket, key = _parts(url)
     if not bucket or not key:
-        raise InvalidInputError(f"An address is not like s3://bucket/key: {url!r}.")
+        raise InvalidInputError(f"An address is not like s3://bucket/key: {quoted(url)}.")
     return conn_id, bucket, key
 
 
@@ -35,7 +36,7 @@ def split_s3_prefix(url: str) -> tuple[str | None, str, str]:
     """
     conn_id, bucket, prefix = _parts(url)
     if not bucket:
-        raise InvalidInputError(f"An address is not like s3://bucket/folder: {url!r}.")
+        raise InvalidInputError(f"An address is not like s3://bucket/folder: {quoted(url)}.")
     return conn_id, bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.dashscope.redaction import without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
@@ -77,7 +77,7 @@ class ImageSource:
         if scheme in ("https", "http", "oss"):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
-            return Picture(without_query(url), url, lambda: url)
+            return Picture(without_query(url), without_signature(url), lambda: url)
         from airflow_provider_wanx.dashscope.images import check_image  # loads Pillow
 
         check = partial(check_image, is_style_reference=is_style_reference)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 from airflow_provider_wanx.batch.input.formats import READERS, json_value
 from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS, ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
@@ -58,7 +59,7 @@ class ManifestSource:
     @property
     def description(self) -> str:
         """One line for messages and logs."""
-        return f"manifest {self.url}"
+        return f"manifest {without_secrets(self.url)}"
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
@@ -52,7 +53,7 @@ class PrefixSource:
     @property
     def description(self) -> str:
         """One line for messages and logs."""
-        return f"{self._wanted} in {self.url}"
+        return f"{self._wanted} in {without_secrets(self.url)}"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class PrefixSource:
         try:
             return re.compile(glob_translate(self.glob)).match
         except ValueError as error:
-            raise InvalidInputError(f"glob {self.glob!r} cannot be read: {error}.") from None
+            raise InvalidInputError(f"glob {quoted(self.glob)} cannot be read: {error}.") from None
 
     def _s3_objects(self) -> Iterator[_File]:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
@@ -106,7 +107,7 @@ class PrefixSource:
                     yield _File(entry["Key"].removeprefix(prefix), entry["Size"])
 
     def _stored_files(self) -> Iterator[_File]:
-        with unreadable_is_refused(f"images {self.url!r}"):
+        with unreadable_is_refused(f"images {quoted(self.url)}"):
             path = stored_path(self.url)
             root: str | None = None
             for folder, folders, files in path.fs.walk(path.path, detail=True, on_error="raise"):

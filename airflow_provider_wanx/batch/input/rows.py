@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import file_stem
+from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
 
 Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
@@ -58,9 +58,19 @@ class ImageRow:
 
     @property
     def identity(self) -> bytes:
-        """16 bytes, equal for rows that ask for the same picture; own columns do not count."""
-        wish = json.dumps([self.image, self.style, self.style_reference])
+        """16 bytes, equal for rows that ask for the same picture; neither own columns nor signatures of URLs count."""
+        stored = self.stored
+        wish = json.dumps([stored.image, stored.style, stored.style_reference])
         return hashlib.blake2b(wish.encode(), digest_size=16).digest()
+
+    @property
+    def stored(self) -> ImageRow:
+        """As the ledger keeps it: without what lets somebody in at its addresses. The row itself if there is no such thing."""
+        image = without_signature(self.image)
+        reference = self.style_reference and without_signature(self.style_reference)
+        if (image, reference) == (self.image, self.style_reference):
+            return self
+        return replace(self, image=image, style_reference=reference)
 
     @property
     def name(self) -> str:
@@ -116,7 +126,8 @@ class RowMaker:
     @property
     def identity(self) -> dict[str, Any]:
         """What of it makes an input another one."""
-        return {"styles": list(self.styles), "style_reference": self.style_reference}
+        reference = self.style_reference and without_signature(self.style_reference)
+        return {"styles": list(self.styles), "style_reference": reference}
 
     def check_complete(self) -> None:
         """Refuse what cannot do for images that name no style and no reference themselves.
@@ -181,7 +192,7 @@ def _text(value: object, field_name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InvalidInputError(f"{field_name} is no text: {reprlib.repr(value)}")
+        raise InvalidInputError(f"{field_name} is no text: {quoted(value)}")
     text = value.strip()
     # What is left of a missing value that went through a template or a table.
     return "" if text == "None" else text
@@ -193,7 +204,7 @@ def _check_text(values: object) -> None:
         json.dumps(values, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise InvalidInputError(
-            f"it has a character that is none: {reprlib.repr(error.object[error.start])}"
+            f"it has a character that is none: {quoted(error.object[error.start])}"
         ) from None
 
 
@@ -202,4 +213,4 @@ def _cell_styles(value: object) -> tuple[int, ...]:
         return style_numbers(value)
     except InvalidInputError:
         # The full sentence lists all styles, which is too much for each of many rows.
-        raise InvalidInputError(f"style {reprlib.repr(value)} is not known") from None
+        raise InvalidInputError(f"style {quoted(value)} is not known") from None

@@ -13,7 +13,7 @@ from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.prefixes import PrefixSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
@@ -61,7 +61,8 @@ class ListSource:
     def identity(self) -> dict[str, Any]:
         """What makes it the same input on a later run: all entries in their order."""
         digest = hashlib.sha256()
-        for image in self.images:
+        for each in self.images:
+            image = without_signature(each) if isinstance(each, str) else each
             digest.update(f"{json.dumps(image, default=str)}\n".encode())
         return {"list": digest.hexdigest(), **self.maker.identity}
 
@@ -94,7 +95,7 @@ class Shard:
         number, count = (int(found[1]), int(found[2])) if found else (0, 0)
         if not 1 <= number <= count:
             raise InvalidInputError(
-                f"shard {text!r} is not like '1/4': a part from 1 on, and the number of parts."
+                f"shard {quoted(text)} is not like '1/4': a part from 1 on, and the number of parts."
             )
         return cls(source=source, number=number, count=count)
 

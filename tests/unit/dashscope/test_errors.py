@@ -18,7 +18,7 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+from airflow_provider_wanx.dashscope.redaction import quoted, safe_words, without_query, without_signature
 
 
 def _task(
@@ -136,12 +136,34 @@ _HIDDEN = "c2VjcmV0c2lnbmF0dXJl"
         f'{{"Signature": "{_HIDDEN}"}}',
         f"OSSAccessKeyId={_HIDDEN}",
         f"x-amz-security-token: {_HIDDEN}",
+        f"credentials AKIA{_HIDDEN} and LTAI{_HIDDEN}",
+        f"a token like eyJ{_HIDDEN}.{_HIDDEN}.{_HIDDEN}",
+        f"Authorization: Basic {_HIDDEN}",
+        f"sent basic {_HIDDEN}==",
+        f"api_key={_HIDDEN}",
+        f"API-Key: '{_HIDDEN}'",
+        f"x-api-key%3D{_HIDDEN}",
+        f"at https://h.example/cb#access_token={_HIDDEN}",
+        f"https://h.example/cb#{_HIDDEN}",
+        f"https%3A%2F%2Fh.example%2Fa.jpg%3FExpires%3D1%26Signature%3D{_HIDDEN}",
+        f"https://user:p@{_HIDDEN}@h.example/a.jpg",
+        f"https://user:p/{_HIDDEN}@h.example/a.jpg",
+        f"proxy user:{_HIDDEN}@proxy.example:3128",
+        f"https://{_HIDDEN}@h.example/a.jpg",
+        f"password={_HIDDEN}",
+        f"{{'client_secret': '{_HIDDEN}'}}",
+        f"Cookie: session={_HIDDEN}; other={_HIDDEN}",
+        f"data:image/png;base64,{_HIDDEN}",
     ],
 )
 def test_words_of_others_lose_their_secrets(words: str) -> None:
     assert _HIDDEN not in safe_words(words)
     assert _HIDDEN not in str(api_error(code="InvalidURL", service_message=words, http_status=400))
     assert _HIDDEN not in _task(status=TaskStatus.FAILED, message=words).describe()
+    # However an error of this package came to quote them.
+    assert _HIDDEN not in str(InvalidInputError(f"image {words} cannot be read."))
+    assert _HIDDEN not in quoted(words)
+    assert _HIDDEN not in quoted([{"image": words}])
 
 
 @pytest.mark.parametrize(
@@ -151,6 +173,8 @@ def test_words_of_others_lose_their_secrets(words: str) -> None:
         "Failed to cancel the task, please confirm if the task is in PENDING status.",
         "请求频率超限，请稍后再试。",
         "Is this a picture? No.",
+        "max_tokens: 4096 is too large, and Basic authentication is not supported.",
+        "https://h.example:8443/eyes@2x.png and s3://conn@bucket/a.jpg are no portraits.",
     ],
 )
 def test_harmless_words_stay_as_they_are(words: str) -> None:
@@ -248,8 +272,57 @@ def test_five_bad_tasks_are_told_and_the_rest_is_counted(count: int, more: str) 
         ("data:image/png;base64,AAAA", "data:image/png;base64,…"),
         ("oss://dashscope-instant/a.png", "oss://dashscope-instant/a.png"),
         ("/local/file.jpg", "/local/file.jpg"),
-        ("http://[broken/a.jpg?Signature=secretsecret", "http://[broken/a.jpg?…"),
+        ("http://[broken/a.jpg?Signature=secretsecret", "http://[broken/a.jpg"),
+        ("https://h.example/a.jpg#access_token=secret", "https://h.example/a.jpg"),
+        ("https://user:p@ss@h.example/a", "https://h.example/a"),
+        ("s3://conn@bucket/who?.jpg", "s3://bucket/who?.jpg"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert without_query(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "stored"),
+    [
+        ("https://h.example/a.jpg?id=7&X-Amz-Algorithm=A&X-Amz-Credential=A&X-Amz-Date=1&X-Amz-Signature=s&versionId=2",
+         "https://h.example/a.jpg?id=7&versionId=2"),
+        ("https://b.oss.example/a.jpg?Expires=1&OSSAccessKeyId=LTAI1&Signature=s%3D&x-oss-process=image/resize,w_900",
+         "https://b.oss.example/a.jpg?x-oss-process=image/resize,w_900"),
+        ("https://b.blob.example/a.jpg?sv=2024&se=2026&sr=b&sp=r&sig=s", "https://b.blob.example/a.jpg"),
+        ("https://b.example/a.jpg?GoogleAccessId=g&Expires=1&Signature=s", "https://b.example/a.jpg"),
+        ("https://b.cos.example/a.jpg?q-sign-algorithm=sha1&q-ak=k&q-signature=s", "https://b.cos.example/a.jpg"),
+        ("https://cdn.example/a.jpg?auth_key=1-0-0-s", "https://cdn.example/a.jpg"),
+        ("https://h.example/get?file=a.jpg&token=t", "https://h.example/get?file=a.jpg"),
+        ("https://h.example/get?file=a.jpg&k=sk-0123456789", "https://h.example/get?file=a.jpg"),
+        ("https://user:p@ss@h.example/a.jpg?id=7", "https://h.example/a.jpg?id=7"),
+        ("ftp://user:pass@h.example/a.jpg", "ftp://user@h.example/a.jpg"),
+        ("https://h.example/a.jpg#access_token=t", "https://h.example/a.jpg"),
+    ],
+)  # fmt: skip
+def test_what_is_stored_of_an_address_tells_the_picture_and_lets_nobody_in(address: str, stored: str) -> None:
+    assert without_signature(address) == stored
+    assert without_signature(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://h.example/a.jpg",
+        "https://h.example/get?id=7&e=1&st=2#part",
+        "s3://conn@bucket/a?Signature=1#x.jpg",
+        "/data/a.jpg?token=1",
+        "data:image/png;base64,AAAA",
+        "oss://dashscope-instant/a.png",
+    ],
+)
+def test_an_address_without_a_signature_is_stored_as_it_is(address: str) -> None:
+    assert without_signature(address) == address
+
+
+def test_what_a_user_gave_is_quoted_on_one_line_and_not_whole() -> None:
+    assert quoted("a\nb") == r"'a\nb'"
+    assert quoted("s3://bucket/who?.jpg") == "'s3://bucket/who?.jpg'"
+    assert quoted(None) == "None"
+    assert len(quoted("A" * 129_000)) < 250
+    assert len(quoted(["long "] * 10_000)) < 250
