@@ -38,10 +38,11 @@ with DAG(
         "source": Param(
             "s3://wanx-portraits/portraits/",
             type="string",
-            minLength=1,
+            # No folders of the worker, and no connection before the bucket: the operator refuses them too.
+            pattern=r"^(s3|gs|abfss?)://[^@/]+(/|$)",
             title="Folder of the portraits",
             description="Put your own folder here; this one exists in the demo only. "
-            "s3://bucket/prefix/, or any URL that Airflow's object storage can list",
+            "s3://bucket/prefix/, or a gs:// or abfs:// folder that the worker may read",
         ),
         "glob": Param(
             None,
@@ -60,7 +61,7 @@ with DAG(
         "destination": Param(
             "s3://wanx-results/bulk/",
             type="string",
-            pattern="^s3://[^/]+/.",
+            pattern="^s3://[^@/]+/.",
             title="Destination",
             description="s3://bucket/prefix/, one for each batch. The bucket must exist: nothing is submitted otherwise",
         ),

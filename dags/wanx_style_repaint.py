@@ -36,10 +36,11 @@ with DAG(
         "image": Param(
             "s3://wanx-portraits/portraits/astronaut.png",
             type="string",
-            minLength=1,
+            # No paths of the worker, and no connection before the bucket: the operator refuses them too.
+            pattern=r"^(https?|oss)://.|^data:image/.|^s3://[^@/]+/.",
             title="Portrait",
             description="Put your own portrait here; this one exists in the demo only. "
-            "An https://, s3://, data: or oss:// URL, or a path that the worker can read",
+            "An https://, s3://bucket/key, data: or oss:// URL",
         ),
         "style": Param(
             "fresh",

@@ -6,6 +6,7 @@ Run it with ``make demo``. At a terminal it stays up until Ctrl-C; otherwise it 
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import signal
@@ -36,6 +37,7 @@ PORTRAITS = ROOT / "tests" / "data" / "portraits"
 DATA = ROOT / ".demo"
 
 _SINGLE = "astronaut.png"
+_LIVE = "astronaut-face.jpg"
 _STYLES = ("retro comic", "pixel world")
 _FOLDER_STYLE = "crayon world"
 _RUN_SECONDS = 240.0
@@ -105,13 +107,14 @@ def live_plan() -> list[PlannedRun]:
     """
     One portrait in two styles.
 
-    From a path, which the operator uploads to DashScope's temporary store: the service cannot reach a bucket on this machine.
+    The portrait is in the form itself: the service cannot reach a bucket on this machine.
     """
+    portrait = base64.b64encode((PORTRAITS / _LIVE).read_bytes()).decode()
     return [
         PlannedRun(
             dag_id="wanx_style_repaint",
-            conf={"image": str(PORTRAITS / _SINGLE), "style": style, "bucket": RESULTS},
-            title=f"{_SINGLE} as “{style}”",
+            conf={"image": f"data:image/jpeg;base64,{portrait}", "style": style, "bucket": RESULTS},
+            title=f"{_LIVE} as “{style}”",
         )
         for style in _STYLES
     ]

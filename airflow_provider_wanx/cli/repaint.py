@@ -91,30 +91,14 @@ def _open(
 ) -> Picture:
     """Find a picture and check it; Airflow is needed only for places that it alone can read."""
     from airflow_provider_wanx.storage.pictures import ImageSource
+    from airflow_provider_wanx.storage.sources import ANYWHERE, local_path
 
     field = "--style-reference" if is_style_reference else "image"
-    path = Path(image).expanduser()
-    if "://" not in image and not image.startswith("data:"):
-        return _local(client, path, is_style_reference=is_style_reference)
-    use_airflows_connections()
-    source = ImageSource(hook=hook_of(client), model=REPAINT_MODEL, aws_conn_id=arguments.aws_connection)
-    return source.open(image, field=field, is_style_reference=is_style_reference)
-
-
-def _local(client: DashScopeClient, path: Path, *, is_style_reference: bool) -> Picture:
-    from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
-    from airflow_provider_wanx.storage.pictures import Picture
-
-    try:
-        size = path.stat().st_size
-        # What is too big is refused unread.
-        content = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    info = check_image(content, what=str(path), size=size, is_style_reference=is_style_reference)
-    return Picture(
-        str(path),
-        str(path),
-        lambda: client.upload_file(filename=path.name, content=content, model=REPAINT_MODEL),
-        info.doubts,
+    if local_path(image) is None:
+        use_airflows_connections()
+    else:
+        image = str(Path(image).expanduser())
+    source = ImageSource(
+        hook=hook_of(client), model=REPAINT_MODEL, aws_conn_id=arguments.aws_connection, rule=ANYWHERE
     )
+    return source.open(image, field=field, is_style_reference=is_style_reference)

@@ -18,6 +18,7 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, st
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.written import check_switch, source_rule, texts_of
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
@@ -47,6 +48,10 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
       uploaded to the service's temporary store,
     * an ``oss://`` URL of an earlier upload.
 
+    Local paths and connections (``conn@``) may stand in the DAG word for word. Where a template, an upstream task or a trigger
+    form fills in the picture, they are refused unless ``allow_local_files`` or ``allow_conn_ids`` is set: whoever fills it in
+    would read with the rights of the worker.
+
     On Airflow 3.3 and later a picture is submitted once, whatever happens to this task; see
     :class:`~airflow_provider_wanx.operators.dashscope.DashScopeSubmitTaskOperator`, which also explains
     ``on_unconfirmed_submit``.
@@ -61,6 +66,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     :param style: a :class:`~airflow_provider_wanx.dashscope.styles.WanxStyle`, its number, or its Chinese or English name.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
     :param aws_conn_id: AWS connection for ``s3://`` pictures.
+    :param allow_local_files: whether data may name files of the worker.
+    :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
     :param result_bucket: S3 bucket that the result will be copied to later. If it does not exist, or may not be used, the
         task fails before anything is submitted and paid.
     :param result_aws_conn_id: AWS connection that the result will be copied with.
@@ -93,6 +100,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         style: WanxStyle | int | str,
         style_reference: str | None = None,
         aws_conn_id: str | None = "aws_default",
+        allow_local_files: bool = False,
+        allow_conn_ids: bool = False,
         **kwargs: Any,
     ) -> None:
         if "parameters" in kwargs:
@@ -102,6 +111,9 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style = style
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
+        self.allow_local_files = check_switch("allow_local_files", allow_local_files)
+        self.allow_conn_ids = check_switch("allow_conn_ids", allow_conn_ids)
+        self._constructed = {"image": texts_of(image), "style_reference": texts_of(style_reference)}
 
     def known_at_start(self) -> Facts:
         """Return the pictures, the style and the price."""
@@ -123,7 +135,13 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
             raise InvalidInputError(
                 f"style_reference goes with style -1 only, and style is {number}. Leave one out."
             )
-        source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id)
+        rule = source_rule(
+            self,
+            constructed=self._constructed,
+            allow_local_files=self.allow_local_files,
+            allow_conn_ids=self.allow_conn_ids,
+        )
+        source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, rule=rule)
         wish = ImageRow(image=self.image, style=number, style_reference=self.style_reference)
         return repaint_request(source, wish, log=self.log)
 

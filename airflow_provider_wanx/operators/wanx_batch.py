@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,11 @@ from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage
 from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
+from airflow_provider_wanx.operators.written import check_switch, source_rule, texts_of
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.storage.sources import SourceRule
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 
@@ -56,6 +59,10 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     works. It may run for days. What it has done stands in a ledger beside the results, so that a retry, a clear, or a
     second run over the same input goes on where the last one ended: an image that is done, or under way, is not submitted
     again. Failures of single images do not stop the others. In the end there is a manifest of all images.
+
+    What is named in manifests, in the ledger and through templates may be a plain URL only; see ``allow_local_files`` and
+    ``allow_conn_ids``. What stands in the DAG word for word may also be a local path or name a connection, and so may all that
+    lies below a folder that does.
 
     It needs nothing of Airflow's own memory, so it works the same on every Airflow from 2.11 on.
 
@@ -94,6 +101,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     :param extra_args: further arguments of boto3's upload of results.
     :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
         ``s3://conn_id@bucket/…``.
+    :param allow_local_files: whether data may name files of the worker.
+    :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param deferrable: whether to wait in the triggerer. On a worker, the wait would hold it for as long as the batch takes.
     :param poll_interval: seconds between two looks at one task.
@@ -141,6 +150,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         cancel_on_kill: bool = False,
         extra_args: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
+        allow_local_files: bool = False,
+        allow_conn_ids: bool = False,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         deferrable: bool = True,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
@@ -174,6 +185,14 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.extra_args = extra_args
         self.aws_conn_id = aws_conn_id
+        self.allow_local_files = check_switch("allow_local_files", allow_local_files)
+        self.allow_conn_ids = check_switch("allow_conn_ids", allow_conn_ids)
+        self._constructed = {
+            "destination": texts_of(destination),
+            "images": texts_of(images),
+            "manifest": texts_of(manifest),
+            "style_reference": texts_of(style_reference),
+        }
         self.dashscope_conn_id = dashscope_conn_id
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
@@ -336,6 +355,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             styles=self.style,
             style_reference=self.style_reference,
             aws_conn_id=self.aws_conn_id,
+            rule=self._rule(),
         )
         if isinstance(self.images, str):
             _, bucket, prefix = split_destination(self.destination)
@@ -343,6 +363,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         return Shard.read(source, self.shard) if self.shard else source
 
     def _destination(self) -> BatchDestination:
+        self._rule().check(self.destination, "destination")
         conn_id, bucket, prefix = split_destination(self.destination)
         results = S3Destination(
             aws_conn_id=conn_id or self.aws_conn_id, bucket=bucket, extra_args=self.extra_args or {}
@@ -351,7 +372,19 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         return BatchDestination(prefix=prefix, results=results)
 
     def _pictures_of(self, hook: DashScopeHook) -> ImageSource:
-        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id)
+        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, rule=self._rule())
+
+    def _rule(self) -> SourceRule:
+        rule = source_rule(
+            self,
+            constructed=self._constructed,
+            allow_local_files=self.allow_local_files,
+            allow_conn_ids=self.allow_conn_ids,
+        )
+        images = rule.written["images"]
+        if isinstance(self.images, str):
+            images = frozenset(f"{folder.rstrip('/')}/" for folder in images)
+        return replace(rule, written={**rule.written, "image": images})
 
     def _rules(self) -> Rules:
         return Rules(

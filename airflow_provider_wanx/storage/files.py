@@ -1,19 +1,18 @@
-"""Files that Airflow's object storage reads: where they are, and plain errors."""
+"""Files of this machine, and files that Airflow's object storage reads: where they are, and plain errors."""
 
 from __future__ import annotations
 
-import re
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.storage.sources import local_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
 
 
 def stored_path(place: str) -> ObjectStoragePath:
@@ -23,8 +22,29 @@ def stored_path(place: str) -> ObjectStoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    # The object storage of Airflow 2.11 and 3.1 would begin at the root.
-    return ObjectStoragePath(place if _SCHEME.match(place) else str(Path(place).absolute()))
+    # The object storage of Airflow 2.11 and 3.1 would begin a relative path at the root.
+    return ObjectStoragePath(local_path(place) or place)
+
+
+@contextmanager
+def opened(place: str) -> Iterator[BinaryIO]:
+    """Open a file to read it.
+
+    :param place: a URL that Airflow's object storage knows, or a path on this machine.
+    :raises InvalidInputError: it is a device, a pipe or a folder, which may have no end.
+    :raises OSError: the file system refuses.
+    """
+    path = local_path(place)
+    if path is None:
+        there = stored_path(place)
+        with there.fs.open(there.path, "rb") as file:
+            yield cast("BinaryIO", file)
+        return
+    # Without O_NONBLOCK, a pipe that nobody writes to would hold the worker for ever.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidInputError(f"Only regular files are read, and this is none: {path}.")
+        yield file
 
 
 @contextmanager

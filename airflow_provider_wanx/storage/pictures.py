@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
@@ -18,7 +20,9 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
-from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
+from airflow_provider_wanx.s3.objects import read_object
+from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
+from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.images import ImageInfo
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
-_SCHEME = re.compile(r"(https?|oss|s3)(?=://)|data(?=:)", re.IGNORECASE)
+ImageTransfer = Literal["link", "upload"]
+"""How the service gets a picture in S3: it fetches it from a presigned URL, or the worker uploads it to the service's store."""
 
 PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT)
 """Seconds for which a presigned S3 URL is valid: the service may queue a task that long before it fetches the input."""
@@ -55,12 +60,24 @@ class ImageSource:
     :param hook: uploads what the service could not reach otherwise.
     :param model: the model that will read the pictures; uploads are bound to it.
     :param aws_conn_id: AWS connection for ``s3://`` URLs.
+    :param rule: who may name which source.
+    :param transfer: how the service gets what lies in S3.
     """
 
-    def __init__(self, *, hook: DashScopeHook, model: str, aws_conn_id: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        hook: DashScopeHook,
+        model: str,
+        aws_conn_id: str | None,
+        rule: SourceRule,
+        transfer: ImageTransfer = "link",
+    ) -> None:
         self._hook = hook
         self._model = model
         self._aws_conn_id = aws_conn_id
+        self._rule = rule
+        self._transfer = transfer
         self._s3: dict[str | None, S3Hook] = {}
         self._making_s3 = Lock()
 
@@ -73,7 +90,7 @@ class ImageSource:
         :raises InvalidInputError: it is missing, unreadable, or breaks the model's limits.
         :raises S3Error: S3 does not give it.
         """
-        text, scheme = _read(image, field)
+        text, scheme = self._read(image, field)
         if scheme in ("https", "http", "oss"):
             # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
             url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
@@ -89,19 +106,26 @@ class ImageSource:
 
     def check(self, image: str, *, field: str, is_style_reference: bool = False) -> None:
         """Check what :meth:`open` checks, reading no more of a file than its beginning where that is enough."""
-        text, scheme = _read(image, field)
-        if scheme:
-            self.open(image, field=field, is_style_reference=is_style_reference)
-            return
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, check_image
+        text, scheme = self._read(image, field)
+        from airflow_provider_wanx.dashscope.images import check_image
 
-        with unreadable_is_refused(f"{field} {text!r}"):
-            path = stored_path(text)
-            size = int(path.stat().st_size)
-            with path.open("rb") as file:
-                check_image(
-                    file.read(HEADER_BYTES), what=text, size=size, is_style_reference=is_style_reference
-                )
+        check = partial(check_image, what=text, is_style_reference=is_style_reference)
+        if scheme == "s3":
+            _look(self._s3_reader(text), check)
+        elif scheme in ("https", "http", "oss", "data"):
+            self.open(image, field=field, is_style_reference=is_style_reference)
+        else:
+            with unreadable_is_refused(f"{field} {text!r}"):
+                _look(_file_reader(text), check)
+
+    def _read(self, image: str, field: str) -> tuple[str, str]:
+        """Return an image's URL or path, and its scheme; refuse one that may not be named here."""
+        text = str(image or "").strip()
+        if not text or text == "None":
+            raise InvalidInputError(f"{field} is empty.")
+        self._rule.check(text, field)
+        scheme, text = split_scheme(text)
+        return text, scheme
 
     def _data_url(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         header, comma, payload = text.partition(",")
@@ -119,32 +143,15 @@ class ImageSource:
         return Picture(without_query(text), _digest(content), lambda: text, info.doubts)
 
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
-        from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, MOST_HEADERS
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
+        read = self._s3_reader(text)
+        if self._transfer == "upload":
+            content, size, version = read(MAX_BYTES)
+            return self._uploaded(content, text, f"{text} {version}", check(content, what=text, size=size))
+        version, info = _look(read, partial(check, what=text))
         conn_id, bucket, key = split_s3_url(text)
         s3 = self._s3_hook(conn_id or self._aws_conn_id)
-
-        def read(last_byte: int) -> tuple[bytes, dict[str, Any]]:
-            with s3_errors(f"read {text}"):
-                answer: dict[str, Any] = s3.get_conn().get_object(
-                    Bucket=bucket, Key=key, Range=f"bytes=0-{last_byte}"
-                )
-                return answer["Body"].read(), answer
-
-        head, answer = read(MOST_HEADERS - 1)
-        total = str(answer.get("ContentRange", "")).rpartition("/")[2]
-        size = int(total) if total.isdecimal() else len(head)
-        info: ImageInfo | None = None
-        # Cameras and editors may write much before the size. What is bad otherwise is refused again.
-        for more in (HEADER_BYTES, MAX_BYTES):
-            try:
-                info = check(head, what=text, size=size)
-                break
-            except InvalidInputError:
-                if not len(head) < size <= MAX_BYTES:
-                    raise
-            head, answer = read(min(more, size) - 1)
-        info = info or check(head, what=text, size=size)
 
         def publish() -> str:
             url = s3.generate_presigned_url(
@@ -154,7 +161,24 @@ class ImageSource:
                 raise InvalidInputError(f"The AWS connection cannot presign URLs; check it: {text}.")
             return url
 
-        return Picture(text, f"{text} {answer.get('ETag', '')}", publish, info.doubts)
+        return Picture(text, f"{text} {version}", publish, info.doubts)
+
+    def _s3_reader(self, text: str) -> _Reader:
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES
+
+        conn_id, bucket, key = split_s3_url(text)
+        s3 = self._s3_hook(conn_id or self._aws_conn_id)
+
+        def read(most: int) -> _Beginning:
+            with s3_errors(f"read {text}"):
+                content, answer = read_object(
+                    s3.get_conn(), bucket=bucket, key=key, limit=MAX_BYTES, Range=f"bytes=0-{most - 1}"
+                )
+            total = str(answer.get("ContentRange", "")).rpartition("/")[2]
+            size = int(total) if total.isdecimal() else len(content)
+            return _Beginning(content, size, str(answer.get("ETag", "")))
+
+        return read
 
     def _s3_hook(self, conn_id: str | None) -> S3Hook:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -170,28 +194,53 @@ class ImageSource:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         with unreadable_is_refused(f"{field} {text!r}"):
-            path = stored_path(text)
-            size = int(path.stat().st_size)
-            with path.open("rb") as file:
-                # What is too big is refused unread.
-                content: bytes = file.read() if size <= MAX_BYTES else b""
-                info = check(content, what=text, size=size)
+            content, size, _ = _file_reader(text)(MAX_BYTES)
+        return self._uploaded(content, text, _digest(content), check(content, what=text, size=size))
+
+    def _uploaded(self, content: bytes, text: str, identity: str, info: ImageInfo) -> Picture:
+        name = PurePosixPath(text).name
         return Picture(
             text,
-            _digest(content),
-            lambda: self._hook.upload_file(content, model=self._model, filename=path.name),
+            identity,
+            lambda: self._hook.upload_file(content, model=self._model, filename=name),
             info.doubts,
         )
 
 
-def _read(image: str, field: str) -> tuple[str, str]:
-    """Return an image's URL or path, and its scheme if it is one that is not left to Airflow's object storage."""
-    text = str(image or "").strip()
-    if not text or text == "None":
-        raise InvalidInputError(f"{field} is empty.")
-    found = _SCHEME.match(text)
-    scheme = found.group().lower() if found else ""
-    return scheme + text[len(scheme) :], scheme
+class _Beginning(NamedTuple):
+    content: bytes
+    size: int
+    """Of the whole."""
+    version: str = ""
+
+
+_Reader = Callable[[int], _Beginning]
+"""Reads so many bytes of a picture's beginning."""
+
+
+def _file_reader(place: str) -> _Reader:
+    def read(most: int) -> _Beginning:
+        with opened(place) as file:
+            # One byte more tells a file that is too large. What the file system says of the size need not be so.
+            content = file.read(most + 1) or b""
+            size = max(len(content), file.seek(0, os.SEEK_END))
+        return _Beginning(content[:most], size)
+
+    return read
+
+
+def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[str, ImageInfo]:
+    """Check a picture by as much of its beginning as that needs; return its version, and what it is."""
+    from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, MOST_HEADERS
+
+    for most in (MOST_HEADERS, HEADER_BYTES, MAX_BYTES):
+        content, size, version = read(most)
+        with suppress(InvalidInputError):
+            return version, check(content, size=size)
+        # Cameras and editors may write much before the size. What is bad otherwise is refused again.
+        if not len(content) < size <= MAX_BYTES:
+            break
+    return version, check(content, size=size)
 
 
 def _digest(content: bytes) -> str:

@@ -29,6 +29,8 @@ MESSAGES = {
     "heavy": r"^The picture has 11\.0 MB; the model takes 10 MB at most: .*/heavy\.",
     "text": r"^The file is text; the model takes JPEG, PNG, BMP, WEBP: .*/text\.",
     "missing": r"^The file does not exist: image '.*/missing'\.",
+    "path_in_form": r"^image is a path on the worker, which only the DAG's author may choose: .*/tiny'",
+    "path_mapped": r"^image is a path on the worker, which only the DAG's author may choose: .*/tiny'",
     "style_nope": r"style 'nope' is not known\. Give a number or one of the names: .*3 fresh \(小清新\)",
     "style_99": r"Could not submit a task .*InvalidParameter: input\.style_index must be one of .*The request has to change",
     "bucket_to_read": r"^The bucket does not exist: could not read s3://no-such-bucket/a\.png .*Create it",
@@ -49,6 +51,8 @@ REASONS = {
     "heavy": "11.0 MB; the model takes 10 MB",
     "text": "is text",
     "missing": "does not exist",
+    "path_in_form": "is a path on the worker",
+    "path_mapped": "is a path on the worker",
     "style_nope": "is not known",
     "style_99": "InvalidParameter",
     "bucket_to_read": "does not exist",
@@ -96,6 +100,7 @@ def run(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     run_id = api.trigger(dag_id=DAG, conf=conf)
     api.wait_for_run(dag_id=DAG, run_id=run_id, timeout=180)
     instances = {each.task_id: each for each in api.task_instances(dag_id=DAG, run_id=run_id)}
+    assert instances.pop("places").state == "success"
     logs = {task_id: _entries(stack, instance) for task_id, instance in instances.items()}
     yield Run(instances, logs, before, simulator.ledger(summary=True)["totals"])
     simulator.close()
@@ -124,7 +129,9 @@ def _make_pictures(folder: Path) -> Path:
 def _entries(stack: LocalStack, instance: TaskInstance) -> list[dict[str, Any]]:
     """The entries of a task's last log with everything that the UI shows of them."""
     path = f"/api/v2/dags/{DAG}/dagRuns/{instance.dag_run_id}/taskInstances/{instance.task_id}/logs/"
-    answer = stack.airflow.api._call("GET", f"{path}{instance.try_number}", params={"full_content": True})
+    answer = stack.airflow.api._call(
+        "GET", f"{path}{instance.try_number}", params={"full_content": True, "map_index": instance.map_index}
+    )
     return [entry if isinstance(entry, dict) else {"event": entry} for entry in answer["content"]]
 
 

@@ -14,7 +14,7 @@ from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests import demo
 from tests.stack import ROOT, LocalStack, StackError, TaskInstance, wait_until
 from tests.stack.dashscope import API_KEY
-from tests.unit.support.pictures import picture
+from tests.unit.support.pictures import data_url, picture
 
 PORTRAITS = ROOT / "tests" / "data" / "portraits"
 BUCKET = "examples"
@@ -129,8 +129,9 @@ def test_the_three_logs_alone_tell_what_happened_when(stack: LocalStack, simulat
         assert re.search(wanted, log, re.MULTILINE | re.DOTALL), log
 
 
-def test_a_portrait_on_the_workers_disk_is_uploaded_and_repainted(stack: LocalStack) -> None:
-    conf = {"image": str(PORTRAITS / "astronaut.png"), "style": "anime", "bucket": BUCKET}
+def test_a_portrait_in_the_form_itself_is_repainted(stack: LocalStack) -> None:
+    portrait = data_url((PORTRAITS / "astronaut-face.jpg").read_bytes(), "image/jpeg")
+    conf = {"image": portrait, "style": "anime", "bucket": BUCKET}
     stack.s3.client.create_bucket(Bucket=BUCKET)
     assert len(_pictures(stack, _run(stack, "wanx_style_repaint", conf))) == 1
 
@@ -246,11 +247,23 @@ def test_what_cannot_end_well_ends_the_run_with_one_sentence_before_anything_is_
 
 
 @pytest.mark.parametrize(
-    "conf", [{"style": "no such style"}, {"bucket": "s3://results"}, {"image": ""}, {"key": "/a"}]
+    ("dag_id", "conf"),
+    [
+        ("wanx_style_repaint", {"style": "no such style"}),
+        ("wanx_style_repaint", {"bucket": "s3://results"}),
+        ("wanx_style_repaint", {"image": ""}),
+        ("wanx_style_repaint", {"image": "/etc/hostname"}),
+        ("wanx_style_repaint", {"image": "file:///etc/hostname"}),
+        ("wanx_style_repaint", {"image": "s3://other@bucket/a.png"}),
+        ("wanx_style_repaint", {"key": "/a"}),
+        ("wanx_bulk", {"source": "/"}),
+        ("wanx_bulk", {"source": "s3://other@bucket/"}),
+        ("wanx_bulk", {"destination": "s3://other@bucket/out/"}),
+    ],
 )
-def test_the_form_refuses_a_wrong_value_at_once(stack: LocalStack, conf: dict[str, Any]) -> None:
+def test_the_form_refuses_a_wrong_value_at_once(stack: LocalStack, dag_id: str, conf: dict[str, Any]) -> None:
     with pytest.raises(StackError, match=r"HTTP 400.*Invalid input for param"):
-        stack.airflow.api.trigger(dag_id="wanx_style_repaint", conf=conf)
+        stack.airflow.api.trigger(dag_id=dag_id, conf=conf)
 
 
 def test_the_connection_test_of_airflow_tells_limits_and_refuses_a_wrong_key(stack: LocalStack) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
-from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
+from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
 
 OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
 """What a manifest says in the columns of these names is read; all others are carried through."""
@@ -144,10 +144,8 @@ class ManifestSource:
 
     @contextmanager
     def _stored_file(self) -> Iterator[BinaryIO]:
-        with unreadable_is_refused(self.description):
-            path = stored_path(self.url)
-            with path.fs.open(path.path, "rb") as file:
-                yield file
+        with unreadable_is_refused(self.description), opened(self.url) as file:
+            yield file
 
     @property
     def _is_compressed(self) -> bool:

@@ -13,6 +13,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import file_stem
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
+from airflow_provider_wanx.storage.sources import SourceRule
 
 Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
 """One style or several; several may also stand in one text, separated by semicolons."""
@@ -118,10 +119,12 @@ class RowMaker:
 
     :param styles: the service's numbers.
     :param style_reference: for rows with style -1.
+    :param rule: who may name which source.
     """
 
     styles: tuple[int, ...]
     style_reference: str | None
+    rule: SourceRule
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -172,6 +175,9 @@ class RowMaker:
             if own_reference and not self._wants_reference(styles):
                 raise InvalidInputError("style_reference goes with style -1 only")
             _check_text([source, own_reference, columns])
+            self.rule.check(source, "image")
+            if own_reference:
+                self.rule.check(own_reference, "style_reference")
         except InvalidInputError as error:
             yield InvalidRow(place, str(error))
             return

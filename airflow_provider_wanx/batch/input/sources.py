@@ -15,6 +15,7 @@ from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMake
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
+from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
 
@@ -127,6 +128,7 @@ def open_source(
     styles: Styles | None,
     style_reference: str | None,
     aws_conn_id: str | None,
+    rule: SourceRule,
 ) -> Source:
     """Choose how to read an operator's input; nothing is read yet.
 
@@ -136,10 +138,11 @@ def open_source(
     :param styles: for images that name none; a manifest may name them all itself.
     :param style_reference: for style -1.
     :param aws_conn_id: AWS connection for ``s3://`` URLs that name none.
+    :param rule: who may name which source; what it has for ``images``, ``manifest`` and ``style_reference`` is the author's.
     :raises InvalidInputError: an argument is missing, wrong, or does not go with the others.
     """
-    images = _url(images) if isinstance(images, str) else images
-    manifest, glob = _url(manifest or ""), (glob or "").strip() or None
+    images = split_scheme(images)[1] if isinstance(images, str) else images
+    manifest, glob = split_scheme(manifest or "")[1], (glob or "").strip() or None
     if (images is None or images == "") == (not manifest):
         raise InvalidInputError(
             "Give either images (a folder or a list of images) or manifest (a file's URL)."
@@ -147,11 +150,16 @@ def open_source(
     if glob and not isinstance(images, str):
         raise InvalidInputError("glob goes with a folder only. Leave it out, or give the folder as images.")
     _check_no_web_address(images if isinstance(images, str) else manifest)
-    maker = RowMaker(styles=style_numbers(styles), style_reference=(style_reference or "").strip() or None)
+    style_reference = (style_reference or "").strip() or None
+    if style_reference:
+        rule.check(style_reference, "style_reference")
+    maker = RowMaker(styles=style_numbers(styles), style_reference=style_reference, rule=rule)
     if manifest:
+        rule.check(manifest, "manifest")
         return ManifestSource(url=manifest, maker=maker, aws_conn_id=aws_conn_id)
     if isinstance(images, str):
         maker.check_complete()
+        rule.check(images, "images")
         return PrefixSource(url=images, glob=glob, maker=maker, aws_conn_id=aws_conn_id)
     if not isinstance(images, Sequence) or isinstance(images, bytes):
         raise InvalidInputError(f"images is neither a folder nor a list, but {type(images).__name__}.")
@@ -169,7 +177,7 @@ def check_destination(source_url: str, bucket: str, prefix: str) -> None:
     :param prefix: what the keys of all results begin with.
     :raises InvalidInputError: it lies in the source folder.
     """
-    url = _url(source_url)
+    _, url = split_scheme(source_url)
     if not url.startswith("s3://"):
         return
     _, source_bucket, source_prefix = split_s3_prefix(url)
@@ -186,8 +194,3 @@ def _check_no_web_address(url: str) -> None:
             f"{without_query(url)} is a web address, which is neither a folder nor a manifest that Airflow can read. "
             "Give images on the web as a list, or their addresses in a manifest on S3."
         )
-
-
-def _url(text: str) -> str:
-    text = text.strip()
-    return f"s3://{text[5:]}" if text[:5].lower() == "s3://" else text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
@@ -32,7 +33,16 @@ with DAG(
         task_id="nobody_there", image=PORTRAIT, style="fresh", dashscope_conn_id="nobody_there", retries=0
     )
     for picture in ("tiny", "heavy", "text", "missing"):
-        WanxStyleRepaintOperator(task_id=picture, image="{{ params.folder }}/" + picture, style="fresh")
+        WanxStyleRepaintOperator(
+            task_id=picture, image="{{ params.folder }}/" + picture, style="fresh", allow_local_files=True
+        )
+    WanxStyleRepaintOperator(task_id="path_in_form", image="{{ params.folder }}/tiny", style="fresh")
+
+    @task
+    def places(params: dict[str, str]) -> list[dict[str, Any]]:
+        return [{"image": f"{params['folder']}/tiny", "allow_local_files": True}]
+
+    WanxStyleRepaintOperator.partial(task_id="path_mapped", style="fresh").expand_kwargs(places())
     WanxStyleRepaintOperator(task_id="style_nope", image=PORTRAIT, style="nope")
     WanxStyleRepaintOperator(task_id="style_99", image=PORTRAIT, style=99)
     WanxStyleRepaintOperator(task_id="bucket_to_read", image="s3://no-such-bucket/a.png", style="fresh")

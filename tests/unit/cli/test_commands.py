@@ -248,7 +248,7 @@ class TestRepaint:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (["missing.png", "--style", "3"], "missing.png cannot be read: No such file"),
+            (["missing.png", "--style", "3"], "The file does not exist: image 'missing.png'"),
             (["portrait.png", "--style", "nonsense"], "style 'nonsense' is not known"),
             (["portrait.png", "--style", "-1"], "--style -1 takes the style from a picture"),
             (

@@ -16,6 +16,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.pictures import PRESIGNED_FOR, ImageSource, Picture
+from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
 from tests.unit.support.s3 import Bucket, connection_json
 
@@ -28,7 +29,7 @@ Open = Callable[[str], Picture]
 def open_image() -> Iterator[Open]:
     """Open a picture as the operator's argument ``image``; no connection is there unless the test makes one."""
     with DashScopeHook() as hook:
-        source = ImageSource(hook=hook, model=MODEL, aws_conn_id="aws_default")
+        source = ImageSource(hook=hook, model=MODEL, aws_conn_id="aws_default", rule=ANYWHERE)
         yield lambda image: source.open(image, field="image")
 
 

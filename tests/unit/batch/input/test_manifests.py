@@ -27,11 +27,12 @@ from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.errors import S3Error
+from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.s3 import Bucket, connection_json
 
 
 def _source(url: str, *, styles: tuple[int, ...] = (0,)) -> ManifestSource:
-    maker = RowMaker(styles=styles, style_reference=None)
+    maker = RowMaker(styles=styles, style_reference=None, rule=ANYWHERE)
     return ManifestSource(url=url, maker=maker, aws_conn_id="aws_default")
 
 

@@ -16,6 +16,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.pictures import ImageSource
+from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json
@@ -25,7 +26,7 @@ OTHERS = ["a.png.txt", "notes.txt", "jpg", "deep/list.csv"]
 
 
 def _source(url: str, glob: str | None = None, **more: Any) -> PrefixSource:
-    maker = RowMaker(styles=more.pop("styles", (0,)), style_reference=None)
+    maker = RowMaker(styles=more.pop("styles", (0,)), style_reference=None, rule=ANYWHERE)
     return PrefixSource(url=url, glob=glob, maker=maker, aws_conn_id="aws_default")
 
 
@@ -163,7 +164,9 @@ def test_a_folder_may_name_its_connection_and_its_images_can_be_opened(
     (image,) = _images(_source(f"s3://aws_other@{bucket.name}/people"))
     assert image == f"s3://aws_other@{bucket.name}/people/a.png"
     with DashScopeHook() as hook:
-        opened = ImageSource(hook=hook, model="wanx-style-repaint-v1", aws_conn_id="aws_default")
+        opened = ImageSource(
+            hook=hook, model="wanx-style-repaint-v1", aws_conn_id="aws_default", rule=ANYWHERE
+        )
         assert opened.open(image, field="image").publish().startswith(s3_url)
 
 

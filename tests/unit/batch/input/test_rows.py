@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.storage.sources import ANYWHERE
 
 
 def test_rows_that_ask_for_the_same_picture_have_one_identity_whatever_else_they_say() -> None:
@@ -90,9 +91,9 @@ def _rows(maker: RowMaker, **row: Any) -> list[ImageRow | InvalidRow]:
     return list(maker.rows(place="line 2", **row))
 
 
-PLAIN = RowMaker(styles=(0, 5), style_reference=None)
-NOTHING = RowMaker(styles=(), style_reference=None)
-WITH_REFERENCE = RowMaker(styles=(0, -1), style_reference="r.png")
+PLAIN = RowMaker(styles=(0, 5), style_reference=None, rule=ANYWHERE)
+NOTHING = RowMaker(styles=(), style_reference=None, rule=ANYWHERE)
+WITH_REFERENCE = RowMaker(styles=(0, -1), style_reference="r.png", rule=ANYWHERE)
 
 
 def test_an_image_becomes_one_row_for_each_of_the_operators_styles() -> None:

@@ -11,11 +11,12 @@ import pytest
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.input.sources import Source, check_destination, open_source
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.storage.sources import ANYWHERE
 
 
 def _open(**given: Any) -> Source:
     nothing: dict[str, Any] = dict.fromkeys(("images", "manifest", "glob", "styles", "style_reference"))
-    return open_source(**{**nothing, "aws_conn_id": "aws_default", **given})
+    return open_source(**{**nothing, "aws_conn_id": "aws_default", "rule": ANYWHERE, **given})
 
 
 def test_a_list_is_repainted_in_every_style_and_can_be_read_again() -> None:
