@@ -21,6 +21,7 @@ from airflow_provider_wanx.dashscope.config import (
     region_base_url,
 )
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
+from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.hooks.shared_place import shared_place
 from airflow_provider_wanx.metrics.sending import StatsObserver
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
 _TEXT_EXTRAS = ("workspace", "region")
 _RECORD_PATH = "record_path"
+CONN_TYPE = "dashscope"
+"""What the type of a connection must be: the secret of any other belongs to another house."""
+
 EXTRAS = (*_TEXT_EXTRAS, _RECORD_PATH, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
@@ -57,7 +61,7 @@ def _named(connection: Connection) -> Iterator[None]:
 
 
 def _client_config(connection: Connection) -> ClientConfig:
-    extras = _extras(connection.extra)
+    extras = _extras(connection)
     if unknown := sorted(set(extras) - set(EXTRAS)):
         raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
     numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
@@ -83,18 +87,24 @@ def record_path(connection: Connection) -> str | None:
     :raises ConfigurationError: the extra cannot be read; the message names the connection.
     """
     with _named(connection):
-        extras = _extras(connection.extra)
+        extras = _extras(connection)
     place = extras.get(_RECORD_PATH) or conf.get("dashscope", _RECORD_PATH, fallback=None)
     return str(place).strip() or None if place else None
 
 
-def _extras(text: str | None) -> dict[str, Any]:
-    """Read the extra field, without what a form leaves empty.
+def _extras(connection: Connection) -> dict[str, Any]:
+    """Read the extra field of a connection of the right type, without what a form leaves empty.
 
     Airflow's own reader takes what is no JSON for nothing, and blocks in a trigger to mask secrets, of which there are none.
     """
+    if connection.conn_type != CONN_TYPE:
+        found = f"is of type {quoted(connection.conn_type)}" if connection.conn_type else "has no type"
+        raise ConfigurationError(
+            f"it {found}, and DashScope needs one of type {CONN_TYPE!r}. Nothing was sent. Name another connection, or correct "
+            "the type if its password is a DashScope API key."
+        )
     try:
-        extras = json.loads(text or "{}")
+        extras = json.loads(connection.extra or "{}")
     except ValueError:
         extras = None
     if not isinstance(extras, dict):
@@ -106,7 +116,7 @@ def _number(name: str, value: object) -> float:
     try:
         return float(str(value))
     except ValueError:
-        raise ConfigurationError(f"extra {name} must be a number, not {value!r}.") from None
+        raise ConfigurationError(f"extra {name} must be a number, not {quoted(value)}.") from None
 
 
 def _base_url(connection: Connection) -> str | None:

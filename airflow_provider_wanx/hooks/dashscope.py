@@ -12,8 +12,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.get_provider_info import get_provider_info
-from airflow_provider_wanx.hooks.connection import client_config, record_path
+from airflow_provider_wanx.hooks.connection import CONN_TYPE, client_config, record_path
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -40,7 +41,7 @@ class DashScopeHook(BaseHook):
 
     conn_name_attr = "dashscope_conn_id"
     default_conn_name = "dashscope_default"
-    conn_type = "dashscope"
+    conn_type = CONN_TYPE
     hook_name = "DashScope"
 
     def __init__(self, dashscope_conn_id: str = default_conn_name, **kwargs: Any) -> None:
@@ -233,7 +234,9 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
     try:
         return filename or path.name, path.read_bytes()
     except OSError as error:
-        raise InvalidInputError(f"{error.strerror or error}: {str(path)!r} cannot be uploaded.") from None
+        raise InvalidInputError(
+            f"{error.strerror or error}: {quoted(str(path))} cannot be uploaded."
+        ) from None
 
 
 def cancel_outcome(task_id: str, canceled: bool) -> str:

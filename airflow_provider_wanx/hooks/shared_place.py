@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
@@ -71,7 +72,6 @@ class RecordFolder:
         if self._objects is None:
             if not is_s3(self.where):
                 raise NotShareableError("only S3 knows conditional writes")
-            from airflow.providers.amazon.aws.hooks.s3 import S3Hook
             from botocore.config import Config
 
             conn_id, bucket, prefix = split_s3_prefix(self.where)
@@ -80,7 +80,7 @@ class RecordFolder:
                 read_timeout=READ_TIMEOUT,
                 retries={"total_max_attempts": TRIES},
             )
-            hook = S3Hook(aws_conn_id=conn_id or AWS_CONN_ID)
+            hook = s3_hook(conn_id or AWS_CONN_ID)
             # On top of the connection's own settings, which a config given to the hook itself would replace.
             client = hook.get_client_type(config=hook.config.merge(patience))
             self._objects = ObjectStore(client, bucket=bucket, prefix=prefix)

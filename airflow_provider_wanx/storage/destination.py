@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.storage.upload import upload
 
 if TYPE_CHECKING:
@@ -119,11 +120,10 @@ class S3Destination:
         )
 
     def _hook(self) -> S3Hook:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
 
         # Reading the connection and making a client takes longer than most uploads.
         if self._connected is None:
-            hook = S3Hook(aws_conn_id=self.aws_conn_id)
+            hook = s3_hook(self.aws_conn_id)
             hook.get_conn()
             self._connected = hook
         return self._connected

@@ -20,6 +20,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import read_object
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
 from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
@@ -181,11 +182,9 @@ class ImageSource:
         return read
 
     def _s3_hook(self, conn_id: str | None) -> S3Hook:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
         with self._making_s3:
             if conn_id not in self._s3:
-                self._s3[conn_id] = S3Hook(aws_conn_id=conn_id)
+                self._s3[conn_id] = s3_hook(conn_id)
                 # Making a client takes longer than reading a header, and is nothing for several threads at a time.
                 self._s3[conn_id].get_conn()
             return self._s3[conn_id]

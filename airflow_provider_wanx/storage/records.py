@@ -22,6 +22,7 @@ from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.errors import ObjectTooLargeError
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ConflictError, ObjectStore, Version
 
 if TYPE_CHECKING:
@@ -173,9 +174,7 @@ def record_store(place: str, identity: Identity) -> RecordStore:
 def _s3_objects(place: str) -> _Objects:
     conn_id, bucket, prefix = split_s3_prefix(place)
     try:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        client = S3Hook(aws_conn_id=conn_id or AWS_CONN_ID).get_conn()
+        client = s3_hook(conn_id or AWS_CONN_ID).get_conn()
     except Exception as error:  # noqa: BLE001 - Airflow's, boto's, or a secrets backend's
         raise _no_access(place, error) from None
     return ObjectStore(client, bucket=bucket, prefix=prefix)

@@ -19,6 +19,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
 
 OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
@@ -127,11 +128,10 @@ class ManifestSource:
 
     @contextmanager
     def _s3_object(self) -> Iterator[BinaryIO]:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
 
         conn_id, bucket, key = split_s3_url(self.url)
         with s3_errors(f"read {self.url}"):
-            client = S3Hook(aws_conn_id=conn_id or self.aws_conn_id).get_conn()
+            client = s3_hook(conn_id or self.aws_conn_id).get_conn()
             if self._format == ".parquet":
                 # It is read from its end.
                 with tempfile.TemporaryFile() as copy:

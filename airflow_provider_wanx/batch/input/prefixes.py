@@ -12,6 +12,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
 
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
@@ -96,11 +97,10 @@ class PrefixSource:
             raise InvalidInputError(f"glob {quoted(self.glob)} cannot be read: {error}.") from None
 
     def _s3_objects(self) -> Iterator[_File]:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # boto3 is heavy, and DAG parsing needs none
 
         conn_id, bucket, prefix = split_s3_prefix(self.url)
         with s3_errors(f"list {self.url}"):
-            hook = S3Hook(aws_conn_id=conn_id or self.aws_conn_id)
+            hook = s3_hook(conn_id or self.aws_conn_id)
             for entry in hook.iter_file_metadata(prefix=prefix, bucket_name=bucket, page_size=_PAGE):
                 # What ends in a slash stands for a folder.
                 if not entry["Key"].endswith("/"):

@@ -262,6 +262,7 @@ class TestS3:
             return memory
 
         monkeypatch.setattr(S3Hook, "get_conn", get_conn)
+        monkeypatch.setenv("AIRFLOW_CONN_MINE", "aws://")
         record_store(place, identity_of(instance())).set(STATE_KEY, VALUE)
         assert used == [conn_id]
         assert [each.rpartition("portraits")[0] for each in memory.objects] == [key]

@@ -337,7 +337,7 @@ def s3_sends(monkeypatch: pytest.MonkeyPatch) -> Callable[[io.RawIOBase, int | N
         client = mock.Mock(spec=["get_object"])
         client.get_object.return_value = {"Body": StreamingBody(stream, length)}
         hook = mock.Mock(spec=["get_conn"], get_conn=lambda: client)
-        monkeypatch.setattr("airflow.providers.amazon.aws.hooks.s3.S3Hook", lambda **_: hook)
+        monkeypatch.setattr("airflow_provider_wanx.batch.input.manifests.s3_hook", lambda _: hook)
 
     return send
 

@@ -210,7 +210,7 @@ class _EndlessS3:
 
 def test_a_folder_is_listed_page_by_page_and_rows_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = _EndlessS3(keys=20_000)
-    monkeypatch.setattr("airflow.providers.amazon.aws.hooks.s3.S3Hook", lambda **_: s3)
+    monkeypatch.setattr("airflow_provider_wanx.batch.input.prefixes.s3_hook", lambda _: s3)
 
     def alive() -> int:
         return sum(type(each) is ImageRow for each in gc.get_objects())
