@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.flow import Rules
 from airflow_provider_wanx.batch.keys import ResultKeys
-from airflow_provider_wanx.batch.ledger import MAX_OBJECT_BYTES, Ledger, LedgerLostError
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES, LedgerLostError
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.report import (
     STATUS,
@@ -23,14 +24,14 @@ from airflow_provider_wanx.batch.report import (
     write_manifests,
 )
 from airflow_provider_wanx.batch.run import (
-    UNCERTAIN,
+    LONGEST_WAVE,
     BatchRun,
     BatchStoppedError,
-    WarningsOnly,
     Wave,
     progress_line,
 )
 from airflow_provider_wanx.batch.settling import Settler
+from airflow_provider_wanx.batch.submitting import UNCERTAIN, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
@@ -40,6 +41,7 @@ from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.keys import LEDGER, check_no_ledger
 from airflow_provider_wanx.storage.marks import batch_mark
 
 if TYPE_CHECKING:
@@ -48,11 +50,9 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.submission.submitter import TaskRequest
 
-LEDGER = "_ledger/"
-"""Where the ledger lives, below the destination."""
-
-GRACE = 1800.0
-"""Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited."""
+GRACE = LONGEST_LEASE - LONGEST_WAVE - 300.0
+"""Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited. What is left
+to the longest lease is for clocks that differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,25 +151,35 @@ class Batch:
 
         :param retry_failed: whether images that have failed before are wanted again.
         """
-        self.go_on()
+        self.ledger.acquire()
+        self._is_ours = True
         known = len(self.ledger)
-        added = plan(self.ledger, self._addresses, keys=self._keys)
-        self.ledger.notes["signed"] = bool(self._addresses)
+        added = self._plan()
         if retry_failed:
             self._want_failed_again()
         self._work().begin_pace()
         self._log.info(
             "%s: %s rows, %s of them new. %s",
             self._source.description,
-            len(self.ledger),
+            self.ledger.totals.images,
             added,
             self.progress if known else f"The ledger is {self.destination.url}{LEDGER}",
         )
 
-    def go_on(self) -> None:
-        """Take the ledger as an earlier worker has left it."""
-        self.ledger.acquire()
+    def go_on(self, *, left_as: str | None) -> None:
+        """Take the ledger as an earlier worker has left it; if it is not, hold it against the input.
+
+        :param left_as: :attr:`Ledger.version` at the end of that worker's work.
+        """
+        is_known = self.ledger.acquire(left_as=left_as)
         self._is_ours = True
+        if not is_known:
+            self._plan()
+
+    def _plan(self) -> int:
+        added = plan(self.ledger, self._addresses, keys=self._keys)
+        self.ledger.notes.signed = bool(self._addresses)
+        return added
 
     def _want_failed_again(self) -> None:
         self.ledger.examples = {}
@@ -204,7 +214,7 @@ class Batch:
         return self._run
 
     def _request_for(self, wish: ImageRow) -> TaskRequest:
-        return self._request(self._addresses.whole(wish) if self.ledger.notes.get("signed") else wish)
+        return self._request(self._addresses.whole(wish) if self.ledger.notes.signed else wish)
 
     @property
     def progress(self) -> str:
@@ -239,9 +249,10 @@ class Batch:
             (
                 manifest_row(row, bucket=self.destination.results.bucket, price=self._rules.ceiling.price)
                 for row in self.ledger.all_rows()
+                if not row.removed
             ),
             self._formats,
-            own_columns=self.ledger.notes.get("columns", ()),
+            own_columns=self.ledger.notes.columns,
             upload=self.destination.upload,
         )
         self._write_status(state)
@@ -324,4 +335,6 @@ def split_destination(url: str) -> tuple[str | None, str, str]:
     """
     if not url.strip().startswith("s3://"):
         raise InvalidInputError(f"destination {quoted(url)} is not like s3://bucket/prefix/.")
-    return split_s3_prefix(url.strip())
+    conn_id, bucket, prefix = split_s3_prefix(url.strip())
+    check_no_ledger(prefix)
+    return conn_id, bucket, prefix

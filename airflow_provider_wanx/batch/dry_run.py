@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.flow import SECONDS_PER_IMAGE, Ceiling, duration
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
-from airflow_provider_wanx.batch.ledger import Ledger
-from airflow_provider_wanx.batch.ledger_rows import RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.report import money
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import TaskStatus
@@ -113,7 +113,7 @@ def _done(ledger: Ledger, retry_failed: bool) -> set[bytes]:
     ledger.read()
     # A duplicate is counted with the row that it refers to.
     wanted = {RowStatus.PLANNED, RowStatus.DUPLICATE} | ({RowStatus.FAILED} if retry_failed else set())
-    return {row.wish.identity for row in ledger.all_rows() if row.status not in wanted}
+    return {row.wish.versioned_identity for row in ledger.all_rows() if row.status not in wanted}
 
 
 def _look(source: Source, done: set[bytes], check: Callable[[ImageRow], None]) -> _Found:
@@ -149,7 +149,7 @@ def _checked(
         found.rows += 1
         if isinstance(row, InvalidRow):
             found.refuse(row.place, row.reason)
-        elif (identity := row.identity) in done:
+        elif (identity := row.versioned_identity) in done or row.identity in done:
             found.done += 1
         elif identity in seen:
             found.duplicates += 1

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from airflow_provider_wanx.batch.ledger_rows import RowStatus
-from airflow_provider_wanx.batch.totals import Totals
+from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed
 
@@ -119,7 +119,7 @@ class Ceiling:
         if self.max_failures is None:
             return False
         is_share = 0 < self.max_failures < 1
-        allowed = math.floor(self.max_failures * totals.rows) if is_share else self.max_failures
+        allowed = math.floor(self.max_failures * totals.images) if is_share else self.max_failures
         return totals.counts[RowStatus.FAILED] > allowed
 
     def affords_one_more(self, totals: Totals) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow
 from airflow_provider_wanx.dashscope.styles import style_name
 from airflow_provider_wanx.storage.keys import KeyTemplate
 

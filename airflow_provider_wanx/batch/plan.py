@@ -1,21 +1,27 @@
-"""Put what the input wants into the ledger, once, however often the input is read."""
+"""Hold the ledger against the input: what is new is added, what is gone is submitted no more, however often that is done."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
+from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.input.sources import InvalidRow
 from airflow_provider_wanx.batch.keys import ResultKeys
-from airflow_provider_wanx.batch.ledger import Ledger
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
 
 SHOWN = 5
 """Bad rows that a message quotes."""
+
+MOST_ROWS = 1_000_000
+"""Rows of one input. A manifest without end would fill the bucket."""
 
 
 class SignedAddresses:
@@ -53,7 +59,7 @@ class SignedAddresses:
 
 
 def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: ResultKeys) -> int:
-    """Add those rows of an input that the ledger does not have yet.
+    """Let the rows of the ledger be those of an input; those that the input does not have any more are kept aside.
 
     An image that is wanted twice in the same style is planned once; the second row refers to the first.
 
@@ -61,7 +67,7 @@ def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: Resul
     :param source: the input.
     :param keys: makes the keys of results, which must differ.
     :return: number of rows that were added.
-    :raises InvalidInputError: the input has bad rows, or two rows would have results under one key.
+    :raises InvalidInputError: the input has bad rows, too many, or two rows would have results under one key.
     """
     planning = _Planning(ledger, keys)
     invalid: list[InvalidRow] = []
@@ -74,13 +80,19 @@ def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: Resul
             good += 1
             if not bad:
                 planning.take(wish)
+        if bad + good > MOST_ROWS:
+            raise InvalidInputError(
+                f"The input has more than {MOST_ROWS:,} rows. Divide it with shard, or into several batches. "
+                "Nothing was submitted."
+            )
     if bad:
         quoted = "; ".join(f"{row.place}: {row.reason}" for row in invalid)
         more = f"; and {bad - len(invalid)} more" if bad > len(invalid) else ""
         raise InvalidInputError(
             f"{bad} of {bad + good} rows cannot be repainted: {quoted}{more}. Nothing was submitted."
         )
-    ledger.notes["columns"] = list(planning.columns)
+    ledger.notes.columns = list(planning.columns)
+    ledger.revise(planning.changes())
     ledger.compact()
     return planning.added
 
@@ -94,40 +106,76 @@ class _Planning:
 
     def __init__(self, ledger: Ledger, keys: ResultKeys) -> None:
         self.added = 0
+        self.columns: dict[str, None] = {}
         self._ledger = ledger
         self._keys = keys
-        self._first: dict[bytes, int] = {}
         self._keys_seen: set[bytes] = set()
-        self.columns: dict[str, None] = dict.fromkeys(ledger.notes.get("columns", ()))
-        # What the input must bring once more before anything in it is new.
-        self._expected: Counter[bytes] = Counter()
-        for row in ledger.all_rows():
-            identity = row.wish.identity
-            self._expected[identity] += 1
-            if row.status is not RowStatus.DUPLICATE:
-                self._first[identity] = row.row
-                self._check_key(row)
+        self._first: dict[bytes, int] = {}
+        self._repeated: defaultdict[bytes, deque[int]] = defaultdict(deque)
+        self._columns_seen: list[bytes] = []
+        self._was_wanted, self._is_wanted = bytearray(), bytearray()
+        self._changes: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+        for row in ledger.recount():
+            identity = row.wish.versioned_identity
+            if self._first.setdefault(identity, row.row) != row.row:
+                self._repeated[identity].append(row.row)
+            self._columns_seen.append(_digest(row.columns))
+            self._was_wanted.append(not row.removed)
+            self._is_wanted.append(False)
 
     def take(self, wish: ImageRow) -> None:
-        """Add a row if it is new."""
-        identity = wish.identity
-        if self._expected.get(identity):
-            self._expected[identity] -= 1
-            return
-        row = self._ledger.append(wish.stored, duplicate_of=self._first.get(identity))
-        self.added += 1
+        """Match a row with one of the ledger's, or add it."""
         self.columns.update(dict.fromkeys(wish.columns))
-        if row.duplicate_of is None:
-            self._first[identity] = row.row
-            self._check_key(row)
+        identity = wish.versioned_identity
+        number = self._match(wish, identity)
+        if number is None:
+            row = self._ledger.append(wish.stored, duplicate_of=self._first.get(identity))
+            self.added += 1
+            number = row.row
+        elif _digest(wish.columns) != self._columns_seen[number]:
+            self._changes[number]["columns"] = dict(wish.columns)
+        if self._first.setdefault(identity, number) == number:
+            self._check_key(wish, number)
 
-    def _check_key(self, row: LedgerRow) -> None:
+    def changes(self) -> Mapping[int, Mapping[str, Any]]:
+        """What is to be changed in rows that the ledger has had before, by their numbers."""
+        for number, (was, wanted) in enumerate(zip(self._was_wanted, self._is_wanted, strict=True)):
+            if was != wanted:
+                self._changes[number]["removed"] = not wanted
+        return self._changes
+
+    def _match(self, wish: ImageRow, identity: bytes) -> int | None:
+        number = self._unmatched(identity)
+        if number is None and wish.version is not None:
+            # Planned when nobody asked for the picture's version.
+            number = self._unmatched(wish.identity)
+            if number is not None:
+                self._changes[number]["image_version"] = wish.version
+        if number is not None:
+            self._is_wanted[number] = True
+        return number
+
+    def _unmatched(self, identity: bytes) -> int | None:
+        first = self._first.get(identity)
+        if first is None or first >= len(self._is_wanted):
+            return None
+        if not self._is_wanted[first]:
+            return first
+        repeated = self._repeated.get(identity)
+        return repeated.popleft() if repeated else None
+
+    def _check_key(self, wish: ImageRow, number: int) -> None:
+        row = LedgerRow(row=number, image=wish.image, style=wish.style, columns=dict(wish.columns))
         key = self._keys.before_submission(row)
         if key is None:
             return
         if key in self._keys_seen:
             raise InvalidInputError(
-                f"s3_key {quoted(self._keys.template)} gives row {row.row} ({row.image}) the key of another row. "
+                f"s3_key {quoted(self._keys.template)} gives row {number} ({wish.stored.image}) the key of another row. "
                 "Put {row} into it. Nothing was submitted."
             )
         self._keys_seen.add(key)
+
+
+def _digest(columns: Mapping[str, Any]) -> bytes:
+    return hashlib.blake2b(json.dumps(columns).encode(), digest_size=8).digest() if columns else b""

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.flow import Ceiling, Pace
 from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
 from airflow_provider_wanx.dashscope.styles import style_name
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.ledger import Ledger
+    from airflow_provider_wanx.batch.ledger.ledger import Ledger
 
 STATUS = "status.json"
 MANIFEST = "manifest"
@@ -35,6 +36,9 @@ FORMATS = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parq
 
 PARQUET_ROWS = 10_000
 """Rows that are written to a Parquet file at a time."""
+
+MOST_CODES = 50
+"""Codes of failures that a summary names at most."""
 
 _TEXT_LIMIT = 2048
 
@@ -64,15 +68,15 @@ def summary(ledger: Ledger, ceiling: Ceiling, *, destination: str) -> dict[str, 
     counts = {str(status): totals.counts[status] for status in RowStatus if totals.counts[status]}
     return {
         "destination": destination,
-        "images": totals.rows,
+        "images": totals.images,
         **counts,
         "bytes": totals.bytes,
         "billed": totals.billed,
         "cost": money(ceiling.cost(totals.billed)),
         "currency": CURRENCY,
         "failures": {
-            code: {"count": number, "examples": ledger.examples.get(code, [])}
-            for code, number in totals.failures.most_common()
+            code: {"count": number, "examples": [asdict(each) for each in ledger.examples.get(code, [])]}
+            for code, number in totals.failures.most_common(MOST_CODES)
             if number
         },
     }
@@ -127,7 +131,7 @@ def manifest_row(row: LedgerRow, *, bucket: str, price: Decimal) -> dict[str, An
         "submit_time": _iso(row.submit_time),
         "end_time": _iso(row.end_time),
         "duplicate_of": row.duplicate_of,
-        "cost": money(row.billed * price),
+        "cost": money(row.paid_images * price),
         **row.columns,
     }
 

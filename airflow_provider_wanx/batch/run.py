@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,14 +23,12 @@ from airflow_provider_wanx.batch.flow import (
     most_in_flight,
     wake_when_left,
 )
-from airflow_provider_wanx.batch.ledger import Ledger
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.settling import OWN_KINDS, Settled, Settler, code_of
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.s3.errors import S3Error
-from airflow_provider_wanx.submission.record import Phase, SubmissionRecord
-from airflow_provider_wanx.submission.submitter import Submitter, TaskRequest, UnconfirmedSubmissionError
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.settling import Settled, Settler
+from airflow_provider_wanx.batch.submitting import Submitting
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.submission.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.account import Account
@@ -43,8 +41,8 @@ COPIES = 8
 OPENERS = 4
 """Pictures that are opened at a time, ahead of their submission."""
 
-LONGEST_WAVE = 3600.0
-"""Seconds after which a worker is woken whatever has ended, to stay the ledger's owner."""
+LONGEST_WAVE = 1800.0
+"""Seconds after which a worker is woken whatever has ended, to stay the ledger's owner: half of what a lease may last."""
 
 TROUBLE_PAUSE = 120.0
 """Seconds until the next try when the service takes nothing and nothing is in flight."""
@@ -52,14 +50,8 @@ TROUBLE_PAUSE = 120.0
 MOST_TROUBLE = 15
 """Such pauses in a row after which the Airflow task fails, and its retries decide."""
 
-MOST_MISSES = 10
-"""Images in a row that fail for a passing reason of their own, after which it is taken for a reason of all."""
-
 MOST_FRUITLESS = 5
 """Wakes in a row without any task that has ended, after which the Airflow task fails."""
-
-UNCERTAIN = "UnconfirmedSubmission"
-"""Code of an image whose submission may or may not have been accepted."""
 
 LINE_EVERY = 60.0
 """Seconds between two lines of the log about the progress."""
@@ -135,13 +127,12 @@ class BatchRun:
         self._hook = hook
         self._ledger = ledger
         self._settler = settler
-        self._request = request
+        self._submitting = Submitting(
+            hook=hook, ledger=ledger, settler=settler, request=request, rules=rules, log=log
+        )
         self._rules = rules
         self._account = account
         self._log = log
-        self._trouble: DashScopeError | None = None
-        self._misses = 0
-        self._later: set[int] = set()
         self._learned = False
         self._line_at = 0.0
 
@@ -152,7 +143,7 @@ class BatchRun:
         :return: what to wait for, None if every image is done.
         :raises DashScopeError: the batch cannot go on; the ledger is up to date.
         """
-        self._settle_intents()
+        self._submitting.settle_intents()
         self._learned = False
         with _pool(COPIES) as copying, _pool(OPENERS) as opening:
             settling = {
@@ -174,32 +165,22 @@ class BatchRun:
         finally:
             self._ledger.compact()
 
-    def _settle_intents(self) -> None:
-        """Find out what became of a submission during which a worker died."""
-        for row in list(self._ledger.rows_in(RowStatus.INTENT)):
-            try:
-                task_id = self._submitter(row).earlier_task(None)
-            except UnconfirmedSubmissionError as error:
-                self._settler.fail(row, UNCERTAIN, str(error))
-                continue
-            if task_id is None:
-                self._ledger.update(row, status=RowStatus.PLANNED, submission=None)
-        self._ledger.flush()
-
     def _submit(self, opening: ThreadPoolExecutor, settling: dict[Future[Settled], LedgerRow]) -> None:
         """Submit one image after the other, as many as may be in flight."""
         most = self._most_in_flight()
-        rows = (row for row in self._ledger.rows_in(RowStatus.PLANNED) if row.row not in self._later)
+        rows = (
+            row for row in self._ledger.rows_in(RowStatus.PLANNED) if row.row not in self._submitting.later
+        )
         opened: deque[tuple[LedgerRow, Future[TaskRequest]]] = deque()
         while self._may_submit():
             self._take_settled(settling, timeout=0)
             # What has ended and is still being copied is in the service's queue no more.
             room = most - (self._ledger.totals.in_flight - len(settling))
             while len(opened) < min(2 * OPENERS, room) and (row := next(rows, None)) is not None:
-                opened.append((row, opening.submit(self._open, row)))
+                opened.append((row, opening.submit(self._submitting.open, row)))
             if room <= 0 or not opened:
                 break
-            self._submit_one(*opened.popleft())
+            self._submitting.submit(*opened.popleft())
         for _, future in opened:
             future.cancel()
         # What was submitted last has been written in no intent.
@@ -207,71 +188,13 @@ class BatchRun:
 
     def _has_room(self) -> bool:
         totals = self._ledger.totals
-        wanted = totals.counts[RowStatus.PLANNED] > len(self._later)
+        wanted = totals.counts[RowStatus.PLANNED] > len(self._submitting.later)
         return wanted and totals.in_flight < self._most_in_flight()
 
     def _may_submit(self) -> bool:
         totals, ceiling = self._ledger.totals, self._rules.ceiling
-        stopped = self._settler.fatal or self._trouble or ceiling.too_many_failures(totals)
+        stopped = self._settler.fatal or self._submitting.trouble or ceiling.too_many_failures(totals)
         return not stopped and ceiling.affords_one_more(totals)
-
-    def _open(self, row: LedgerRow) -> TaskRequest:
-        """Check a picture and make it reachable for the service."""
-        self._settler.check_key(row)
-        request = self._request(row.wish)
-        content = request.build_input()
-        return replace(request, build_input=lambda: content)
-
-    def _submit_one(self, row: LedgerRow, opened: Future[TaskRequest]) -> None:
-        try:
-            request = opened.result()
-        except S3Error as error:
-            own = error.concerns_one_object and not error.retryable
-            self._not_submitted(row, error, own=own)
-            return
-        except DashScopeError as error:
-            self._not_submitted(row, error, own=_concerns_one_image(error))
-            return
-        try:
-            self._submitter(row).submit(request)
-        except UnconfirmedSubmissionError as error:
-            self._settler.fail(row, UNCERTAIN, str(error))
-        except DashScopeError as error:
-            self._not_submitted(row, error, own=_concerns_one_image(error))
-        else:
-            self._misses = 0
-
-    def _not_submitted(self, row: LedgerRow, error: DashScopeError, *, own: bool) -> None:
-        """Decide about an image that was certainly not submitted.
-
-        :param own: whether others may fare better.
-        """
-        again = own and error.retryable and row.failed_tasks < self._rules.image_retries
-        if own and not again:
-            self._settler.fail(row, code_of(error), str(error))
-            return
-        self._ledger.update(
-            row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + again
-        )
-        if again:
-            # The next wave is time enough for a passing reason to pass.
-            self._later.add(row.row)
-            self._misses += 1
-        if not error.retryable:
-            self._settler.fatal = self._settler.fatal or error
-        elif not own or self._misses >= MOST_MISSES:
-            self._log.warning("No more submissions for now: %s", error)
-            self._trouble = error
-
-    def _submitter(self, row: LedgerRow) -> Submitter:
-        return Submitter(
-            hook=self._hook,
-            record=SubmissionRecord(_RowRecord(self._ledger, row)),
-            max_tries=0,
-            on_unconfirmed=self._rules.on_unconfirmed,
-            claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME),
-            log=WarningsOnly(self._log),
-        )
 
     def _take_settled(self, settling: dict[Future[Settled], LedgerRow], *, timeout: float) -> None:
         """Note what has been settled in the meantime."""
@@ -286,8 +209,8 @@ class BatchRun:
 
     def _note_fruitless(self, is_fruitless: bool) -> None:
         """Do not wake for ever for somebody who reports ends that have not come: a triggerer with another key, for example."""
-        times = self._ledger.notes.get("fruitless", 0) + 1 if is_fruitless else 0
-        self._ledger.notes["fruitless"] = times
+        times = self._ledger.notes.fruitless + 1 if is_fruitless else 0
+        self._ledger.notes.fruitless = times
         if times >= MOST_FRUITLESS:
             self._settler.fatal = self._settler.fatal or ServiceTroubleError(
                 f"The triggerer could not wait for the tasks in flight, {times} times in a row; its log says why. Check that "
@@ -296,17 +219,17 @@ class BatchRun:
 
     def begin_pace(self) -> None:
         """Measure the account's pace from now on: nobody may have worked on the batch for days."""
-        self._ledger.notes["pace"] = [[time.time(), self._ledger.notes.get("ended", 0)]]
-        self._ledger.notes["troubles"] = self._ledger.notes["fruitless"] = 0
+        self._ledger.notes.pace = [(time.time(), self._ledger.notes.ended)]
+        self._ledger.notes.troubles = self._ledger.notes.fruitless = 0
 
     def _note_pace(self) -> None:
-        sample = Sample(time.time(), self._ledger.notes.get("ended", 0))
-        self._ledger.notes["pace"] = [[each.time, each.ended] for each in self.pace.after(sample).samples]
+        sample = Sample(time.time(), self._ledger.notes.ended)
+        self._ledger.notes.pace = [(each.time, each.ended) for each in self.pace.after(sample).samples]
 
     @property
     def pace(self) -> Pace:
         """How fast the account works."""
-        samples = tuple(Sample(*each) for each in self._ledger.notes.get("pace", ()))
+        samples = tuple(Sample(*each) for each in self._ledger.notes.pace)
         return Pace(samples, self._account.concurrency)
 
     def _most_in_flight(self) -> int:
@@ -321,7 +244,7 @@ class BatchRun:
         if ceiling.too_many_failures(totals):
             self._cancel_queued()
             raise BatchStoppedError(
-                f"{totals.counts[RowStatus.FAILED]} of {totals.rows} images have failed, more than max_failures="
+                f"{totals.counts[RowStatus.FAILED]} of {totals.images} images have failed, more than max_failures="
                 f"{ceiling.max_failures} allows."
             )
         if not totals.open:
@@ -334,7 +257,7 @@ class BatchRun:
         affordable = ceiling.affords_one_more(totals)
         if not ids and not affordable:
             raise BatchStoppedError(
-                f"{totals.counts[RowStatus.PLANNED]} of {totals.rows} images are left, and one more could cost more than "
+                f"{totals.counts[RowStatus.PLANNED]} of {totals.images} images are left, and one more could cost more than "
                 f"max_cost={ceiling.max_cost}."
             )
         more = bool(totals.counts[RowStatus.PLANNED]) and affordable
@@ -346,12 +269,13 @@ class BatchRun:
         )
 
     def _pause_for_trouble(self) -> float:
-        troubles = self._ledger.notes.get("troubles", 0) + 1
-        if troubles > MOST_TROUBLE and self._trouble is not None:
+        troubles = self._ledger.notes.troubles + 1
+        if troubles > MOST_TROUBLE and self._submitting.trouble is not None:
+            minutes = MOST_TROUBLE * TROUBLE_PAUSE / 60
             raise ServiceTroubleError(
-                f"The service has taken no submission for {MOST_TROUBLE * TROUBLE_PAUSE / 60:.0f} minutes. {self._trouble}"
+                f"The service has taken no submission for {minutes:.0f} minutes. {self._submitting.trouble}"
             )
-        self._ledger.notes["troubles"] = troubles
+        self._ledger.notes.troubles = troubles
         return TROUBLE_PAUSE
 
     def _cancel_queued(self) -> None:
@@ -378,48 +302,10 @@ def progress_line(ledger: Ledger, ceiling: Ceiling, pace: Pace) -> str:
     totals = ledger.totals
     left = totals.open * pace.seconds_per_image
     return (
-        f"{totals.counts[RowStatus.SUCCEEDED]} of {totals.rows} images done, {totals.counts[RowStatus.FAILED]} failed, "
+        f"{totals.counts[RowStatus.SUCCEEDED]} of {totals.images} images done, {totals.counts[RowStatus.FAILED]} failed, "
         f"{totals.in_flight} in flight, {3600 / pace.seconds_per_image:.0f} an hour, about {duration(left)} left, "
         f"{ceiling.cost(totals.billed)} CNY so far."
     )
-
-
-def _concerns_one_image(error: DashScopeError) -> bool:
-    return isinstance(error, InvalidInputError) or getattr(error, "kind", None) in OWN_KINDS
-
-
-class _RowRecord:
-    """The record of one row's submission, kept in the ledger.
-
-    Only the intent has to be written at once. That the submission was accepted is written along with the next intent: if
-    a worker dies before, the service's task list tells.
-    """
-
-    def __init__(self, ledger: Ledger, row: LedgerRow) -> None:
-        self._ledger = ledger
-        self._row = row
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the record."""
-        return default if self._row.submission is None else self._row.submission
-
-    def set(self, key: str, value: Mapping[str, Any]) -> None:
-        """Keep the record."""
-        if value["phase"] == Phase.INTENT:
-            self._ledger.update(self._row, status=RowStatus.INTENT, submission=value)
-            self._ledger.flush()
-        else:
-            self._ledger.update(
-                self._row,
-                status=RowStatus.SUBMITTED,
-                submission=None,
-                dashscope_task_id=value["dashscope_task_id"],
-                submit_time=value["time"],
-            )
-
-    def delete(self, key: str) -> None:
-        """Drop the record of a submission that the service has certainly refused."""
-        self._ledger.update(self._row, submission=None)
 
 
 @contextmanager
@@ -431,17 +317,3 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-class WarningsOnly:
-    """A log that leaves out what would be a line for every image."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def info(self, message: str, /, *args: Any) -> None:
-        """Leave it out."""
-
-    def warning(self, message: str, /, *args: Any) -> None:
-        """Pass it on."""
-        self._log.warning(message, *args)

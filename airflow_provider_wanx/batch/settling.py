@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.ledger import EXAMPLES
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
@@ -20,7 +20,7 @@ from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.keys import ResultKeys
-    from airflow_provider_wanx.batch.ledger import Ledger
+    from airflow_provider_wanx.batch.ledger.ledger import Ledger
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.storage.copying import CopiedResult, ResultCopier
 
@@ -112,7 +112,8 @@ class Settler:
             self._note_bad_end(row, task)
 
     def _note_success(self, row: LedgerRow, task: Task, copied: CopiedResult) -> None:
-        billed = task.usage.image_count if task.usage else None
+        # Whatever is said to be billed, a budget counts no result as free.
+        billed = max(1, (task.usage and task.usage.image_count) or 0)
         self._ledger.update(
             row,
             status=RowStatus.SUCCEEDED,
@@ -120,7 +121,7 @@ class Settler:
             bytes=copied.bytes,
             sha256=copied.sha256,
             content_type=copied.content_type,
-            billed=row.billed + (1 if billed is None else billed),
+            billed=row.billed + billed,
             code=None,
             message=None,
             **_times(task),
@@ -186,7 +187,7 @@ class Settler:
         self._ledger.update(row, status=RowStatus.FAILED, code=code, message=message, **more)
 
     def _count_end(self) -> None:
-        self._ledger.notes["ended"] = self._ledger.notes.get("ended", 0) + 1
+        self._ledger.notes.ended += 1
 
 
 def _times(task: Task) -> dict[str, float]:

@@ -29,6 +29,10 @@ CHINA_TIME = timezone(timedelta(hours=8))
 """The zone of every time that the service writes as text (measured; its pages do not say)."""
 
 
+MOST = 10**9
+"""No answer counts more of anything."""
+
+
 class TaskStatus(StrEnum):
     """State of a task."""
 
@@ -80,10 +84,12 @@ def _words(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
+    """Read a number of things; what can be none, such as -5, is not believed."""
     try:
-        return int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+        count = int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1
     except (ValueError, OverflowError):
         return None
+    return count if 0 <= count <= MOST else None
 
 
 def _first_status(value: object) -> object:

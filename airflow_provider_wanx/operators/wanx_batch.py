@@ -221,19 +221,24 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
 
     @without_frames
     def execute_complete(
-        self, context: Context, event: dict[str, Any] | None = None, end_time: float | None = None
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        end_time: float | None = None,
+        ledger: str | None = None,
     ) -> dict[str, Any]:
         """Go on after a wait.
 
         :param event: ``ended``: ids of the tasks that have ended.
         :param end_time: when ``execution_timeout`` is over, in seconds since 1970.
+        :param ledger: the version in which the ledger was left; in any other, it is held against the input first.
         """
         with (
             airflow_errors(),
             DashScopeHook(self.dashscope_conn_id) as hook,
             self._batch(context, hook) as batch,
         ):
-            batch.go_on()
+            batch.go_on(left_as=ledger)
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
 
     def _show_links(self, context: Context, hook: DashScopeHook, destination: BatchDestination) -> None:
@@ -267,7 +272,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             wave = wave.until(end_time)
             batch.hold(wave)
             if self.deferrable:
-                self._defer(wave, progress=batch.progress, end_time=end_time)
+                self._defer(wave, batch, end_time=end_time)
             ended = wait_for_some(
                 hook,
                 wave.dashscope_task_ids,
@@ -293,18 +298,18 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         """Let the gallery find the batch, from its beginning on."""
         context["ti"].xcom_push(key=MARK, value=batch.mark)
 
-    def _defer(self, wave: Wave, *, progress: str, end_time: float | None) -> None:
+    def _defer(self, wave: Wave, batch: Batch, *, end_time: float | None) -> None:
         self.defer(
             trigger=DashScopeBatchTrigger(
                 dashscope_task_ids=wave.dashscope_task_ids,
                 dashscope_conn_id=self.dashscope_conn_id,
                 poll_interval=self.poll_interval,
                 cancel_on_kill=self.cancel_on_kill,
-                progress=progress,
+                progress=batch.progress,
                 **wave.conditions,
             ),
             method_name="execute_complete",
-            kwargs={"end_time": end_time},
+            kwargs={"end_time": end_time, "ledger": batch.ledger.version},
             timeout=timedelta(seconds=wave.seconds + BACKSTOP),
         )
 

@@ -38,11 +38,13 @@ class Version:
     :param body: its bytes; empty if it does not exist.
     :param etag: its version, :data:`ABSENT` if it does not exist.
     :param time: the store's clock in seconds since 1970, rounded down to a second; None if it tells none.
+    :param age: seconds since it was written, by the store's clock; None if the store does not tell.
     """
 
     body: bytes
     etag: str
     time: float | None = field(default=None, compare=False)
+    age: float | None = field(default=None, compare=False)
 
 
 def read_object(
@@ -114,7 +116,9 @@ class ObjectStore:
                 if _code(error) == "NoSuchKey":
                     return Version(b"", ABSENT, _time(error.response))
                 raise
-            return Version(body, answer["ETag"], _time(answer))
+            now, written = _time(answer), answer.get("LastModified")
+            age = now - written.timestamp() if now is not None and written is not None else None
+            return Version(body, answer["ETag"], now, age)
 
     def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
         """Write an object whole.

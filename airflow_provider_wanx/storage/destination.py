@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
+from airflow_provider_wanx.storage.keys import check_no_ledger
 from airflow_provider_wanx.storage.upload import upload
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class S3Destination:
         :param pieces: its bytes; an error in their midst leaves nothing behind.
         :param metadata: with :data:`TASK_ID`.
         :return: whether it was written; False if what is there was kept.
-        :raises InvalidInputError: the key exists, is another task's, and must not be replaced.
+        :raises InvalidInputError: the key lies in a batch's ledger, or exists, is another task's, and must not be replaced.
         """
+        check_no_ledger(key)
         arguments = {"ContentType": content_type, **self.extra_args}
         arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata}
         if self.encrypt:

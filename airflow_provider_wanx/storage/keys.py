@@ -22,6 +22,10 @@ MAX_KEY_BYTES = 1024
 """S3's limit."""
 
 
+LEDGER = "_ledger/"
+"""Folder in a batch's destination in which the batch remembers what it has paid for."""
+
+
 @dataclass(frozen=True)
 class KeyTemplate:
     """A key with fields in braces, see :data:`FIELDS`.
@@ -46,6 +50,7 @@ class KeyTemplate:
             )
         if _climbs(template):
             raise InvalidInputError(f"s3_key is no safe key: '.' and '..' are no names in it: {template!r}.")
+        check_no_ledger(template)
         object.__setattr__(
             self, "template", template + self.default_name if template.endswith("/") else template
         )
@@ -68,6 +73,7 @@ class KeyTemplate:
         is_a_name = key and not key.startswith("/") and not key.endswith("/")
         if not is_a_name or _climbs(key) or len(key.encode()) > MAX_KEY_BYTES:
             raise InvalidInputError(f"s3_key becomes no safe key: {key!r}.")
+        check_no_ledger(key)
         return key
 
     def check_source(self, task_id: str, source: str | None) -> None:
@@ -127,6 +133,17 @@ class KeyTemplate:
                         f"Put {{dashscope_task_id}} and {{index}} into it: {self.template!r}."
                     )
                 owners[key] = here
+
+
+def check_no_ledger(key: str) -> None:
+    """Refuse to write among the objects of a batch's ledger.
+
+    :raises InvalidInputError: the key lies there.
+    """
+    if f"/{LEDGER}" in f"/{key}":
+        raise InvalidInputError(
+            f"{key!r} lies in {LEDGER}, where a batch remembers what it has paid for. Choose another place for results."
+        )
 
 
 def _climbs(key: str) -> bool:

@@ -22,10 +22,20 @@ _PAGE = 1000
 """Keys in one answer of S3, the most that it gives."""
 
 
+_DIGESTS = ("ETag", "etag", "md5Hash", "content_md5")
+
+
 class _File(NamedTuple):
     path: str
     """Below the folder, with slashes."""
     size: int | None
+    version: str | None
+    """What tells its content from another one's."""
+
+
+def _file(path: str, *, size: int | None, etag: object) -> _File:
+    told = str(etag).strip('"') if etag else None if size is None else f"{size} bytes"
+    return _File(path, size, told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +85,7 @@ class PrefixSource:
                 continue
             found += 1
             image = f"{self.url}{file.path}"
-            yield from self.maker.rows(place=image, image=image)
+            yield from self.maker.rows(place=image, image=image, version=file.version)
         if not found:
             raise InvalidInputError(
                 f"There are no {self._wanted} in {self.url}, only {others} other or empty file(s). "
@@ -104,7 +114,7 @@ class PrefixSource:
             for entry in hook.iter_file_metadata(prefix=prefix, bucket_name=bucket, page_size=_PAGE):
                 # What ends in a slash stands for a folder.
                 if not entry["Key"].endswith("/"):
-                    yield _File(entry["Key"].removeprefix(prefix), entry["Size"])
+                    yield _file(entry["Key"].removeprefix(prefix), size=entry["Size"], etag=entry.get("ETag"))
 
     def _stored_files(self) -> Iterator[_File]:
         with unreadable_is_refused(f"images {quoted(self.url)}"):
@@ -120,4 +130,6 @@ class PrefixSource:
                 for name, info in sorted(files.items()):
                     # A file in the place of the folder has no name.
                     if name:
-                        yield _File(f"{below}/{name}" if below else name, info.get("size"))
+                        # Each store has a name of its own for the digest of a content.
+                        etag = next((info[each] for each in _DIGESTS if info.get(each)), None)
+                        yield _file(f"{below}/{name}" if below else name, size=info.get("size"), etag=etag)

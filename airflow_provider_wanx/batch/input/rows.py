@@ -49,19 +49,29 @@ class ImageRow:
     :param image: URL or path.
     :param style: the service's ``style_index``.
     :param style_reference: the picture whose style is taken; with style -1 only.
+    :param version: what tells the picture from another one at the same address; None if that is not known.
     :param columns: what else the manifest says of it, as JSON values.
     """
 
     image: str
     style: int
     style_reference: str | None = None
+    version: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> bytes:
-        """16 bytes, equal for rows that ask for the same picture; neither own columns nor signatures of URLs count."""
+        """16 bytes, equal for rows with the same addresses and style; neither own columns nor signatures of URLs count."""
+        return self._digest()
+
+    @property
+    def versioned_identity(self) -> bytes:
+        """16 bytes, equal for rows that ask for the same picture; :attr:`identity` if there is no version."""
+        return self.identity if self.version is None else self._digest(self.version)
+
+    def _digest(self, *more: str) -> bytes:
         stored = self.stored
-        wish = json.dumps([stored.image, stored.style, stored.style_reference])
+        wish = json.dumps([stored.image, stored.style, stored.style_reference, *more])
         return hashlib.blake2b(wish.encode(), digest_size=16).digest()
 
     @property
@@ -153,6 +163,7 @@ class RowMaker:
         image: object,
         style: object = None,
         style_reference: object = None,
+        version: str | None = None,
         columns: Mapping[str, Any] | None = None,
     ) -> Iterator[ImageRow | InvalidRow]:
         """Make one row for each style of an image, or one invalid row.
@@ -160,6 +171,7 @@ class RowMaker:
         :param place: where the image stands in the input.
         :param style: the image's own styles, instead of the operator's.
         :param style_reference: the image's own, instead of the operator's.
+        :param version: what tells the picture from another one at the same address.
         """
         try:
             source = _text(image, "image")
@@ -186,6 +198,7 @@ class RowMaker:
                 image=source,
                 style=number,
                 style_reference=reference if self._wants_reference((number,)) else None,
+                version=version,
                 columns=columns or {},
             )
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
-from airflow_provider_wanx.batch.ledger import Ledger
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
@@ -45,7 +46,7 @@ class World:
 
     def ledger(self, owner: Identity = OWNER, **identity: Any) -> Ledger:
         """Make a process's ledger, not acquired yet."""
-        store = ObjectStore(self.s3, bucket="results", prefix="out/_ledger/")
+        store = ObjectStore(self.s3, bucket="results", prefix="out/_ledger/", max_bytes=MAX_OBJECT_BYTES)
         return Ledger(store, owner=owner, identity={**IDENTITY, **identity}, clock=self.clock)
 
     def acquired(self, owner: Identity = OWNER) -> Ledger:

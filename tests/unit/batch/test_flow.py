@@ -19,7 +19,7 @@ from airflow_provider_wanx.batch.flow import (
     most_in_flight,
     wake_when_left,
 )
-from airflow_provider_wanx.batch.totals import Totals
+from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
 

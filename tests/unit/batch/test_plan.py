@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
-from airflow_provider_wanx.batch.ledger_rows import RowStatus
+from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from tests.unit.batch.ledgers import World, add, submit, wishes
 
@@ -57,11 +57,11 @@ def test_only_what_is_new_is_added_wherever_it_stands(world: World) -> None:
     assert again[0].status is RowStatus.INTENT
 
 
-def test_the_names_of_all_own_columns_are_kept_in_their_order(world: World) -> None:
+def test_the_names_of_own_columns_are_those_of_the_last_input_in_their_order(world: World) -> None:
     add(world.acquired(), [image("a", id=1), image("b", team="x", id=2)])
     again = world.acquired()
     add(again, [image("a", id=1), image("c", age=3)])
-    assert world.acquired().notes["columns"] == ["id", "team", "age"]
+    assert world.acquired().notes.columns == ["id", "age"]
 
 
 def test_bad_rows_refuse_the_whole_input_and_the_first_five_are_quoted(world: World) -> None:

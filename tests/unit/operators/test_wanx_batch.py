@@ -131,11 +131,54 @@ class TestRun:
         first = bulk.manifest()
         assert bulk.run(run_id="tuesday")["succeeded"] == 3
         assert accepted(simulator) == 3
-        bulk.portraits("aaron", "ann")
+        bulk.portraits("ann", "aaron")
         assert bulk.run(run_id="wednesday")["succeeded"] == 4
         assert submitted(simulator) == {"ann.png": 1, "bob.png": 1, "cleo.png": 1, "aaron.png": 1}
         assert bulk.manifest()[:3] == first
         assert bulk.manifest()[3]["key"] == "out/anime/aaron-000003.jpg"
+
+    @pytest.mark.parametrize("key", ["anime/{name}-{row}{extension}", "anime/{name}{extension}"])
+    def test_a_picture_that_was_replaced_under_its_name_is_repainted_and_no_other(
+        self, bulk: Bulk, service: Service, key: str
+    ) -> None:
+        simulator = service()
+        bulk.run(s3_key=key)
+        bulk.bucket.put("in/bob.png", picture(400, 400))
+        assert bulk.runner(dry_run=True, s3_key=key).start()["to_submit"] == 1
+        summary = bulk.run(run_id="tuesday", s3_key=key)
+        assert submitted(simulator) == {"ann.png": 1, "bob.png": 2, "cleo.png": 1}
+        assert (summary["images"], summary["succeeded"], summary["removed"]) == (3, 3, 1)
+        assert [row["image"].rpartition("/")[2] for row in bulk.manifest()] == [
+            "ann.png",
+            "cleo.png",
+            "bob.png",
+        ]
+        # Whoever puts the old one back gets what was paid for.
+        bulk.portraits("ann", "bob")
+        bulk.run(run_id="wednesday", s3_key=key)
+        assert accepted(simulator) == 4
+
+    def test_own_columns_and_missing_rows_follow_the_manifest_of_today(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        url = f"s3://{bulk.bucket.name}/in"
+        arguments = {
+            "images": None,
+            "manifest": bulk.bucket.put(
+                "people.csv", f"image,id\n{url}/ann.png,1\n{url}/bob.png,2\n".encode()
+            ),
+        }
+        bulk.run(**arguments)
+        bulk.bucket.put("people.csv", f"image,name\n{url}/bob.png,Bob\n{url}/cleo.png,Cleo\n".encode())
+        summary = bulk.run(run_id="tuesday", **arguments)
+        assert [(row["image"][-7:], row["name"]) for row in bulk.manifest()] == [
+            ("bob.png", "Bob"),
+            ("leo.png", "Cleo"),
+        ]
+        assert not any("id" in row for row in bulk.manifest())
+        assert (summary["images"], summary["removed"], summary["cost"]) == (2, 1, 0.36)
+        assert accepted(simulator) == 3
 
     def test_no_more_than_allowed_are_in_flight(self, bulk: Bulk, service: Service) -> None:
         simulator = service()

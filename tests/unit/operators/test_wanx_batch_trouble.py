@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.batch import run
-from airflow_provider_wanx.batch.batch import LEDGER, BatchDestination
+from airflow_provider_wanx.batch.batch import BatchDestination
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
@@ -19,6 +19,7 @@ from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.destination import S3Destination
+from airflow_provider_wanx.storage.keys import LEDGER
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
 from tests.unit.support.s3 import Bucket
 
@@ -30,3 +31,12 @@ def test_the_connection_is_read_once_for_any_number_of_objects(
     assert len(reads) == 1
     assert [bucket.body(key) for key in ("one", "two", "three")] == [b"one", b"two", b"three"]
     assert bucket.head("two")["Metadata"][TASK_ID] == "task of two"
+
+
+def test_nothing_is_written_among_the_objects_of_a_batchs_ledger(bucket: Bucket) -> None:
+    destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
+    with pytest.raises(InvalidInputError, match="where a batch remembers what it has paid for"):
+        destination.write(
+            [b"{}"], "out/_ledger/index.json", content_type="text/plain", metadata={TASK_ID: "id"}
+        )
+    assert not bucket.keys()

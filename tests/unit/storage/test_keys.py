@@ -197,3 +197,16 @@ def test_whatever_is_filled_in_the_key_is_safe_or_refused_and_the_same_each_time
     assert not {".", ".."} & set(once.split("/"))
     # Letters and digits of any script; nothing that controls, quotes or directs text.
     assert re.fullmatch(r"[\w.=/-]+", once)
+
+
+@pytest.mark.parametrize("template", ["_ledger/{index}", "out/_ledger/rows-000000.jsonl", "/a//_ledger/"])
+def test_the_ledger_of_a_batch_is_no_place_for_results(template: str) -> None:
+    with pytest.raises(InvalidInputError, match="where a batch remembers what it has paid for"):
+        KeyTemplate(template)
+
+
+def test_nor_is_it_when_the_name_comes_from_a_field() -> None:
+    template = KeyTemplate("{source_name}/{index}")
+    assert template.render({"source_name": "my_ledger", "index": "0"}) == "my_ledger/0"
+    with pytest.raises(InvalidInputError, match="where a batch remembers what it has paid for"):
+        template.render({"source_name": "_ledger", "index": "0"})

@@ -145,6 +145,19 @@ def batch_has_a_result_that_was_not_copied(world: World) -> Snapshot:
         return world.taken("next run", runner, task, expected=_all_succeed("anime", 3))
 
 
+def batch_lacks_a_picture_that_comes_back(world: World) -> Snapshot:
+    """It was repainted, deleted, and put back: another run has nothing to do."""
+    with world.service():
+        runner, task = _bulk(world)
+        _run(runner)
+        key = "in/cleo.png"
+        picture_of_cleo = world.bucket.body(key)
+        world.bucket.client.delete_object(Bucket=BUCKET, Key=key)
+        _run(world.runner(task))
+        world.bucket.put(key, picture_of_cleo)
+        return world.taken("next run", runner, task, expected={"accepted": 3, **_all_succeed("anime", 3)})
+
+
 def _bulk(world: World, **arguments: Any) -> tuple[TaskRunner[BaseOperator], Task]:
     for number, name in enumerate(("ann", "bob", "cleo")):
         world.bucket.put(f"in/{name}.png", picture(300 + number, 320))

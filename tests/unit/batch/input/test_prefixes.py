@@ -139,7 +139,7 @@ def test_a_relative_folder_gives_relative_images(tmp_path: Path, monkeypatch: py
 def test_every_image_is_repainted_in_every_style(bucket: Bucket) -> None:
     url = bucket.put("people/a.jpg", b"x")
     rows = list(_source(f"s3://{bucket.name}", styles=(0, 5)))
-    assert rows == [ImageRow(image=url, style=0), ImageRow(image=url, style=5)]
+    assert [(row.image, row.style) for row in rows if isinstance(row, ImageRow)] == [(url, 0), (url, 5)]
 
 
 def test_what_stands_for_a_folder_in_s3_is_no_picture(bucket: Bucket) -> None:

@@ -6,9 +6,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Seconds = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
+"""A time in seconds since 1970, up to the end of the year 9999."""
+
+Line = bytes
+"""A row as it is stored."""
+
+STORED = ConfigDict(strict=True, extra="forbid")
+"""How stored objects are read: whoever may write the bucket may have written them."""
 
 
 class RowStatus(StrEnum):
@@ -20,6 +32,7 @@ class RowStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     DUPLICATE = "duplicate"
+    REMOVED = "removed"
 
     @property
     def is_open(self) -> bool:
@@ -40,8 +53,10 @@ class LedgerRow:
     :param image: the portrait.
     :param style: the service's ``style_index``.
     :param style_reference: a picture whose style is taken, for style -1.
+    :param image_version: what tells the portrait from another one at the same address.
     :param columns: the user's own columns.
-    :param status: how far it has come.
+    :param status: how far it has come; see also :attr:`state`.
+    :param removed: whether the input does not have it any more.
     :param revision: how often it was changed; an older line never replaces a newer one.
     :param submission: the record of its submission, as the submitter wrote it.
     :param dashscope_task_id: the service's id of its task, once that is known.
@@ -59,33 +74,51 @@ class LedgerRow:
     :param duplicate_of: the row that wants the same image in the same style.
     """
 
-    row: int
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    row: Count
     image: str
-    style: int
+    style: Annotated[int, Field(ge=-(10**9), le=10**9)]
     style_reference: str | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    image_version: str | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
     status: RowStatus = RowStatus.PLANNED
-    revision: int = 0
-    submission: Mapping[str, Any] | None = None
-    dashscope_task_id: str | None = None
-    failed_tasks: int = 0
-    failed_copies: int = 0
-    submit_time: float | None = None
-    end_time: float | None = None
-    billed: int = 0
+    removed: bool = False
+    revision: Count = 0
+    submission: dict[str, Any] | None = None
+    dashscope_task_id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    failed_tasks: Count = 0
+    failed_copies: Count = 0
+    submit_time: Seconds | None = None
+    end_time: Seconds | None = None
+    billed: Count = 0
     key: str | None = None
-    bytes: int | None = None
+    bytes: Count | None = None
     sha256: str | None = None
     content_type: str | None = None
     code: str | None = None
     message: str | None = None
-    duplicate_of: int | None = None
+    duplicate_of: Count | None = None
+
+    @property
+    def state(self) -> RowStatus:
+        """As what it counts: a row that the input has no more counts as removed, once the service has nothing of it."""
+        return RowStatus.REMOVED if self.removed and not self.status.in_flight else self.status
+
+    @property
+    def paid_images(self) -> int:
+        """Images that count against a budget: one at least for a result, whatever is said to have been billed."""
+        return max(self.billed, int(self.status is RowStatus.SUCCEEDED))
 
     @property
     def wish(self) -> ImageRow:
         """The image that is wanted."""
         return ImageRow(
-            image=self.image, style=self.style, style_reference=self.style_reference, columns=self.columns
+            image=self.image,
+            style=self.style,
+            style_reference=self.style_reference,
+            version=self.image_version,
+            columns=self.columns,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -98,20 +131,25 @@ class LedgerRow:
         return stored
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> LedgerRow:
+    def from_line(cls, line: Line) -> LedgerRow:
         """Read the stored form.
 
-        :raises ValueError: it is none.
+        :raises ValueError: it is none, or says what cannot be.
         """
-        try:
-            known = {**stored, "status": RowStatus(stored.get("status", RowStatus.PLANNED))}
-            row = cls(**known)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
-        if not isinstance(row.row, int) or not isinstance(row.image, str) or not isinstance(row.style, int):
-            raise ValueError("row, image or style is missing")
+        row = _READER.validate_json(line)
+        missing = {
+            RowStatus.INTENT: row.submission is None,
+            RowStatus.SUBMITTED: row.dashscope_task_id is None,
+            RowStatus.SUCCEEDED: row.key is None,
+            RowStatus.DUPLICATE: row.duplicate_of is None or row.duplicate_of >= row.row,
+            RowStatus.REMOVED: True,
+        }
+        if missing.get(row.status):
+            raise ValueError(f"row {row.row} is {row.status} and lacks what belongs to that")
         return row
 
+
+_READER = TypeAdapter(LedgerRow)
 
 _OPTIONAL = {
     each.name: {} if each.default is MISSING else each.default
@@ -124,18 +162,18 @@ _OPTIONAL = {
 def to_lines(header: Mapping[str, Any], rows: list[LedgerRow]) -> bytes:
     """Write rows as JSON lines below a header that says how many there are, so that a part of a file shows as such."""
     lines = [{**header, "lines": len(rows)}, *(row.to_json() for row in rows)]
+    # A message of the service may hold half a character, which JSON can spell and UTF-8 cannot.
     return b"".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for line in lines
+        json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
+        for line in lines
     )
 
 
-def from_lines(body: bytes) -> tuple[dict[str, Any], list[LedgerRow]]:
+def from_lines(body: bytes) -> tuple[bytes, list[LedgerRow]]:
     """Read what :func:`to_lines` wrote.
 
-    :raises ValueError: it is something else, or not all of it.
+    :return: the header's line, and the rows.
+    :raises ValueError: it is something else.
     """
-    header_line, *lines = body.decode().removesuffix("\n").split("\n")
-    header = json.loads(header_line)
-    if not isinstance(header, dict) or header.pop("lines", None) != len(lines):
-        raise ValueError(f"it announces other than its {len(lines)} lines")
-    return header, [LedgerRow.from_json(json.loads(line)) for line in lines]
+    header, *lines = body.removesuffix(b"\n").split(b"\n")
+    return header, [LedgerRow.from_line(line) for line in lines]

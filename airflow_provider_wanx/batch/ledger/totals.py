@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from airflow_provider_wanx.batch.ledger_rows import LedgerRow, RowStatus
+from pydantic import ConfigDict
+
+from airflow_provider_wanx.batch.ledger.rows import STORED, Count, LedgerRow, RowStatus, Seconds
 
 
 @dataclass
 class Totals:
     """What some rows come to.
 
-    :param counts: status → number of rows.
+    :param counts: state → number of rows.
     :param failures: code → number of failed rows.
     :param billed: images that the service bills.
     :param bytes: size of all copied results.
     :param submitted_until: when the last of them was submitted, in seconds since 1970.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-    billed: int = 0
-    bytes: int = 0
-    submitted_until: float = 0.0
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Totals:
-        """Read the stored form."""
-        counters = {name: Counter(stored[name]) for name in ("counts", "failures")}
-        return cls(**{**stored, **counters})
+    counts: Counter[RowStatus] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    billed: Count = 0
+    bytes: Count = 0
+    submitted_until: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        if any(number < 0 for counter in (self.counts, self.failures) for number in counter.values()):
+            raise ValueError("a number of rows is below 0")
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.counts.total()
+        return sum(self.counts.values())
+
+    @property
+    def images(self) -> int:
+        """Number of rows that the input has."""
+        return self.rows - self.counts[RowStatus.REMOVED]
 
     @property
     def open(self) -> int:
@@ -50,10 +56,10 @@ class Totals:
 
     def add(self, row: LedgerRow, sign: int = 1) -> None:
         """Count a row, or with -1 count it no more."""
-        self.counts[row.status] += sign
-        self.billed += sign * row.billed
+        self.counts[row.state] += sign
+        self.billed += sign * row.paid_images
         self.bytes += sign * (row.bytes or 0)
-        if row.status is RowStatus.FAILED:
+        if row.state is RowStatus.FAILED:
             self.failures[row.code or ""] += sign
         self.submitted_until = max(self.submitted_until, row.submit_time or 0.0)
 
@@ -67,4 +73,4 @@ class Totals:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
-        return {**asdict(self), "counts": dict(+self.counts), "failures": dict(+self.failures)}
+        return {**vars(self), "counts": dict(+self.counts), "failures": dict(+self.failures)}

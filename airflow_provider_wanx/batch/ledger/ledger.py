@@ -1,0 +1,351 @@
+"""The ledger of a batch: which images are wanted and how far each has come. It lives beside the results, in the bucket.
+
+Three kinds of objects make it up:
+
+* ``rows-000000.jsonl`` and so on: the rows, a thousand each, as they were when the ledger was last compacted;
+* ``journal.jsonl``: the rows that have changed since, and who owns the ledger until when;
+* ``index.json``: what every thousand comes to, so that those with nothing left to do are not read on every wake.
+
+Four rules hold, and nothing here may relax them:
+
+1. Every object is replaced only by whoever has seen its last version (S3's conditional writes). A run that was thought
+   dead, and whose ledger another has taken over, fails at its next write, before its next submission.
+2. The journal is written before a submission leaves; see :mod:`submission.record`. It is emptied only after its rows have
+   been written to where they belong.
+3. A row is replaced only by a later revision of itself.
+4. Whoever may write the bucket may have written the ledger. A task believes its sums and its rows only as it has left them
+   itself; else all rows are read, counted, and held against the input before anything is submitted.
+
+So a process may be killed at any moment: at most one submission is then unconfirmed, and the ledger says which.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_wanx.batch.input.rows import ImageRow
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.segments import Segments
+from airflow_provider_wanx.batch.ledger.store import (
+    INDEX,
+    JOURNAL,
+    Example,
+    Header,
+    Index,
+    LedgerStore,
+    Notes,
+)
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
+
+LEASE = 600.0
+"""Seconds for which a working run owns the ledger from its last write on."""
+
+LONGEST_LEASE = 3600.0
+"""Seconds after its last write for which an owner is believed. Nobody writes a lease that ends later than twice that."""
+
+JOURNAL_BYTES = 128 * 1024
+"""Size at which the journal is emptied into the rows: it is written whole before every submission."""
+
+EXAMPLES = 10
+"""Failed rows that the index names for each code."""
+
+
+class LedgerInUseError(DashScopeError):
+    """Another run owns the ledger."""
+
+
+class Ledger:
+    """One batch's ledger. Not safe for threads: one of them keeps it.
+
+    ``totals`` says what all rows come to, ``examples`` holds some failed rows for each code, and ``notes`` is for whoever
+    works with it.
+
+    :param objects: the objects, under a prefix of their own.
+    :param owner: who wants to work with it.
+    :param identity: what makes it this batch's: the input and all that decides about a result.
+    :param clock: returns the seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        *,
+        owner: Identity,
+        identity: Mapping[str, Any],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = LedgerStore(objects)
+        self._owner = owner
+        self._identity = dict(identity)
+        self._clock = clock
+        self._token = uuid.uuid4().hex
+        self._sequence = 0
+        self._journal: dict[int, LedgerRow] = {}
+        self._journal_bytes = 0
+        self._journal_etag = ABSENT
+        self._unwritten = False
+        self._expires = 0.0
+        self._segments = Segments(self._store, renew=self.renew)
+        self._index_etag = ABSENT
+        self._planned = 0
+        self.totals = self._segments.sum()
+        self.examples: dict[str, list[Example]] = {}
+        self.notes = Notes()
+
+    @property
+    def url(self) -> str:
+        """Its ``s3://`` URL."""
+        return self._store.url()
+
+    @property
+    def version(self) -> str:
+        """What :meth:`acquire` recognizes the ledger by as long as nobody has written to it."""
+        return f"{self._journal_etag} {self._index_etag}"
+
+    def read(self) -> None:
+        """Read the ledger without taking it.
+
+        :raises InvalidInputError: it is another input's, or a newer version's.
+        :raises UnreadableLedgerError: something in it cannot be read.
+        """
+        header, rows, _ = self._store.read_rows(JOURNAL)
+        self._load(header, rows)
+
+    def acquire(self, *, left_as: str | None = None) -> bool:
+        """Take the ledger, or make it.
+
+        :param left_as: the :attr:`version` in which the same task has left it.
+        :return: whether it is in that version. Else nothing in it is to be believed before a plan has held its rows against
+            the input.
+        :raises LedgerInUseError: another run owns it.
+        :raises LedgerLostError: rows of it have changed, and nothing else: whoever has done that does not keep to the rules.
+        :raises InvalidInputError: it is another input's, a newer version's, or its store cannot keep two runs apart.
+        :raises UnreadableLedgerError: something in it cannot be read.
+        """
+        header, rows, self._journal_etag = self._store.read_rows(JOURNAL)
+        self._check_owner(header)
+        self._read_index(header)
+        known_index = self._index_etag if self.version == left_as else None
+        self._journal = {row.row: row for row in rows}
+        self._write_journal(lease=LEASE)
+        if self._index_etag == ABSENT:
+            self._store.check_conditions()
+        try:
+            # Whoever had it until now may have written to the rest of it since it was read.
+            return self._load(header, rows, known_index=known_index)
+        except DashScopeError:
+            self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """Keep all changes to planned rows, and be the owner no more. Rows that were appended since are dropped.
+
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        self._write_journal(lease=0)
+
+    def _load(self, header: Header, journal: Iterable[LedgerRow], *, known_index: str | None = None) -> bool:
+        index = self._read_index(header)
+        is_known = self._index_etag == known_index
+        self._segments.begin(index, is_known=is_known)
+        for row in journal:
+            if row.row >= self._planned:
+                self._store.miss(INDEX)
+            self._segments.replace(row)
+        self.totals = self._segments.sum()
+        return is_known
+
+    def _check_owner(self, header: Header) -> None:
+        left = header.expires - self._clock()
+        if header.owner in (None, self._owner) or not 0 < left <= 2 * LONGEST_LEASE:
+            return
+        if left > LONGEST_LEASE:
+            # Versions before 0.1.0 was released held a ledger for up to an hour and a half.
+            left = LONGEST_LEASE - self._store.age(JOURNAL)
+            if left <= 0:
+                return
+        until = datetime.fromtimestamp(self._clock() + left, tz=UTC)
+        raise LedgerInUseError(
+            f"{self.url} belongs to {header.owner} until {until:%Y-%m-%d %H:%M:%S} UTC, unless that renews it. "
+            "Nothing was submitted. Let that run end, or choose another destination."
+        )
+
+    def _read_index(self, journal: Header) -> Index:
+        """Read the index.
+
+        :param journal: the header of the journal, which knows how many rows the index must have.
+        """
+        found, self._index_etag = self._store.read_index()
+        index = found or Index(identity=self._identity)
+        if index.identity != self._identity:
+            raise InvalidInputError(
+                f"{self.url} is the ledger of another batch: {_differences(index.identity, self._identity)}. "
+                "Nothing was submitted. Choose another destination for this one."
+            )
+        self.examples, self.notes = index.examples, index.notes
+        self._planned = index.rows
+        # Without what somebody has deleted, images would be paid for again.
+        if index.segments and not journal.token:
+            self._store.miss(JOURNAL)
+        if self._planned < journal.rows or not self._segments.fit(index):
+            self._store.miss(INDEX)
+        return index
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.totals.rows
+
+    def __getitem__(self, row: int) -> LedgerRow:
+        return self._segments[row]
+
+    def append(self, wish: ImageRow, *, duplicate_of: int | None = None) -> LedgerRow:
+        """Plan one more row. Planned rows are kept by :meth:`compact`; what is lost before is planned again.
+
+        :param duplicate_of: the row that wants the same.
+        """
+        row = LedgerRow(
+            row=len(self),
+            image=wish.image,
+            style=wish.style,
+            style_reference=wish.style_reference,
+            image_version=wish.version,
+            columns=dict(wish.columns),
+            status=RowStatus.PLANNED if duplicate_of is None else RowStatus.DUPLICATE,
+            duplicate_of=duplicate_of,
+        )
+        self.totals.add(row)
+        self._segments.append(row)
+        return row
+
+    def revise(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
+        """Change many planned rows without the journal; :meth:`compact` keeps the changes.
+
+        :param changes: number of the row → its new values.
+        """
+        self._segments.change(changes)
+        self.totals = self._segments.sum()
+
+    def update(self, row: LedgerRow, **changes: Any) -> None:
+        """Change a row; :meth:`flush` keeps the change."""
+        self.totals.add(row, -1)
+        self._segments.change({row.row: changes})
+        self.totals.add(row)
+        self._journal[row.row] = self._segments[row.row]
+        self._unwritten = True
+        if row.state is RowStatus.FAILED:
+            self._exemplify(row)
+
+    def _exemplify(self, row: LedgerRow) -> None:
+        examples = self.examples.setdefault(row.code or "", [])
+        if len(examples) < EXAMPLES:
+            # They go into XCom and status.json, which are no place for signatures and inlined pictures.
+            image, message = without_query(row.image)[:200], (row.message or "")[:500]
+            examples.append(Example(row=row.row, image=image, message=message))
+
+    def flush(self) -> None:
+        """Keep all changes.
+
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        if self._unwritten:
+            self._write_journal(lease=LEASE)
+            if self._journal_bytes > JOURNAL_BYTES:
+                self.compact()
+
+    def renew(self, *, at_once: bool = False) -> None:
+        """Stay the owner, if it is time to say so.
+
+        :param at_once: say so even if it is not.
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        if at_once or self._expires - self._clock() < LEASE / 2:
+            self._write_journal(lease=LEASE)
+
+    def hold(self, seconds: float) -> None:
+        """Stay the owner for some time in which nobody works on the batch, at most :data:`LONGEST_LEASE`.
+
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        self._write_journal(lease=seconds)
+
+    def compact(self, *, lease: float = LEASE) -> None:
+        """Write changed rows to where they belong, and empty the journal.
+
+        :param lease: seconds for which the ledger stays this owner's from now on; 0 to give it back.
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        if self._unwritten:
+            self._write_journal(lease=LEASE)
+        self._segments.write()
+        self._write_index()
+        self._journal = {}
+        self._write_journal(lease=lease)
+
+    def rows_in(self, *states: RowStatus) -> Iterator[LedgerRow]:
+        """Go through the rows in some states, in order; a row may be changed on the way."""
+        return self._segments.in_states(*states)
+
+    def all_rows(self) -> Iterator[LedgerRow]:
+        """Go through all rows, in order, keeping none of those in memory that were not there before."""
+        return iter(self._segments)
+
+    def recount(self) -> Iterator[LedgerRow]:
+        """Go through all rows, and count them: nothing that the index says of them is believed."""
+        self.examples = {}
+        for row in self._segments.recount():
+            if row.state is RowStatus.FAILED:
+                self._exemplify(row)
+            yield row
+        self.totals = self._segments.sum()
+
+    def task_ids(self, *, since: float) -> frozenset[str]:
+        """Return the ids of all tasks that rows have now and that were submitted since a time in seconds since 1970."""
+        return self._segments.task_ids(since=since)
+
+    def _write_index(self) -> None:
+        index = Index(
+            identity=self._identity,
+            segments=self._segments.sums,
+            etags=self._segments.etags,
+            examples=self.examples,
+            notes=self.notes,
+        )
+        self._index_etag = self._store.write_index(index, self._index_etag)
+        self._planned = len(self)
+
+    def _write_journal(self, *, lease: float) -> None:
+        self._sequence += 1
+        self._expires = self._clock() + lease
+        header = Header(
+            lines=len(self._journal),
+            owner=self._owner if lease else None,
+            expires=self._expires,
+            rows=self._planned,
+            token=f"{self._token}-{self._sequence}",
+        )
+        rows = list(self._journal.values())
+        self._journal_etag, self._journal_bytes = self._store.write_rows(
+            JOURNAL, header, rows, self._journal_etag
+        )
+        self._unwritten = False
+
+
+def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    names = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+    return "; ".join(
+        f"{reprlib.repr(name)[1:-1]} was {_told(there.get(name))} and is {_told(wanted.get(name))}"
+        for name in names[:10]
+    )
+
+
+def _told(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 500 else f"{text[:500]}…"

@@ -1,0 +1,281 @@
+"""The objects that make up a ledger, read and written whole, on a condition, within bounds.
+
+Whoever may write the bucket may have written them. So each is checked when it is read: kinds, bounds, and what must be there.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from airflow_provider_wanx.batch.ledger.rows import STORED, Count, LedgerRow, Seconds, from_lines, to_lines
+from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
+
+T = TypeVar("T")
+
+VERSION = 1
+
+JOURNAL, INDEX = "journal.jsonl", "index.json"
+
+MAX_OBJECT_BYTES = 32 * 1024 * 1024
+"""Largest object of a ledger that is written, and read again: a thousand rows of 32 KiB each."""
+
+MAX_VALUES = 400_000
+"""Commas and opening brackets in one object at most: one of many small values takes thirty times its size in memory."""
+
+WRITE_TRIES = 3
+"""Tries of one write that S3 refuses although nobody else has written, as it does when two requests meet."""
+
+
+class UnreadableLedgerError(DashScopeError):
+    """An object of the ledger is not what this version would have written."""
+
+
+class LedgerLostError(DashScopeError):
+    """Another run or try has taken the ledger over; this one must not go on.
+
+    A retry may: it takes the ledger again, if it is the owner's.
+    """
+
+    retryable = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The first line of the journal, or of some rows.
+
+    :param lines: how many lines follow.
+    :param owner: who owns the ledger; None if nobody does.
+    :param expires: until when, in seconds since 1970.
+    :param rows: how many rows the index has at least.
+    :param token: differs with every write, so that one whose answer was lost can be recognized.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    version: int = VERSION
+    lines: Count
+    owner: Identity | None = None
+    expires: Seconds = 0.0
+    rows: Count = 0
+    token: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A failed row, for whoever wants to know what went wrong."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    row: Count
+    image: str
+    message: str
+
+
+@dataclass(kw_only=True)
+class Notes:
+    """What whoever works on the batch remembers from one wake to the next.
+
+    :param pace: times, in seconds since 1970, with the number of images that had ended by then.
+    :param ended: how many tasks of the batch have ended.
+    :param troubles: how often in a row the service took no submission.
+    :param fruitless: how often in a row a worker was woken for nothing.
+    :param columns: names of the user's own columns, in the input's order.
+    :param signed: whether addresses of the input are signed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    pace: list[tuple[Seconds, Count]] = field(default_factory=list)
+    ended: Count = 0
+    troubles: Count = 0
+    fruitless: Count = 0
+    columns: list[str] = field(default_factory=list)
+    signed: bool = False
+
+
+@dataclass(kw_only=True)
+class Index:
+    """What every thousand rows come to, and what is to be known beside the rows.
+
+    :param identity: what makes the ledger its batch's.
+    :param segments: what the rows of each object come to.
+    :param etags: the version of each of these objects; empty where it is not known.
+    :param examples: code → some rows that have failed with it.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    identity: dict[str, Any]
+    version: int = VERSION
+    segments: list[Totals] = field(default_factory=list)
+    etags: list[str] = field(default_factory=list)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    notes: Notes = field(default_factory=Notes)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(each.rows for each in self.segments)
+
+
+_HEADER, _INDEX = TypeAdapter(Header), TypeAdapter(Index)
+
+
+class LedgerStore:
+    """Reads and writes the objects of one ledger.
+
+    :param objects: the objects, under a prefix of their own.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def url(self, name: str = "") -> str:
+        """Return the URL of an object, or of the ledger."""
+        return self._objects.url(name)
+
+    def check_conditions(self) -> None:
+        """Find out whether the store can keep two runs apart; the journal must exist.
+
+        :raises InvalidInputError: it cannot.
+        """
+        self._objects.check_conditions(JOURNAL)
+
+    def etag(self, name: str) -> str:
+        """Return an object's version, :data:`ABSENT` if it does not exist."""
+        return self._objects.read(name).etag
+
+    def age(self, name: str) -> float:
+        """Return how many seconds ago an object was written; 0 if the store does not tell."""
+        return self._objects.read(name).age or 0.0
+
+    def read_rows(self, name: str) -> tuple[Header, list[LedgerRow], str]:
+        """Read the journal or some rows.
+
+        :return: the header, the rows, and the object's version, :data:`ABSENT` if it does not exist.
+        :raises InvalidInputError: a newer version has written it.
+        :raises UnreadableLedgerError: it cannot be read.
+        """
+        found = self._objects.read(name)
+        if found.etag == ABSENT:
+            return Header(lines=0), [], ABSENT
+        return (*self._parse(name, found.body, _read_rows), found.etag)
+
+    def read_index(self) -> tuple[Index | None, str]:
+        """Read the index.
+
+        :return: the index and its version; None and :data:`ABSENT` if it does not exist.
+        :raises InvalidInputError: a newer version has written it.
+        :raises UnreadableLedgerError: it cannot be read.
+        """
+        found = self._objects.read(INDEX)
+        if found.etag == ABSENT:
+            return None, ABSENT
+        return self._parse(INDEX, found.body, _INDEX.validate_json), found.etag
+
+    def write_rows(self, name: str, header: Header, rows: list[LedgerRow], etag: str) -> tuple[str, int]:
+        """Write the journal or some rows.
+
+        :param etag: the version that is replaced.
+        :return: the new version, and the size in bytes.
+        :raises LedgerLostError: another run has taken the ledger over.
+        :raises InvalidInputError: it would be too large to be read again.
+        """
+        stored = {**vars(header), "owner": header.owner and header.owner.to_json()}
+        body = to_lines(stored if name == JOURNAL else {"version": VERSION}, rows)
+        return self._write(name, body, etag, content_type="application/jsonl"), len(body)
+
+    def write_index(self, index: Index, etag: str) -> str:
+        """Write the index; return its new version.
+
+        :param etag: the version that is replaced.
+        :raises LedgerLostError: another run has taken the ledger over.
+        """
+        stored = {
+            **vars(index),
+            "segments": [each.to_json() for each in index.segments],
+            "examples": {code: [asdict(each) for each in rows] for code, rows in index.examples.items()},
+            "notes": asdict(index.notes),
+        }
+        body = json.dumps(stored, ensure_ascii=False).encode(errors="replace")
+        return self._write(INDEX, body, etag, content_type="application/json")
+
+    def miss(self, name: str) -> NoReturn:
+        """Refuse to go on without what somebody has deleted: images would be paid for again.
+
+        :raises UnreadableLedgerError: always.
+        """
+        raise UnreadableLedgerError(
+            f"{self.url(name)} is missing or too old, so it is not known which images were paid for. Nothing was "
+            "submitted. Restore its last version, or choose another destination."
+        )
+
+    def _parse(self, name: str, body: bytes, read: Callable[[bytes], T]) -> T:
+        try:
+            _check_values(body)
+            # The version is in the first line of every object, and decides how the rest is to be read.
+            version = json.loads(body.partition(b"\n")[0])["version"]
+            if version == VERSION:
+                return read(body)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UnreadableLedgerError(
+                f"{self.url(name)} cannot be read ({_reason(error)}), so it is not known which images were paid for. "
+                "Nothing was submitted. Restore an earlier version of the object, or choose another destination."
+            ) from None
+        raise InvalidInputError(
+            f"{self.url(name)} has version {reprlib.repr(version)} of the ledger, and this airflow-provider-wanx knows "
+            f"version {VERSION}. Nothing was submitted. Install a later airflow-provider-wanx, or choose another destination."
+        )
+
+    def _write(self, name: str, body: bytes, etag: str, *, content_type: str) -> str:
+        try:
+            _check_values(body)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{self.url(name)} cannot be written: {error}. Give less in the input's own columns."
+            ) from None
+        for _ in range(WRITE_TRIES):
+            try:
+                return self._objects.write(name, body, content_type=content_type, replacing=etag)
+            except ConflictError:
+                found = self._objects.read(name)
+            if found.body == body:
+                # The first try of this write has arrived, and only its answer was lost.
+                return found.etag
+            if found.etag != etag:
+                break
+        raise LedgerLostError(
+            f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
+            "submitted are in the ledger; the other one goes on with them."
+        )
+
+
+def _read_rows(body: bytes) -> tuple[Header, list[LedgerRow]]:
+    line, rows = from_lines(body)
+    header = _HEADER.validate_json(line)
+    if header.lines != len(rows):
+        raise ValueError(f"it announces other than its {len(rows)} lines")
+    return header, rows
+
+
+def _check_values(body: bytes) -> None:
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES:,} values")
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong in few words, and without what somebody may have written there."""
+    if not isinstance(error, ValidationError):
+        return str(error)[:200] if isinstance(error, ValueError) else "it has no version"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part)[:40] for part in first["loc"][:4])
+    return f"{place}: {first['msg'][:100]}" if place else str(first["msg"])[:100]
