@@ -54,7 +54,7 @@ _REASONS = {
 
 _ADVICE = {"NoSuchBucket": " Create it, or correct its name."}
 
-_PASSING = {"ExpiredToken", "OperationAborted", "RequestTimeout", "TooManyRequests"}
+_PASSING = {"ExpiredToken", "OperationAborted", "PreconditionFailed", "RequestTimeout", "TooManyRequests"}
 """Codes of answers 4xx that a later try need not meet again."""
 
 

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import csv
 import datetime
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from contextlib import closing
+from decimal import Decimal
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from airflow_provider_wanx.batch.input.rows import InvalidRow
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from _csv import Reader as CsvReader
-
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Record = tuple[str, Mapping[str, Any]]
 """Where it stands in the file, and its cells by column."""
 
 _ROWS_AT_ONCE = 1000
+
+ROW_CHARACTERS = 16 * 1024 * 1024
+"""Characters of one row of text: an inlined picture of 10 MB has 14 million."""
+
+MOST_LINES = 5_000_000
+"""Lines of one file: some for each row of the largest batch."""
+
+GROUP_BYTES = 1024**3
+"""Bytes of one group of rows in Parquet, uncompressed."""
 
 
 class Reader(Protocol):
@@ -40,45 +53,108 @@ class Reader(Protocol):
 
 def read_jsonl(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
     """Read a file with a JSON object in every line."""
-    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
+    with closing(_Lines(file, what=what)) as lines:
+        for line in lines.texts():
+            lines.row_ends()
             if not line.strip():
                 continue
+            place = f"line {lines.number}"
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise InvalidInputError(f"{what}, line {number} is no JSON: {error}.") from None
+                raise InvalidInputError(f"{what}, {place} is no JSON: {error}.") from None
             if not isinstance(record, dict):
-                raise InvalidInputError(f"{what}, line {number} is no JSON object.")
-            yield f"line {number}", record
+                raise InvalidInputError(f"{what}, {place} is no JSON object.")
+            yield place, record
 
 
 def read_csv(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
-    """Read a file with commas between cells and the columns' names in its first row."""
-    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
-        rows = _csv_rows(csv.reader(lines, strict=True), what)
+    """Read a file of cells, with the columns' names in its first row, as spreadsheets write them.
+
+    Between the cells are commas, semicolons or tabs: what a first line like ``sep=;`` says, or else whatever gives the first
+    row a cell ``image``. Rows without any text are no rows, and empty cells behind the last column are none.
+    """
+    with closing(_Lines(file, what=what)) as lines:
+        rows = _csv_rows(lines, what)
         header = _header(next(rows, ("", []))[1], what)
         for place, cells in rows:
-            if len(cells) == len(header):
-                yield place, dict(zip(header, cells, strict=True))
+            if len(cells) == len(header) or (len(cells) > len(header) and not any(cells[len(header) :])):
+                yield place, dict(zip(header, cells, strict=False))
             else:
                 yield InvalidRow(place, f"it has {len(cells)} cells, and the header has {len(header)}")
 
 
-def _csv_rows(reader: CsvReader, what: str) -> Iterator[tuple[str, list[str]]]:
-    first_line = 1
+class _Lines:
+    """The lines of a text; no row is longer than a row may be, and there are not more than an input may have."""
+
+    def __init__(self, file: BinaryIO, *, what: str) -> None:
+        self.number = 0
+        self._what = what
+        # Spreadsheets write "Unicode text" in UTF-16, with a mark at its beginning.
+        buffered = io.BufferedReader(cast("io.RawIOBase", file))
+        encoding = (
+            "utf-16" if buffered.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        )
+        self._text = io.TextIOWrapper(buffered, encoding=encoding, newline="")
+        self._size = 0
+
+    def texts(self) -> Iterator[str]:
+        """Go through the lines; :meth:`row_ends` says when a row is complete, which may have several."""
+        while line := self._text.readline(ROW_CHARACTERS + 1 - self._size):
+            self._size += len(line)
+            self.number += 1
+            if self._size > ROW_CHARACTERS:
+                raise InvalidInputError(
+                    f"{self._what}, line {self.number} is too long for a row: it has more than {ROW_CHARACTERS:,} characters."
+                )
+            if self.number > MOST_LINES:
+                raise InvalidInputError(f"{self._what} has more than {MOST_LINES:,} lines. Divide it.")
+            yield line
+
+    def row_ends(self) -> None:
+        """Say that what is read next is another row."""
+        self._size = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+
+
+def _csv_rows(lines: _Lines, what: str) -> Iterator[tuple[str, list[str]]]:
+    """Go through all rows with text in them, each called by its first line: quoted cells may hold line breaks."""
+    # Python's own limit is shorter than an inlined picture. What a row may hold is bounded by its lines.
+    csv.field_size_limit(ROW_CHARACTERS)
+    texts = lines.texts()
+    first = next(texts, "")
+    if separator := re.fullmatch(r"sep=(.)\s*", first, re.IGNORECASE):
+        delimiter = separator[1]
+    else:
+        delimiter = _delimiter(first)
+        texts = chain([first], texts)
+    first_line = lines.number + bool(separator)
     try:
-        for cells in reader:
-            if cells:
+        for cells in csv.reader(texts, delimiter=delimiter, strict=True):
+            lines.row_ends()
+            if any(cell.strip() for cell in cells):
                 yield f"line {first_line}", cells
-            # Quoted cells may hold line breaks: a row is called by its first line.
-            first_line = reader.line_num + 1
+            first_line = lines.number + 1
     except csv.Error as error:
         raise InvalidInputError(f"{what}, line {first_line} is no CSV: {error}.") from None
 
 
+def _delimiter(header: str) -> str:
+    """Find out what stands between the cells of a header."""
+    for delimiter in ",;\t":
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        if "image" in [name.strip() for name in names]:
+            return delimiter
+    return ","
+
+
 def _header(cells: list[str], what: str) -> list[str]:
     header = [cell.strip() for cell in cells]
+    while header and not header[-1]:
+        header.pop()
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise InvalidInputError(f"{what} has more than one column named {', '.join(map(repr, twice))}.")
     return header
@@ -93,12 +169,26 @@ def read_parquet(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
     try:
         # Without a buffer of its own, and with pre-buffering, a whole group of rows is read ahead.
         parquet = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+        _check_sizes(parquet, what)
         for batch in parquet.iter_batches(batch_size=_ROWS_AT_ONCE):
             for record in _with_texts_for_times(batch).to_pylist():
                 number += 1
                 yield f"row {number}", record
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, ValueError, OSError, OverflowError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
         raise InvalidInputError(f"{what} cannot be read as Parquet after row {number}: {error}.") from None
+
+
+def _check_sizes(parquet: pq.ParquetFile, what: str) -> None:
+    """Refuse a file of which a group of rows would not fit into memory."""
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        if group.total_byte_size > GROUP_BYTES:
+            raise InvalidInputError(
+                f"{what} has {group.total_byte_size:,} bytes in one group of rows, more than {GROUP_BYTES:,}. "
+                "Write it with smaller groups."
+            )
 
 
 def _with_texts_for_times(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -133,10 +223,19 @@ def json_value(cell: Any) -> Any:
             return [json_value(value) for value in cell]
         case bytes():
             return _text(cell)
+        case Decimal() if cell.is_finite():
+            return _number(cell)
         case datetime.date() | datetime.time():
             return cell.isoformat()
         case _:
             return str(cell)
+
+
+def _number(cell: Decimal) -> int | float | str:
+    """Return the number that JSON would have for it; as text if a float is another one."""
+    if cell == cell.to_integral_value() and cell.as_tuple().exponent == 0:
+        return int(cell)
+    return float(cell) if Decimal(repr(float(cell))) == cell else str(cell)
 
 
 def _text(content: bytes) -> str:

@@ -20,6 +20,7 @@ from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
+from airflow_provider_wanx.s3.stream import ObjectStream
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
 
 OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
@@ -139,7 +140,7 @@ class ManifestSource:
                     copy.seek(0)
                     yield cast("BinaryIO", copy)
             else:
-                with closing(client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+                with closing(ObjectStream(client, bucket=bucket, key=key)) as body:
                     yield cast("BinaryIO", io.BufferedReader(body))
 
     @contextmanager

@@ -112,7 +112,9 @@ def style_numbers(styles: Any) -> tuple[int, ...]:
         case None:
             return ()
         case str():
-            found = [style_number(part) for part in re.split("[;；]", styles) if part.strip()]
+            # Spreadsheets write 7.0 for 7 in a column with gaps.
+            parts = (re.sub(r"^(\s*-?\d+)\.0+(\s*)$", r"\1\2", part) for part in re.split("[;；]", styles))
+            found = [style_number(part) for part in parts if part.strip()]
         case Sequence():
             found = [number for each in styles for number in style_numbers(each)]
         case float() if styles.is_integer():

@@ -115,6 +115,110 @@ def test_every_format_gives_the_same_rows_wherever_it_is_stored(put: Put, name: 
     assert list(source) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("image;style;order\na.png;7.0;1,5\nb.png;;2\n", "utf-8"),
+        ("image\tstyle\torder\na.png\t7\t1,5\nb.png\t\t2\n", "utf-16"),
+        ("sep=;\r\nimage;style;order\r\na.png;7;1,5\r\nb.png;;2\r\n", "utf-8-sig"),
+        ("SEP=|\nimage|style|order\na.png|7|1,5\nb.png||2\n", "utf-8"),
+        ('"image","style","order",,\na.png,7.00,"1,5",,\n,,,,\nb.png,,2,,\n , ,\n,,,,\n', "utf-8"),
+        ('order;"image";style\n1,5;a.png;7\n;;\n2;b.png;\n', "utf-8"),
+    ],
+)
+def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "m.csv").write_bytes(text.encode(encoding))
+    assert list(_source(str(tmp_path / "m.csv"))) == [
+        ImageRow(image="a.png", style=7, columns={"order": "1,5"}),
+        ImageRow(image="b.png", style=0, columns={"order": "2"}),
+    ]
+
+
+@pytest.mark.parametrize("style", [7, 7.0, Decimal(7), Decimal("7.00"), "7", "7.0", " 7.00 ", "fresh; 7.0"])
+def test_a_number_is_the_same_style_however_it_is_written(parquet: Callable[..., str], style: Any) -> None:
+    rows = list(_source(parquet({"image": ["a.png"], "style": [style]})))
+    assert 7 in [row.style for row in rows if isinstance(row, ImageRow)]
+
+
+def test_the_formats_agree_on_the_same_data(tmp_path: Path, parquet: Callable[..., str]) -> None:
+    """What a user exports from one table, in which one style is missing."""
+    (tmp_path / "m.csv").write_bytes(b"image,style,style_reference,no\na.png,7.0,,x\nb.png,,,y\n")
+    (tmp_path / "m.jsonl").write_bytes(
+        b'{"image": "a.png", "style": 7.0, "style_reference": null, "no": "x"}\n'
+        b'{"image": "b.png", "style": NaN, "style_reference": "", "no": "y"}\n'
+    )
+    table = {
+        "image": ["a.png", "b.png"],
+        "style": [7.0, None],
+        "style_reference": ["", None],
+        "no": ["x", "y"],
+    }
+    found = [
+        list(_source(url)) for url in (str(tmp_path / "m.csv"), str(tmp_path / "m.jsonl"), parquet(table))
+    ]
+    assert found[0] == found[1] == found[2]
+    assert found[0] == [
+        ImageRow(image="a.png", style=7, columns={"no": "x"}),
+        ImageRow(image="b.png", style=0, columns={"no": "y"}),
+    ]
+
+
+def test_a_picture_that_is_inlined_in_csv_may_be_as_large_as_the_service_takes(tmp_path: Path) -> None:
+    image = f"data:image/png;base64,{'A' * 14_000_000}"
+    (tmp_path / "m.csv").write_text(f'image,who\n"{image}",x\n')
+    (row,) = _source(str(tmp_path / "m.csv"))
+    assert isinstance(row, ImageRow)
+    assert len(row.image) == len(image)
+
+
+@pytest.mark.parametrize(
+    ("extension", "start"),
+    [
+        (".jsonl.gz", b'{"image": "'),
+        (".csv.gz", b"image\n"),
+        (".csv.gz", b'image\n"'),
+        (".csv.gz", b'image\n"\n'),
+        (".csv.gz", b"image,"),
+    ],
+)
+def test_a_row_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, extension: str, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "ROW_CHARACTERS", 100_000)
+    path = tmp_path / f"m{extension}"
+    for filling in (b"x", b","):
+        path.write_bytes(gzip.compress(start + filling * 50_000_000, compresslevel=1))
+        tracemalloc.start()
+        try:
+            with pytest.raises(
+                InvalidInputError, match="too long for a row: it has more than 100,000 characters"
+            ):
+                list(_source(str(path)))
+            assert tracemalloc.get_traced_memory()[1] < 8_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("extension", [".jsonl.gz", ".csv.gz"])
+def test_lines_without_end_are_refused(
+    tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MOST_LINES", 1000)
+    path = tmp_path / f"m{extension}"
+    path.write_bytes(gzip.compress(b"image\n" + b"\n" * 100_000 if "csv" in extension else b"\n" * 100_000))
+    with pytest.raises(InvalidInputError, match="has more than 1,000 lines"):
+        list(_source(str(path)))
+
+
+def test_a_group_of_rows_that_would_fill_the_memory_is_refused(
+    parquet: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "GROUP_BYTES", 1000)
+    path = parquet({"image": ["a" * 100_000]}, compression="zstd", use_dictionary=False)
+    with pytest.raises(InvalidInputError, match="bytes in one group of rows"):
+        list(_source(path))
+
+
 def test_a_cell_of_jsonl_may_hold_several_styles_and_any_json(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_bytes(
         _jsonl(
@@ -159,11 +263,11 @@ def test_what_is_no_json_in_parquet_is_carried_through_as_text(parquet: Callable
         "moment": "2026-05-01 12:30:00.000000Z",
         "day": "2026-05-01",
         "time": "12:30:00.000000",
-        "price": "1.50",
+        "price": 1.5,
         "binary": "/wA=",
         "none": None,
         "endless": "inf",
-        "nested": {"at": "2026-05-01T12:30:00+00:00", "list": ["2"]},
+        "nested": {"at": "2026-05-01T12:30:00+00:00", "list": [2]},
         "word": "x",
     }
 
@@ -222,7 +326,7 @@ def test_bad_rows_of_jsonl_and_parquet_have_their_places_too(put: Put, parquet: 
             b"picture,who\na.png,x\n",
             "has no column 'image', which names the pictures; it has picture, who",
         ),
-        ("m.csv", b"image;style\na.png;1\n", "has no column 'image'.* it has image;style"),
+        ("m.csv", b"image|style\na.png|1\n", r"has no column 'image'.* it has image\|style"),
         ("m.jsonl", _jsonl({"picture": "a.png"}), "has no column 'image'.* it has picture"),
         ("m.jsonl", b"{}\n", "has no column 'image'.* it has none"),
         ("m.csv", b"", "has no rows"),
@@ -233,7 +337,7 @@ def test_bad_rows_of_jsonl_and_parquet_have_their_places_too(put: Put, parquet: 
         ("m.csv", b'image,who\na.png,x\nb.png,"y\n', "line 3 is no CSV: unexpected end of data"),
         ("m.csv", b"image,who,who\na.png,x,y\n", "has more than one column named 'who'"),
         ("m.csv", "image\n肖像.png\n".encode("gbk"), "is not in UTF-8"),
-        ("m.jsonl", '{"image": "肖像"}\n'.encode("utf-16"), "is not in UTF-8"),
+        ("m.jsonl", '{"image": "肖像"}\n'.encode("utf-16-le"), "is not in UTF-8"),
         ("m.csv.gz", b"image\na.png\n", "is no whole gzip file"),
         ("m.csv.gz", gzip.compress(b"image\na.png\n", mtime=0)[:-9], "is no whole gzip file"),
         ("m.parquet", b"image\na.png\n" * 10, "cannot be read as Parquet after row 0"),
