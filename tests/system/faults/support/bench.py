@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.stack import ROOT, Installation, LocalStack, PostgresDatabase, Simulator, StackConfig
-from tests.stack.ports import LOOPBACK
+from tests.stack.ports import LOOPBACK, free_ports
 from tests.stack.s3 import REGION
 from tests.system.faults.support.case import BUCKET, Case, Place, Row
 from tests.system.faults.support.catalogue import Fault
@@ -112,7 +110,7 @@ class Bench:
         self.aws_secret = secrets.token_hex(20)
         self.keys: list[str] = []
         self._began = time.monotonic()
-        database_port, *self._ports = quiet_ports(count=1 + len(self.faults))
+        database_port, *self._ports = free_ports(count=1 + len(self.faults))
         data = self.ground.data
         self.database = PostgresDatabase(
             folder=data / "postgres",
@@ -293,21 +291,3 @@ def _connection(fault: Fault, place: Place) -> dict[str, Any]:
         "password": place.key,
         "extra": dict(fault.connection),
     }
-
-
-def quiet_ports(*, count: int) -> list[int]:
-    """
-    Find free ports that no outgoing connection will be given before somebody listens there, which may take minutes.
-
-    :param count: how many
-    """
-    found: list[int] = []
-    # Everywhere below the range from which outgoing connections get theirs.
-    candidates = random.sample(range(12_000, 32_000), k=20 * count)
-    for port in candidates:
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind((LOOPBACK, port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
