@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -64,8 +65,12 @@ class SqliteDatabase:
         for old in self._file.parent.glob(f"{self._file.name}*"):
             old.unlink()
         template = self._templates / f"airflow-{self._airflow}-{sys.implementation.cache_tag}.db"
-        if not template.exists():
-            self._make(template, migrate=migrate)
+        template.parent.mkdir(parents=True, exist_ok=True)
+        # Several stacks may start at once: one of them migrates.
+        with template.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not template.exists():
+                self._make(template, migrate=migrate)
         shutil.copyfile(template, self._file)
 
     def stop(self) -> None:
@@ -73,8 +78,7 @@ class SqliteDatabase:
 
     @staticmethod
     def _make(template: Path, *, migrate: Callable[[str], None]) -> None:
-        template.parent.mkdir(parents=True, exist_ok=True)
-        # Under a name of its own until it is whole: a migration may be interrupted, or run twice at once.
+        # Under a name of its own until it is whole: a migration may be interrupted.
         unfinished = template.with_suffix(f".{os.getpid()}")
         migrate(f"sqlite:///{unfinished}")
         unfinished.rename(template)
