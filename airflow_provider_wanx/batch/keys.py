@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.styles import style_name
 from airflow_provider_wanx.storage.keys import KeyTemplate
 
 FIELDS = ("row", "name", "style", "style_name", "dashscope_task_id", "extension")
 """What may stand in braces in a key."""
+
+_OWN = re.compile(r"_ledger/|(status|manifest)(\.|$)")
+"""Objects of the batch itself, whatever the extension: that of a result is known only when it was paid for."""
 
 DEFAULT_KEY = "{style_name}/{name}-{row}{extension}"
 
@@ -29,8 +35,9 @@ class ResultKeys:
         """Make the key of a row's result.
 
         :param extension: with its dot, or empty.
+        :raises InvalidInputError: it would be none, or that of an object in which the batch keeps its own affairs.
         """
-        return self._template.render(
+        key = self._template.render(
             {
                 "row": f"{row.row:06d}",
                 "name": row.wish.name,
@@ -40,6 +47,11 @@ class ResultKeys:
                 "extension": extension,
             }
         )
+        if _OWN.match(key):
+            raise InvalidInputError(
+                f"The batch itself writes {quoted(key)}. Put a folder or another name into s3_key: {quoted(self.template)}."
+            )
+        return key
 
     def before_submission(self, row: LedgerRow) -> bytes | None:
         """Return a digest of the key as far as it is known, None if the template alone makes keys differ."""

@@ -60,7 +60,7 @@ def print_record(record: Row, *, output: str) -> None:
 
 def say(message: str) -> None:
     """Print what is not the result, such as progress, to the error stream."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{_plain(message)}\n")
     sys.stderr.flush()
 
 
@@ -70,16 +70,23 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def _print_json(value: Any) -> None:
-    results().write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    # JSON asks for less to be escaped than may be dangerous to a terminal.
+    safe = "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
+    results().write(safe + "\n")
+
+
+def _plain(text: str) -> str:
+    """Leave out what could steer a terminal, or turn its writing around: services, buckets and files may have said it."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list):
-        return "\n".join(map(str, value)) or "-"
-    # A line break or an escape sequence that a service sends must not get to the terminal.
-    return "".join(each if each.isprintable() else " " for each in str(value))
+        return "\n".join(_plain(str(each)) for each in value) or "-"
+    return _plain(str(value))
 
 
 def _print_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

@@ -127,7 +127,7 @@ class ApiError(DashScopeError):
         trace = f", request id {safe_words(request_id)}" if request_id else ""
         advice = self._advice or verdict.advice
         super().__init__(f"Could not {doing}: {said} (HTTP {http_status}{trace}). {advice}")
-        self.code = code
+        self.code = safe_words(code)
         self.service_message = service_message
         self.http_status = http_status
         self.request_id = request_id

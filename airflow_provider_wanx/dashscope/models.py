@@ -7,6 +7,7 @@ is kept. Times arrive as China time without a zone and leave as aware datetimes.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -120,7 +121,7 @@ class Submission(_Model):
     status: Annotated[TaskStatus, BeforeValidator(_first_status)] = Field(
         default=TaskStatus.PENDING, validation_alias=AliasChoices("task_status", "status")
     )
-    request_id: Text = None
+    request_id: Words = None
 
 
 class Usage(_Model):
@@ -153,9 +154,10 @@ class ResultFile(_Model):
 
     @property
     def extension(self) -> str:
-        """The file's extension as the URL has it, lower case and with its dot; empty where there is none."""
+        """The file's extension as the URL has it, lower case and with its dot; empty where there is none of a usual kind."""
         path = self.safe_url.partition("://")[2].partition("/")[2]
-        return posixpath.splitext(posixpath.basename(unquote(path)))[1].lower()
+        extension = posixpath.splitext(posixpath.basename(unquote(path)))[1].lower()
+        return extension if re.fullmatch(r"\.[a-z0-9]{1,10}", extension) else ""
 
 
 class ResultFailure(_Model):
@@ -223,7 +225,7 @@ class Task(_Model):
     scheduled_time: TextTime = None
     start_time: TextTime = None
     end_time: TextTime = None
-    request_id: Text = None
+    request_id: Words = None
     output: Mapping[str, Any] = Field(default_factory=dict, repr=False)
 
     @field_validator("usage", mode="before")
@@ -257,7 +259,7 @@ class TaskRow(_Model):
     create_time: EpochTime = Field(default=None, validation_alias=AliasChoices("gmt_create", "create_time"))
     start_time: EpochTime = None
     end_time: EpochTime = None
-    request_id: Text = None
+    request_id: Words = None
 
 
 class TaskPage(_Model):
@@ -274,7 +276,7 @@ class TaskPage(_Model):
     total_page: Count = None
     page_no: int = 1
     page_size: int = 10
-    request_id: Text = None
+    request_id: Words = None
     answered_at: datetime | None = None
 
     @property

@@ -43,7 +43,7 @@ class Origin:
         """Write it as the metadata of an S3 object, which takes ASCII only. :func:`urllib.parse.unquote` reads the source."""
         metadata = {}
         if self.source is not None:
-            metadata[SOURCE] = _encoded(self.source)
+            metadata[SOURCE] = metadata_text(self.source)
         if self.style is not None:
             metadata[STYLE] = str(self.style)
         return metadata
@@ -101,8 +101,12 @@ def shown(source: str) -> str:
     return "".join(each if each.isprintable() else "�" for each in source)
 
 
-def _encoded(text: str) -> str:
-    text = text[:_MAX_METADATA]
-    while len(encoded := quote(text, safe="/:@!$&'()*+,;=", errors="replace")) > _MAX_METADATA:
+def metadata_text(text: str, *, limit: int = _MAX_METADATA) -> str:
+    """Write a text as S3's metadata takes it: percent-encoded where it is not ASCII, and not endless.
+
+    :param limit: its longest form, in characters.
+    """
+    text = text[:limit]
+    while len(encoded := quote(text, safe="/:@!$&'()*+,;=", errors="replace")) > limit:
         text = text[:-1]
     return encoded

@@ -17,6 +17,9 @@ from airflow_provider_wanx.lineage.facts import MOST_DATASETS, Facts, task_addre
 FACET = "dashscope"
 """Name of the facet among a run's facets."""
 
+MAX_NAME = 2048
+"""Characters; whoever gives a picture as text gives no name of a dataset."""
+
 _PATHS_MEAN_QUERIES = ("s3", "gs")
 """Schemes whose paths may hold ``?`` and ``#`` and mean them."""
 
@@ -83,10 +86,10 @@ def _output(place: Dataset, size: int | None) -> OutputDataset:
 def dataset(address: str) -> Dataset | None:
     """Turn an address into OpenLineage's namespace and name, without connection ids, passwords and signatures.
 
-    :return: None for what has no lasting address: ``data:`` URLs and the service's temporary uploads.
+    :return: None for what has no lasting address: ``data:`` URLs, temporary uploads, and what is too long for one.
     """
     text = address.strip()
-    if not text or text.startswith(("data:", "oss://")):
+    if not 0 < len(text) <= MAX_NAME or text[:6].lower().startswith(("data:", "oss://")):
         return None
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -13,6 +13,9 @@ from typing import Any
 from airflow_provider_wanx.dashscope.observing import WAITS, Kind, Measure
 from airflow_provider_wanx.version_compat import airflow_stats
 
+_MAX_TAG = 200
+"""Characters; the limit of DogStatsD, and below those of others."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +32,7 @@ class StatsObserver:
 
     def __call__(self, measure: Measure, value: float, tags: Mapping[str, str]) -> None:
         """Send a value."""
-        tags = {"conn_id": self._conn_id, **tags}
+        tags = {name: _tag(text) for name, text in {"conn_id": self._conn_id, **tags}.items()}
         if measure is WAITS:
             # Workers that wait are many on one host, and would overwrite each other's number.
             if not self._in_triggerer:
@@ -53,6 +56,11 @@ def _sender(stats: Any, kind: Kind) -> Callable[[str, float, Mapping[str, str] |
             return lambda name, value, tags: stats.gauge(name, value, tags=tags)
         case Kind.TIMING:
             return lambda name, value, tags: stats.timing(name, timedelta(seconds=value), tags=tags)
+
+
+def _tag(text: str) -> str:
+    """Make a tag out of anything, such as a model's name, without what separates tags and metrics in some format."""
+    return re.sub(r"[^\w./@+-]", "_", text)[:_MAX_TAG]
 
 
 def _plain(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
+from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.destination import TASK_ID
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.storage.destination import S3Destination
+
+_MAX_ID = 128
+"""Characters of a request's id that are kept with an object; the service's have 36."""
 
 COPY_PAUSES = (1, 4, 10)
 """Seconds between the tries of one copy."""
@@ -118,7 +123,7 @@ class ResultCopier:
         what = f"result {file.index} of DashScope task {task.task_id}"
         with self.hook.get_conn().download(file.url, what=what) as (received, chunks):
             key = key_for(file.extension or _EXTENSIONS.get(received.content_type, ""))
-            content_type = received.content_type or "application/octet-stream"
+            content_type = _content_type(received.content_type)
             written = self.destination.write(
                 chunks, key, content_type=content_type, metadata={**metadata, **_ids(task)}
             )
@@ -187,8 +192,16 @@ class NoFileError(DashScopeError):
         )
 
 
+def _content_type(announced: str) -> str:
+    is_one = re.fullmatch(r"[\w.+-]{1,80}/[\w.+-]{1,80}", announced, re.ASCII)
+    return announced if is_one else "application/octet-stream"
+
+
 def _ids(task: Task) -> dict[str, str]:
-    return {TASK_ID: task.task_id, "dashscope-request-id": task.request_id or ""}
+    return {
+        TASK_ID: task.task_id,
+        "dashscope-request-id": metadata_text(task.request_id or "", limit=_MAX_ID),
+    }
 
 
 _EXTENSIONS = {

@@ -129,7 +129,7 @@ def error_fields(document: object) -> tuple[str, str]:
 
 def _request_id(document: object) -> str | None:
     value = document.get("request_id") if isinstance(document, dict) else None
-    return value if isinstance(value, str) else None
+    return safe_words(value) if isinstance(value, str) else None
 
 
 def _excerpt(answer: Answer) -> str:

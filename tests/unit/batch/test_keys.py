@@ -94,3 +94,17 @@ def test_any_other_template_tells_before_a_submission_which_rows_would_overwrite
     # One is kept for each of up to a million rows.
     assert ann is not None
     assert len(ann) == 16
+
+
+@pytest.mark.parametrize(
+    "image", ["s3://people/status.jpg", "s3://people/manifest.index.png", "s3://people/manifest"]
+)
+def test_no_result_takes_the_place_of_what_the_batch_itself_writes(image: str) -> None:
+    with pytest.raises(InvalidInputError, match="The batch itself writes"):
+        key("{name}{extension}", image=image)
+    assert key("{style}/{name}{extension}", image=image).startswith("38/")
+
+
+def test_no_result_lies_in_the_ledger() -> None:
+    with pytest.raises(InvalidInputError, match="The batch itself writes '_ledger/000007'"):
+        key("_ledger/{row}")

@@ -189,6 +189,11 @@ def test_values_cannot_be_changed() -> None:
         ("https://r.example/plain", ""),
         ("https://r.example", ""),
         ("https://r.example/dir.d/", ""),
+        (f"https://r.example/a.{'x' * 900}", ""),
+        ("https://r.example/a.p%0Ang", ""),
+        ("https://r.example/a.%C3%A9", ""),
+        ("https://r.example/a.", ""),
+        ("https://r.example/a.png%2F..%2F..%2Fb", ""),
         ("http://[broken/a.png", ".png"),
     ],
 )

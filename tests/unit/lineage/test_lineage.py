@@ -125,3 +125,8 @@ def test_an_address_becomes_a_dataset_without_anything_secret(
 ) -> None:
     found = dataset(address)
     assert (None if found is None else (found.namespace, found.name)) == place
+
+
+def test_a_picture_given_as_text_is_no_dataset() -> None:
+    assert dataset("A" * 129_000) is None
+    assert dataset("DATA:image/png;base64,AAAA") is None

@@ -246,3 +246,14 @@ def test_a_measure_is_fit_for_every_backend(measure: observing.Measure) -> None:
     assert measure.name == measure.name.lower()
     assert set(measure.split) <= {*measure.tags, "conn_id"}
     assert measure.kind is not Kind.TIMING or measure.unit == "s"
+
+
+def test_a_tag_of_whatever_words_ends_no_tag_and_no_metric(sent: Sent) -> None:
+    StatsObserver("mine")(
+        observing.SUBMISSIONS, 1, {"model": "a\nb:1|c|#x:y,é=" + "z" * 900, "outcome": "accepted"}
+    )
+
+    (tags,) = [tags for _, name, _, tags in sent if name == "dashscope.submissions"]
+    assert tags["model"].startswith("a_b_1_c__x_y_é_z")
+    assert len(tags["model"]) == 200
+    assert tags["outcome"] == "accepted"
