@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "external-doc-url": "https://help.aliyun.com/zh/model-studio/",
-                "tags": ["service"],
+                "tags": ["ai", "generative-ai", "alibaba", "service"],
             }
         ],
         "hooks": [
@@ -69,6 +69,12 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": _INTEGRATION,
                 "target-integration-name": "Amazon Simple Storage Service (S3)",
                 "python-module": "airflow_provider_wanx.transfers.dashscope_to_s3",
+            }
+        ],
+        "retry-policies": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["airflow_provider_wanx.retry_policies.dashscope"],
             }
         ],
         "cli": ["airflow_provider_wanx.cli.definition.get_cli_commands"],

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,14 @@ def test_every_result_of_an_album_lies_encrypted_under_a_key_of_its_own(
     assert head["ServerSideEncryption"] == "AES256"
     assert objects[0]["Key"].startswith("album/fresh/")
     assert dashscope.ledger()["totals"]["billed"] == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="retry policies come with Airflow 3.3")
+def test_a_patient_task_submits_once(dashscope: BackgroundSimulator) -> None:
+    from patient import dag
+
+    assert dag.test(run_conf={"portrait": "s3://portraits/ada.jpg"}).state == "success"
+    assert dashscope.ledger()["totals"]["accepted"] == 1
 
 
 def test_a_bulk_task_asks_for_workers_of_its_queue() -> None:

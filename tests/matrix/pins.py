@@ -3,7 +3,7 @@ The pins: for each Airflow, the versions that were there when it was released.
 
 Airflow does not cap what it depends on, so that today's FastAPI, cadwyn or Pydantic breaks an Airflow of last year. Its own
 constraints hold what it was tested with, and that is what there was on the day of its release. The package index knows that
-day, and uv resolves as of any day. So the pins need neither Airflow's files nor, but for one, a cap on any single package.
+day, and uv resolves as of any day. So the pins need neither Airflow's files nor, but for two, a cap on any single package.
 
 Airflow 3.0 is older than the lowest version of some providers that this package allows. Users have to install those too: such
 a package is resolved as of the day of that version.
@@ -35,6 +35,8 @@ _DAY = timedelta(days=1)
 _CAPS = {
     # Airflow 2.11.0 does not take file:// for its object storage with universal-pathlib 0.3. Later releases cap it themselves.
     LOWEST: ["universal-pathlib<0.3"],
+    # With SQLAlchemy 2.1, Airflow 3.4.0's dag.test() ends in MissingGreenlet; its own constraints hold 2.0.
+    "3.4": ["sqlalchemy<2.1"],
 }
 _ADDRESS = re.compile(r"https?://\S*")
 _HEADER = """\
@@ -70,7 +72,7 @@ def _names() -> list[str]:
     names = []
     major, minor = _FIRST.major, _FIRST.minor
     while True:
-        if _newest(f"apache-airflow~={major}.{minor}.0"):
+        if _newest(_releases(f"{major}.{minor}")):
             names.append(f"{major}.{minor}")
             minor += 1
         elif minor:
@@ -79,8 +81,14 @@ def _names() -> list[str]:
             return names
 
 
+def _releases(name: str) -> str:
+    """The releases of a line; what was published before the first one, as long as the index has nothing later."""
+    final = f"apache-airflow~={name}.0"
+    return final if _newest(final) else f"{final}b1"
+
+
 def _line(name: str, project: dict[str, Any]) -> Line:
-    version, released = _found(f"apache-airflow~={name}.0")
+    version, released = _found(_releases(name))
     return Line(
         name=name,
         airflow=version,

@@ -13,22 +13,22 @@ from typing import Any
 import httpx
 from packaging.version import Version
 
+import tests.system.faults.scenarios  # noqa: F401 - they register themselves
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.matrix.environments import Environment
 from tests.stack import ROOT, StackError
 from tests.stack.dashscope import API_KEY
-from tests.system.faults.scenarios import ALL
 from tests.system.faults.support.bench import HERE, Bench, Ground
 from tests.system.faults.support.case import BUCKET
-from tests.system.faults.support.catalogue import Fault
+from tests.system.faults.support.catalogue import FAULTS, Fault
 
 MAIN_DAG = "wanx_style_repaint"
 RECORDS = f"s3://{BUCKET}/_records"
 
-_FAULTS = {fault.id: fault for fault in ALL}
 _FAULT_DAGS = ("chain.py", "fault_points.py", "shapes.py")
+_DAGS_3_4 = ("alone.py", "loops.py", "policies.py")
 _PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
 _RUN_SECONDS = 300.0
 _WARNING = re.compile(r"This Airflow keeps no state between tries [^\n]*?pays, again\.")
@@ -82,7 +82,7 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
     faults = _faults(airflow, whole=whole)
     dags = made.folder / "dags"
     dags.mkdir()
-    for name in _FAULT_DAGS:
+    for name in (*_FAULT_DAGS, *(_DAGS_3_4 if _has_loops(airflow) else ())):
         shutil.copyfile(HERE / "dags" / name, dags / name)
     ground = Ground(
         data=made.folder / "stack",
@@ -114,8 +114,13 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
 
 def _faults(airflow: Version, *, whole: bool) -> list[Fault]:
     if not whole:
-        return [_with_records(_FAULTS[_KILLED if _retries_the_killed(airflow) else _LOST])]
-    faults = [_FAULTS[name] for name in _SUBMITTING]
+        return [_with_records(FAULTS[_KILLED if _retries_the_killed(airflow) else _LOST])]
+    faults = [FAULTS[name] for name in _SUBMITTING]
+    if _has_loops(airflow):
+        # The fault run plays all others, on 3.3.
+        faults = [fault for fault in FAULTS.values() if Version(fault.airflow) > Version("3.3")]
+        in_loops = [fault for fault in faults if "loop" in fault.id]
+        return [*faults, *(replace(_with_records(fault), id=f"{fault.id}_recorded") for fault in in_loops)]
     has_state = _has_state(airflow)
     return [*map(_with_records, faults), *(_without_records(fault, has_state) for fault in faults)]
 
@@ -133,6 +138,11 @@ def _without_records(fault: Fault, has_state: bool) -> Fault:
 def _has_state(airflow: Version) -> bool:
     """Whether Airflow itself keeps what a task leaves for its next try."""
     return airflow >= Version("3.3")
+
+
+def _has_loops(airflow: Version) -> bool:
+    """Whether Airflow can repeat a task group; a pre-release of 3.4 can."""
+    return airflow.release >= (3, 4)
 
 
 def _retries_the_killed(airflow: Version) -> bool:

@@ -44,6 +44,17 @@ class TaskInstance(_Row):
     rendered_fields: dict[str, Any] = {}
     trigger: dict[str, Any] | None = None
     rendered_map_index: str | None = None
+    # From Airflow 3.4 on.
+    id: str | None = None
+    region_id: str | None = None
+    region_index: int | None = None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What tells it from its task's other instances, as parameters of requests."""
+        if self.region_id is None:
+            return {"map_index": self.map_index}
+        return {"region_id": self.region_id, "region_index": self.region_index}
 
 
 class ImportFailure(_Row):
@@ -274,12 +285,12 @@ class AirflowApi:
         :param try_number: which try, the last one by default
         """
         path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs/"
-        params = {"map_index": instance.map_index, "full_content": True}
+        params = {**instance.place, "full_content": True}
         answer = self._call("GET", f"{path}{try_number or instance.try_number}", params=params)
         return "\n".join(_log_lines(answer["content"]))
 
     def clear(
-        self, *, dag_id: str, run_id: str, task_ids: Sequence[str | tuple[str, int]], downstream: bool = False
+        self, *, dag_id: str, run_id: str, task_ids: Sequence[str | tuple[str, int]] = (), **more: Any
     ) -> None:
         """
         Clear tasks whatever their state is, so that they run again.
@@ -287,17 +298,23 @@ class AirflowApi:
         :param dag_id: id of the DAG
         :param run_id: id of the run
         :param task_ids: ids, or pairs of id and map index
-        :param downstream: whether the tasks after them are cleared too
+        :param more: what else the request says
         """
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": list(task_ids),
-            "only_failed": False,
-            "include_downstream": downstream,
-            **self.clearing,
-        }
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, **more, **self.clearing}
+        if task_ids:
+            body["task_ids"] = list(task_ids)
         self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def clear_run(self, *, dag_id: str, run_id: str) -> None:
+        """
+        Clear all tasks of a run.
+
+        :param dag_id: id of the DAG
+        :param run_id: id of the run
+        """
+        self._call(
+            "POST", f"{self._run(dag_id, run_id)}/clear", json={"dry_run": False, "only_failed": False}
+        )
 
     def discard_task_state(self, *, dag_id: str, run_id: str, task_id: str) -> None:
         """

@@ -36,9 +36,16 @@ CHECKED = 0.5
 
 
 class SubmissionQueueError(DashScopeError):
-    """So many submissions are queued up that this one's turn is too far away; nothing was sent."""
+    """So many submissions are queued up that this one's turn is too far away; nothing was sent.
+
+    :param retry_after: seconds until those have gone, as far as is known.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Pacer:
@@ -100,10 +107,12 @@ class Pacer:
                 return 0.0
             self._given_up = True
             if self._refusal is not None:
+                self._refusal.retry_after = max(wait, self._refusal.retry_after or 0.0)
                 raise self._refusal
             raise SubmissionQueueError(
                 f"Could not submit a task of model {self._model}: the submissions already queued on {self._store.shared_by} "
-                f"take another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed."
+                f"take another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed.",
+                retry_after=wait,
             )
         self._moment = asked_at + wait
         was_kept = held is not None and self._moment <= max(held, asked_at)

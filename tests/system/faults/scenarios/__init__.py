@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from packaging.version import Version
+
+from tests.stack import Installation
 from tests.system.faults.support.catalogue import FAULTS, Fault
 
-for _name in ("worker", "outages", "users", "deadlines", "service", "storage", "bulk"):
+for _name in (
+    "worker",
+    "outages",
+    "users",
+    "deadlines",
+    "service",
+    "storage",
+    "bulk",
+    "loops",
+    "policies",
+    "clears",
+):
     import_module(f"{__name__}.{_name}")
 
-ALL: list[Fault] = list(FAULTS.values())
+_AIRFLOW = Version(Installation.own().airflow)
+
+ALL: list[Fault] = [fault for fault in FAULTS.values() if Version(fault.airflow) <= _AIRFLOW]
+"""Those that can be played on the Airflow beside this program; "make matrix" plays others on others."""

@@ -118,7 +118,7 @@ class Bench:
             logs=data / "logs",
             installation=self.ground.installation,
         )
-        self.observer = Observer(dsn=self.database.dsn)
+        self.observer = Observer(dsn=self.database.dsn, airflow=self.ground.installation.airflow)
         self.places = {
             fault.id: self._place(fault, port) for fault, port in zip(self.faults, self._ports, strict=True)
         }

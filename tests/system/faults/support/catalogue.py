@@ -35,6 +35,7 @@ class Fault:
     :param slow: whether it takes so long that it is played first
     :param outage: the outage that it is about, if it is one that hits all of Airflow: only rows of the same one are played
         meanwhile
+    :param airflow: the first Airflow on which it can be played whole
     """
 
     id: str
@@ -54,6 +55,7 @@ class Fault:
     stored: bool = False
     slow: bool = False
     outage: str | None = None
+    airflow: str = "3.3"
 
 
 FAULTS: dict[str, Fault] = {}

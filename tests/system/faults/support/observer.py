@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from packaging.version import Version
 
 from tests.stack import StackError
 
@@ -20,9 +21,27 @@ _TRIGGERS_EVERY = 1.0
 
 RunKey = tuple[str, str]
 TaskKey = tuple[str, int]
+TriedKey = tuple[str, str, int]
 
 _INSTANCES: LiteralString = """
     SELECT dag_id, run_id, task_id, map_index, state, try_number, pid FROM task_instance
+"""
+_TRIES: LiteralString = """
+    SELECT task_id, '', map_index, state, try_number FROM task_instance_history
+    WHERE dag_id = %s AND run_id = %s
+    UNION ALL
+    SELECT task_id, '', map_index, state, try_number FROM task_instance
+    WHERE dag_id = %s AND run_id = %s
+    ORDER BY try_number
+"""
+# From Airflow 3.4 on, every try is a row of its own, and has its place in a loop or among mapped copies.
+_INSTANCES_3_4: LiteralString = """
+    SELECT dag_id, run_id, task_id, region_index, state, try_number, pid FROM task_instance WHERE working_set
+"""
+_TRIES_3_4: LiteralString = """
+    SELECT task_id, region_id::text, region_index, state, try_number FROM task_instance
+    WHERE (dag_id, run_id) IN ((%s, %s), (%s, %s))
+    ORDER BY try_number
 """
 _RUNS: LiteralString = "SELECT dag_id, run_id, state FROM dag_run"
 _TRIGGERS: LiteralString = "SELECT id, classpath, kwargs FROM trigger"
@@ -57,10 +76,10 @@ class Snapshot:
 _ORDER = ("images", "submit", "repaint", "wait", "copy", "copy_2")
 
 
-def _place(key: TaskKey) -> tuple[int, str, int]:
+def _place(key: TriedKey) -> tuple[int, TriedKey]:
     """Where a task stands in its DAG."""
-    task_id, map_index = key
-    return _ORDER.index(task_id) if task_id in _ORDER else len(_ORDER), task_id, map_index
+    name = key[0].rpartition(".")[2]
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER), key
 
 
 class Observer:
@@ -68,10 +87,14 @@ class Observer:
     Reads the database a few times a second, in a thread of its own; also keeps every trigger row that was ever there.
 
     :param dsn: the database, for libpq
+    :param airflow: version of the Airflow whose it is
     """
 
-    def __init__(self, *, dsn: str) -> None:
+    def __init__(self, *, dsn: str, airflow: str) -> None:
         self._dsn = dsn
+        has_regions = Version(airflow) >= Version("3.4.dev0")
+        self._instances = _INSTANCES_3_4 if has_regions else _INSTANCES
+        self._tries = _TRIES_3_4 if has_regions else _TRIES
         self._changed = threading.Condition()
         self._snapshot = Snapshot()
         self._taken = 0
@@ -127,19 +150,11 @@ class Observer:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def tries(self, run: RunKey) -> dict[TaskKey, list[str]]:
-        """The state in which each try of each task instance of a run ended, or is."""
-        sql: LiteralString = """
-            SELECT task_id, map_index, state, try_number FROM task_instance_history
-            WHERE dag_id = %s AND run_id = %s
-            UNION ALL
-            SELECT task_id, map_index, state, try_number FROM task_instance
-            WHERE dag_id = %s AND run_id = %s
-            ORDER BY try_number
-        """
-        found: dict[TaskKey, list[str]] = {}
-        for task_id, map_index, state, *_ in self.query(sql, *run, *run):
-            found.setdefault((task_id, map_index), []).append(state or "none")
+    def tries(self, run: RunKey) -> dict[TriedKey, list[str]]:
+        """The state in which each try of each task instance of a run ended, or is; by task, region and index."""
+        found: dict[TriedKey, list[str]] = {}
+        for task_id, region, index, state, _ in self.query(self._tries, *run, *run):
+            found.setdefault((task_id, region, index), []).append(state or "none")
         return dict(sorted(found.items(), key=lambda item: _place(item[0])))
 
     def _observe(self) -> None:
@@ -154,9 +169,9 @@ class Observer:
             # The runs first: what they lead to must be visible in what is read after them.
             runs = {(dag_id, run_id): state for dag_id, run_id, state in connection.execute(_RUNS)}
             instances: dict[RunKey, dict[TaskKey, Instance]] = {}
-            for dag_id, run_id, task_id, map_index, state, try_number, pid in connection.execute(_INSTANCES):
+            for dag_id, run_id, task_id, index, state, try_number, pid in connection.execute(self._instances):
                 instance = Instance(state=state, try_number=try_number, pid=pid)
-                instances.setdefault((dag_id, run_id), {})[task_id, map_index] = instance
+                instances.setdefault((dag_id, run_id), {})[task_id, index] = instance
             with self._changed:
                 self._snapshot = Snapshot(runs=runs, instances=instances)
                 self._taken += 1

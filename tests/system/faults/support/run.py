@@ -87,7 +87,13 @@ class Run:
         if ended != state:
             raise StackError(f"The run was to end as {state}: {self.states()}: {self.last_words()}")
 
-    def clear(self, *task_ids: str, downstream: bool = True, discard_state: bool = False) -> None:
+    def clear(
+        self,
+        *task_ids: str,
+        downstream: bool = True,
+        discard_state: bool = False,
+        keep_task_state: bool = False,
+    ) -> None:
         """
         Clear tasks, as a user does.
 
@@ -95,11 +101,34 @@ class Run:
         :param downstream: whether the tasks after them are cleared too
         :param discard_state: whether their task state goes too, as in the Airflow that comes after 3.3. It goes first: nothing
             reads it between the end of one try and the start of the next
+        :param keep_task_state: whether Airflow 3.4 or later is told to keep it
         """
         for task_id in task_ids if discard_state else ():
             self._api.discard_task_state(dag_id=self.dag_id, run_id=self.run_id, task_id=task_id)
-        self._api.clear(dag_id=self.dag_id, run_id=self.run_id, task_ids=task_ids, downstream=downstream)
+        keep = {"keep_task_state": True} if keep_task_state else {}
+        self._clear(task_ids=task_ids, include_downstream=downstream, **keep)
+
+    def _clear(self, **what: Any) -> None:
+        self._api.clear(dag_id=self.dag_id, run_id=self.run_id, **what)
         self._observer.catch_up()
+
+    def clear_whole(self) -> None:
+        """Clear the run with all its tasks, as a user does."""
+        self._api.clear_run(dag_id=self.dag_id, run_id=self.run_id)
+        self._observer.catch_up()
+
+    def clear_iteration(self, group_id: str, index: int) -> None:
+        """Clear one iteration of a loop with all its tasks, as a user does."""
+        instances = self._api.task_instances(dag_id=self.dag_id, run_id=self.run_id)
+        ids = [
+            each.id
+            for each in instances
+            if each.task_id.startswith(f"{group_id}.")
+            and not each.task_id.endswith("__loop_gate")
+            and each.region_index == index
+        ]
+        # A loop's task instances have nothing but their own ids.
+        self._clear(task_instance_ids=ids, include_later_loop_iterations=False)
 
     def mark(self, task_id: str, state: str) -> None:
         """Set a task's state by hand, as a user does."""
@@ -113,8 +142,9 @@ class Run:
         os.kill(instance.pid, signal.SIGKILL)
 
     def tries(self, task_id: str) -> list[str]:
-        """State of each try of a task."""
-        return self._observer.tries(self.key).get((task_id, -1), [])
+        """State of each try of a task; of the copy or iteration that has had most of them."""
+        found = [states for key, states in self._observer.tries(self.key).items() if key[0] == task_id]
+        return max(found, key=len, default=[])
 
     def tried_again(self, task_id: str) -> None:
         """
@@ -128,7 +158,7 @@ class Run:
     def states(self) -> str:
         """States of each task's tries, for the table."""
         by_task: dict[str, Counter[str]] = {}
-        for (task_id, _), states in self._observer.tries(self.key).items():
+        for (task_id, *_), states in self._observer.tries(self.key).items():
             by_task.setdefault(task_id, Counter())[_in_a_row(states)] += 1
         return "; ".join(
             f"{task_id}: " + ", ".join(_counted(states, number) for states, number in sorted(counter.items()))
@@ -147,7 +177,7 @@ class Run:
     def failed_tasks(self) -> list[str]:
         """Tasks that have failed in the end, those left out because of others not among them."""
         found = self._observer.tries(self.key)
-        return sorted({task_id for (task_id, _), states in found.items() if states[-1] == "failed"})
+        return sorted({task_id for (task_id, *_), states in found.items() if states[-1] == "failed"})
 
     def last_words(self) -> str:
         """What the failed tasks' logs give as the reasons."""

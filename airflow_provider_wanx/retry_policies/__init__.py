@@ -1,0 +1,1 @@
+"""Retry policies, for Airflow 3.3 and later."""
