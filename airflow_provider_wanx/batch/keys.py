@@ -14,7 +14,7 @@ from airflow_provider_wanx.storage.keys import KeyTemplate
 FIELDS = ("row", "name", "style", "style_name", "dashscope_task_id", "extension")
 """What may stand in braces in a key."""
 
-_OWN = re.compile(r"_ledger/|(status|manifest)(\.|$)")
+_OWN = re.compile(r"(status|manifest)(\.|$)")
 """Objects of the batch itself, whatever the extension: that of a result is known only when it was paid for."""
 
 DEFAULT_KEY = "{style_name}/{name}-{row}{extension}"

@@ -19,14 +19,17 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1][:50])
 def test_each_way_in_is_tried_by_tests_that_exist(row: list[str]) -> None:
     who, tried, holds, _, tests = row
-    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests)
+    named = re.findall(r"`(tests/[\w/]+\.py)((?:::\w+)*)`", tests)
 
     assert who
     assert tried
     assert holds
     assert named
-    for file, name in named:
-        assert re.search(rf"def {name}\b", (ROOT / file).read_text(encoding="utf-8")), f"{file}::{name}"
+    assert tests.count("`") == 2 * len(named)
+    for file, names in named:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for name in filter(None, names.split("::")):
+            assert re.search(rf"(def|class) {name}\b", text), f"{file}::{name}"
 
 
 def test_each_person_of_the_table_is_introduced() -> None:

@@ -103,8 +103,3 @@ def test_no_result_takes_the_place_of_what_the_batch_itself_writes(image: str) -
     with pytest.raises(InvalidInputError, match="The batch itself writes"):
         key("{name}{extension}", image=image)
     assert key("{style}/{name}{extension}", image=image).startswith("38/")
-
-
-def test_no_result_lies_in_the_ledger() -> None:
-    with pytest.raises(InvalidInputError, match="The batch itself writes '_ledger/000007'"):
-        key("_ledger/{row}")
