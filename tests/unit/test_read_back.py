@@ -1,0 +1,324 @@
+"""Whatever was written to the places from which this package reads back, it answers with its own errors or not at all.
+
+A hundred thousand mutations in all, the same ones in every run; ``READ_BACK_MUTATIONS`` sets another number.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_provider_wanx.batch.flow import Ceiling, Pace, Sample
+from airflow_provider_wanx.batch.input import manifests
+from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
+from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
+from airflow_provider_wanx.batch.report import manifest_row, status
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
+from airflow_provider_wanx.deferral.wait import task_ids
+from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.plugins.gallery import batches
+from airflow_provider_wanx.s3.errors import ObjectTooLargeError
+from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore, Version
+from airflow_provider_wanx.storage.records import RecordStore
+from airflow_provider_wanx.storage.sources import ANYWHERE
+from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
+from tests.unit.batch.ledgers import World, add, submit, wishes
+from tests.unit.support.memory_s3 import MemoryS3
+from tests.unit.support.mutations import Mutator
+
+MUTATIONS = int(os.environ.get("READ_BACK_MUTATIONS", "100000"))
+
+OWN = (DashScopeError, RecordStoreError)
+
+PRICE = Decimal("0.12")
+
+
+class _Objects:
+    """One object, whatever its name."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def url(self, name: str) -> str:
+        return f"s3://records/{name}"
+
+    def read(self, name: str) -> Version:
+        return Version(self.body, "etag")
+
+    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+        raise NotImplementedError
+
+    def delete(self, name: str) -> None:
+        raise NotImplementedError
+
+
+_TASK = Identity(dag_id="portraits", run_id="monday", task_id="submit")
+_RECORD = Record(
+    phase=Phase.SUBMITTED,
+    fingerprint="a" * 64,
+    max_tries=2,
+    time=1_790_000_000.0,
+    within=90.0,
+    model="wanx-style-repaint-v1",
+    dashscope_task_id="86ecf553-d340-4e21-af6e-a0c6a421c010",
+    not_ours=("b",),
+)
+
+
+def _read_record(body: bytes) -> None:
+    record = SubmissionRecord(RecordStore(_Objects(body), _TASK)).read()
+    decide(record, fingerprint="a" * 64, max_tries=2)
+
+
+def _ledger_world() -> World:
+    world = World()
+    ledger = world.planned(6)
+    submit(world, ledger, ledger[0])
+    submit(world, ledger, ledger[1])
+    ledger.update(ledger[0], status=RowStatus.SUCCEEDED, key="out/0.jpg", bytes=10, billed=1, end_time=1.8e9)
+    ledger.update(ledger[2], status=RowStatus.FAILED, code="InvalidURL", message="no")
+    ledger.notes.pace = [(1.79e9, 0), (1.79e9 + 60, 4)]
+    ledger.compact()
+    submit(world, ledger, ledger[3])
+    return world
+
+
+_WORLD = _ledger_world()
+
+
+def _read_ledger(name: str) -> Callable[[bytes], None]:
+    kept = dict(_WORLD.s3.objects)
+
+    def read(body: bytes) -> None:
+        world = World(clock=_WORLD.clock)
+        world.s3.objects = {**kept, f"out/_ledger/{name}": body}
+        ledger = world.acquired()
+        add(ledger, wishes(6))
+        # What may be submitted is the input, whatever the ledger says.
+        wanted = {wish.image for wish in wishes(6)}
+        assert {row.image for row in ledger.rows_in(RowStatus.PLANNED)} <= wanted
+        assert ledger.totals.billed >= 0
+        pace = Pace(tuple(Sample(*each) for each in ledger.notes.pace))
+        told = status(ledger, Ceiling(price=PRICE), pace, destination="s3://b/", state="running", owner="o")
+        rows = [manifest_row(row, bucket="b", price=PRICE) for row in ledger.all_rows()]
+        json.dumps([told, rows])
+
+    return read
+
+
+class _Bucket:
+    """S3 with one object."""
+
+    body = b""
+
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.body), "ETag": '"1"'}
+
+    def download_fileobj(self, bucket: str, key: str, file: Any) -> None:
+        file.write(self.body)
+
+    def get_conn(self) -> _Bucket:
+        return self
+
+
+_BUCKET = _Bucket()
+
+
+@pytest.fixture(autouse=True)
+def manifests_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "s3_hook", lambda _: _BUCKET)
+
+
+def _read_manifest(name: str) -> Callable[[bytes], None]:
+    maker = RowMaker(styles=(2,), style_reference=None, rule=ANYWHERE)
+    source = manifests.ManifestSource(url=f"s3://b/{name}", maker=maker, aws_conn_id=None)
+
+    def read(body: bytes) -> None:
+        _BUCKET.body = body
+        for row in source:
+            if isinstance(row, ImageRow):
+                json.dumps([row.image, row.columns, row.identity.hex()], allow_nan=False)
+
+    return read
+
+
+def _read_with(model: Any) -> Callable[[bytes], None]:
+    def read(body: bytes) -> None:
+        try:
+            model.model_validate_json(body)
+        except ValidationError:
+            # The gallery says then that it cannot read it.
+            return
+
+    return read
+
+
+def _read_xcom(body: bytes) -> None:
+    value = _value(body)
+
+    class Ti:
+        map_index = -1
+
+        def xcom_pull(self, **arguments: Any) -> Any:
+            return [value] if isinstance(arguments["task_ids"], list) else value
+
+    context: Any = {"ti": Ti()}
+    if isinstance(value, list):
+        task_ids(value)
+    published_origins(context, [_RECORD.dashscope_task_id or ""], submitters=["submit"])
+    ids_of_earlier_iterations(context)
+
+
+def _value(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="replace")
+
+
+def _lines(*values: Any) -> bytes:
+    return b"\n".join(json.dumps(value).encode() for value in values)
+
+
+_TABLE = [
+    {"image": "s3://b/a.jpg", "style": "anime", "style_reference": None, "who": "Ada, 'x'"},
+    {"image": "https://x/b.jpg", "style": -1, "style_reference": "https://x/r.png", "who": {"id": [7]}},
+]
+
+
+def _csv() -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(_TABLE[0]))
+    writer.writeheader()
+    writer.writerows(_TABLE)
+    return text.getvalue().encode()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place from which something is read back.
+
+    :param sample: what may stand there.
+    :param read: reads it.
+    :param share: how many of the mutations it gets: few where a whole ledger is read for each.
+    """
+
+    sample: bytes
+    read: Callable[[bytes], None]
+    share: int = 4
+
+
+PLACES = {
+    "record": Place(json.dumps({**_TASK.to_json(), STATE_KEY: _RECORD.to_json()}).encode(), _read_record),
+    **{
+        f"ledger's {name}": Place(_WORLD.body(name), _read_ledger(name), share=1)
+        for name in ("journal.jsonl", "index.json", "rows-000000.jsonl")
+    },
+    "manifest in JSONL": Place(_lines(*_TABLE), _read_manifest("m.jsonl")),
+    "manifest in CSV": Place(_csv(), _read_manifest("m.csv")),
+    "manifest in gzip": Place(gzip.compress(_csv(), mtime=0), _read_manifest("m.csv.gz")),
+    "status": Place(
+        _lines(
+            status(
+                _WORLD.acquired(),
+                Ceiling(price=PRICE),
+                Pace(),
+                destination="s3://b/",
+                state="running",
+                owner="o",
+            )
+        ),
+        _read_with(batches.Status),
+    ),
+    "manifest's index": Place(
+        _lines({"rows": 250, "step": 100, "bytes": 9000, "offsets": [0, 3000, 6000]}),
+        _read_with(batches._Index),
+    ),
+    "XCom of a submission": Place(
+        _lines(
+            {
+                "dashscope_task_id": _RECORD.dashscope_task_id,
+                "source": "s3://b/a.jpg",
+                "style": 2,
+                "model": "m",
+            }
+        ),
+        _read_xcom,
+    ),
+    "XCom of ids": Place(_lines([_RECORD.dashscope_task_id, "id-1"]), _read_xcom),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_what_belongs_there_is_read(name: str) -> None:
+    PLACES[name].read(PLACES[name].sample)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_what_somebody_has_left_there_ends_in_an_own_error_or_is_read(name: str) -> None:
+    place, mutator = PLACES[name], Mutator(seed=len(name))
+    refused = 0
+    for number in range(-(-MUTATIONS * place.share // sum(each.share for each in PLACES.values()))):
+        body = mutator.body(place.sample)
+        try:
+            place.read(body)
+        except OWN:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"mutation {number} of {name}: {body[:2000]!r}") from error
+    assert refused or name not in ("record", "ledger's index.json", "manifest in CSV")
+
+
+class _Endless(io.RawIOBase):
+    """An object without end, and how much of it was read."""
+
+    sent = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.sent += size
+        return b"[" * size
+
+
+class _EndlessStore(MemoryS3):
+    """S3 in which one object has no end."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.stream = _Endless()
+        self._key = key
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if Key == self._key:
+            return {"Body": self.stream, "ETag": '"1"'}
+        return super().get_object(Bucket=Bucket, Key=Key)
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "index.json", "rows-000000.jsonl"])
+def test_an_endless_object_of_a_ledger_is_read_no_further_than_the_largest_that_is_written(name: str) -> None:
+    store = _EndlessStore(f"out/_ledger/{name}")
+    store.objects = dict(_WORLD.s3.objects)
+    world = World(s3=store, clock=_WORLD.clock)
+    with pytest.raises(ObjectTooLargeError):
+        add(world.acquired(), wishes(6))
+    assert store.stream.sent <= MAX_OBJECT_BYTES + 1
+
+
+def test_an_endless_record_is_read_no_further_than_the_largest_that_is_written() -> None:
+    store = _EndlessStore("records/x")
+    objects = ObjectStore(store, bucket="b", prefix="records/")
+    with pytest.raises(ObjectTooLargeError):
+        objects.read("x")
+    assert store.stream.sent <= MAX_BYTES + 1
