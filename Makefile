@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt airflow_provider_wanx/__init__.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@echo "  the Python packages of constraints.txt: Airflow, and what the demo and the tests need"
 	@{ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
-	    --editable '.[simulator]' --group dev 2>&1; echo $$? >$(VENV)/.status; } | awk '!/^ [+~-] / { print "    " $$0; fflush() }'
+	    --editable '.[simulator]' --group dev 2>&1; echo $$? >$(VENV)/.status; } | awk '!/^ *([+~-] |Downloaded|Uninstalled)/ { print "    " $$0; fflush() }'
 	@exit $$(cat $(VENV)/.status)
 	@touch $@
 

@@ -10,9 +10,12 @@ import socket
 import ssl
 import sys
 import tempfile
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+
+from tests.errors import StackError
 
 # Before anything imports Airflow, which writes its settings into its home as soon as it is imported.
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", "DASHSCOPE_"))]:
@@ -59,6 +62,23 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # Looking for garbage takes a fifth of the time in which Airflow and the tests are loaded, and most of what they make stays.
 gc.disable()
+
+
+_told: set[int] = set()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell in one sentence that what tests need has not come up, which every test after that would tell with a traceback."""
+    report = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if call.when == "setup" and isinstance(error, StackError):
+        notes = [] if id(error) in _told else getattr(error, "__notes__", [])
+        _told.add(id(error))
+        report.longrepr = "\n".join([str(error), *notes])
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)

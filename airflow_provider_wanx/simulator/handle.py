@@ -9,6 +9,8 @@ import httpx
 
 from airflow_provider_wanx.simulator.tls import tls_context
 
+_TIMEOUT = 300.0  # seconds
+
 
 class SimulatorHandle:
     """A running simulator.
@@ -90,8 +92,10 @@ class SimulatorHandle:
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         if self._control is None:
-            # No proxy may come between a test and a server on loopback.
-            self._control = httpx.Client(base_url=self.url, timeout=30, trust_env=False, verify=tls_context())
+            # No proxy may come between a test and a server on loopback, which is slow to answer where the machine is busy.
+            self._control = httpx.Client(
+                base_url=self.url, timeout=_TIMEOUT, trust_env=False, verify=tls_context()
+            )
         response = self._control.request(method, path, **request)
         if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
             raise ValueError(response.json()["error"])

@@ -19,7 +19,6 @@ from playwright.sync_api import FrameLocator, Page, expect
 from airflow_provider_wanx.simulator.painting.painter import draw_portrait
 from tests import demo
 from tests.browser.support.chromium import chromium, visit
-from tests.programs import ProgramMissingError
 from tests.stack import ROOT, LocalStack, StackConfig, StackError
 
 IMAGES = ROOT / "docs" / "images"
@@ -68,7 +67,7 @@ def _frame(page: Page) -> FrameLocator:
 
 def _pictures_loaded(page: Page) -> None:
     pictures = _frame(page).locator("img")
-    expect(pictures.first).to_be_visible(timeout=30_000)
+    expect(pictures.first).to_be_visible()
     for number in range(pictures.count()):
         pictures.nth(number).evaluate("async (image) => { image.loading = 'eager'; await image.decode(); }")
 
@@ -93,7 +92,7 @@ def _named_copies(page: Page) -> None:
 
 def _batch(page: Page) -> None:
     done = _frame(page).locator(".figures div", has_text="Done").locator("dd")
-    expect(done).not_to_have_text("0", timeout=180_000)
+    expect(done).not_to_have_text("0")
 
 
 def _connection(page: Page) -> None:
@@ -140,7 +139,7 @@ def make_scene(stack: LocalStack) -> Scene:
         "style": "clay world",
     }
     folder_run = api.trigger(dag_id=FOLDER, conf=conf)
-    if api.wait_for_run(dag_id=FOLDER, run_id=folder_run, timeout=240).state != "success":
+    if api.wait_for_run(dag_id=FOLDER, run_id=folder_run).state != "success":
         raise StackError(f"The run {folder_run} of {FOLDER} has failed")
     for number in range(BATCH):
         body = draw_portrait(seed=number) if number > 1 else b"no picture at all"
@@ -213,7 +212,7 @@ def main() -> int:
             for shot in SHOTS:
                 if shot.file in wanted:
                     shoot(browser, stack, scene, shot)
-    except (ProgramMissingError, StackError) as error:
+    except StackError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 from packaging.version import Version
 
 import tests.system.faults.scenarios  # noqa: F401 - they register themselves
@@ -21,7 +20,7 @@ from tests.matrix.environments import Environment
 from tests.stack import ROOT, StackError
 from tests.stack.dashscope import API_KEY
 from tests.system.faults.support.bench import HERE, Bench, Ground
-from tests.system.faults.support.case import BUCKET
+from tests.system.faults.support.case import BUCKET, download
 from tests.system.faults.support.catalogue import FAULTS, Fault
 
 MAIN_DAG = "wanx_style_repaint"
@@ -30,7 +29,6 @@ RECORDS = f"s3://{BUCKET}/_records"
 _FAULT_DAGS = ("chain.py", "fault_points.py", "shapes.py")
 _DAGS_3_4 = ("alone.py", "loops.py", "policies.py")
 _PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
-_RUN_SECONDS = 300.0
 _WARNING = re.compile(r"This Airflow keeps no state between tries [^\n]*?pays, again\.")
 
 _KILLED = "killed_after_post"
@@ -158,7 +156,7 @@ def _run_main_dag(bench: Bench) -> str | None:
     stack.s3.put(bucket="inputs", key="astronaut.png", body=_PORTRAIT.read_bytes())
     stack.s3.client.create_bucket(Bucket=bucket)
     run_id = api.trigger(dag_id=MAIN_DAG, conf={"image": image, "style": "anime", "bucket": bucket})
-    ended = api.wait_for_run(dag_id=MAIN_DAG, run_id=run_id, timeout=_RUN_SECONDS)
+    ended = api.wait_for_run(dag_id=MAIN_DAG, run_id=run_id)
     tasks = simulator.ledger()["tasks"]
     (submit,) = api.task_instances(dag_id=MAIN_DAG, run_id=run_id, task_id="submit")
     log = api.log(instance=submit, try_number=1)
@@ -178,4 +176,4 @@ def _result(simulator: SimulatorHandle, task_id: str) -> bytes:
     config = ClientConfig(api_key=simulator.api_key, base_url=simulator.url)
     with DashScopeClient(config) as client:
         (result,) = client.get_task(task_id).results
-    return httpx.get(result.url, trust_env=False).raise_for_status().content
+    return download(result.url)

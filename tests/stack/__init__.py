@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.errors import StackError
 from tests.stack import guard
 from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.airflow_api import AirflowApi, DagRun, ImportFailure, TaskInstance
@@ -14,9 +15,10 @@ from tests.stack.process import ManagedProcess, stop_all
 from tests.stack.redis_server import RedisServer
 from tests.stack.s3 import LocalS3, StoredObject
 from tests.stack.statsd import StatsdListener
-from tests.stack.waiting import StackError, wait_until
+from tests.stack.waiting import FAILED_LOOKS, wait_until
 
 __all__ = [
+    "FAILED_LOOKS",
     "ROOT",
     "Airflow",
     "AirflowApi",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import subprocess
 from collections.abc import Collection, Mapping
@@ -13,14 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.errors import StackError
 from tests.stack import airflow_2
-from tests.stack.airflow_api import AirflowApi
+from tests.stack.airflow_api import AirflowApi, TaskInstance
 from tests.stack.database import Database
 from tests.stack.environment import clean_environment
 from tests.stack.installation import Installation
 from tests.stack.ports import LOOPBACK, free_port
-from tests.stack.process import ManagedProcess, stop_all
-from tests.stack.waiting import StackError, wait_until
+from tests.stack.process import ManagedProcess, run_logged, shown, stop_all
+from tests.stack.waiting import PATIENCE, wait_until
 
 _COMPONENTS = {"metadatabase", "scheduler", "dag_processor", "triggerer"}
 # Airflow's log servers listen on every interface, and that can't be changed.
@@ -94,7 +96,7 @@ class Airflow:
         for process in self.processes:
             process.start()
 
-    def wait_ready(self, *, timeout: float, dag_ids: Collection[str] = ()) -> None:
+    def wait_ready(self, *, timeout: float = PATIENCE, dag_ids: Collection[str] = ()) -> None:
         """
         Wait until every component has reported and the DAGs have been parsed.
 
@@ -103,12 +105,22 @@ class Airflow:
         :raises StackError: when a process ends, a DAG can't be imported, or the time is over
         """
 
-        def ready() -> bool:
-            self._raise_if_ended()
+        def unwell() -> list[str]:
             health = self.api.health()
-            return all(health.get(name) == "healthy" for name in _COMPONENTS) and self._parsed(dag_ids)
+            return sorted(name for name in _COMPONENTS if health.get(name) != "healthy")
 
-        wait_until(ready, timeout=timeout, interval=0.3, what="Airflow to get ready")
+        def ready() -> bool:
+            for process in self.processes:
+                process.raise_if_ended()
+            return not unwell() and self._parsed(dag_ids)
+
+        def found() -> str:
+            if parts := unwell():
+                return f"not healthy: {', '.join(parts)}"
+            return f"not parsed: {', '.join(sorted(set(dag_ids) - self.api.dag_ids()))}"
+
+        what = f"Airflow to get ready, whose logs are in {shown(self._logs)}"
+        wait_until(ready, timeout=timeout, interval=0.3, what=what, found=found)
 
     def add_triggerer(self) -> ManagedProcess:
         """Start one more triggerer."""
@@ -137,7 +149,23 @@ class Airflow:
         process.start()
         return process
 
-    def command(self, *arguments: str, timeout: float = 120) -> str:
+    def worker_has_left(self, instance: TaskInstance) -> bool:
+        """
+        Tell whether the executor has reported the end of the worker that deferred a task.
+
+        A report that comes when the task has been resumed already makes Airflow 3.3 fail the resumed try. What must not be
+        tried again waits for it; a user's task has retries.
+
+        :param instance: the deferred task
+        """
+        report = (
+            "Received executor event with state success for task instance TaskInstanceKey("
+            f"dag_id={instance.dag_id!r}, task_id={instance.task_id!r}, run_id={instance.dag_run_id!r}, try_number="
+        )
+        log = self.scheduler.log_file.read_text(errors="replace")
+        return re.search(rf"{re.escape(report)}\d+, map_index={instance.map_index}\)", log) is not None
+
+    def command(self, *arguments: str, timeout: float = PATIENCE) -> str:
         """
         Run an ``airflow`` command on this Airflow.
 
@@ -171,6 +199,10 @@ class Airflow:
     def _passwords(self) -> Path:
         return self.config.home / "passwords.json"
 
+    @property
+    def _logs(self) -> Path:
+        return self.config.home / "logs"
+
     def _process(self, *arguments: str, number: int = 1, apart: bool = False) -> ManagedProcess:
         command = " ".join(arguments).partition(" -")[0]
         name = command if number == 1 else f"{command}-{number}"
@@ -183,27 +215,21 @@ class Airflow:
             name=f"Airflow {name}",
             command=self._command(*arguments),
             env=env,
-            log_file=self.config.home / "logs" / f"{name.replace(' ', '-')}.log",
+            log_file=self._logs / f"{name.replace(' ', '-')}.log",
         )
 
     def _parsed(self, dag_ids: Collection[str]) -> bool:
         if failures := self.api.import_failures():
-            raise StackError("\n".join(f"{each.filename}: {each.stack_trace}" for each in failures))
+            reasons = [f"{each.filename} ({each.stack_trace.strip().splitlines()[-1]})" for each in failures]
+            error = StackError(f"Airflow cannot import {', '.join(reasons)}")
+            error.add_note("\n".join(each.stack_trace for each in failures))
+            raise error
         return not dag_ids or set(dag_ids) <= self.api.dag_ids()
-
-    def _raise_if_ended(self) -> None:
-        for process in self.processes:
-            if not process.running:
-                raise StackError(f"{process.name} ended at once\n{process.log_tail()}")
 
     def _migrate(self, url: str) -> None:
         env = self._env | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
         command = self._command("db", "migrate")
-        done = subprocess.run(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        if done.returncode:
-            raise StackError(f"airflow db migrate failed\n{done.stdout[-4000:]}")
+        run_logged(command, name="airflow db migrate", env=env, log_file=self._logs / "migrate.log")
 
     def _environment(self, *, api_port: int) -> dict[str, str]:
         bundles = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.stack.airflow_api import AirflowApi, TaskInstance
-from tests.stack.waiting import StackError
+from tests.stack.waiting import checked
 
 # Everybody is an administrator and need not log in.
 _WEBSERVER_CONFIG = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = False\n'
@@ -32,14 +32,13 @@ class Airflow2Api(AirflowApi):
         :param try_number: which try, the last one by default
         """
         path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs"
-        response = self._http.get(
+        response = self._answer(
+            "GET",
             f"{path}/{try_number or instance.try_number}",
             params={"map_index": instance.map_index, "full_content": True},
             headers={"Accept": "text/plain"},
         )
-        if not response.is_success:
-            raise StackError(f"GET {path}: HTTP {response.status_code} {response.text[:2000]}")
-        return response.text
+        return checked(response).text
 
     def _token(self) -> str | None:
         return None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict
 
-from tests.stack.waiting import StackError, wait_until
+from tests.errors import StackError
+from tests.stack.waiting import PATIENCE, PatientClient, checked, wait_until
 
 _PAGE = 100
 _ENDED = {"success", "failed"}
@@ -82,27 +84,24 @@ class AirflowApi:
     def __init__(self, *, base_url: str, user: str | None = None) -> None:
         self._user = user
         self._authorized = False
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._http = PatientClient(base_url=base_url)
 
     def close(self) -> None:
         """Close its connections."""
         self._http.close()
 
     def health(self) -> dict[str, str | None]:
-        """State of each component, ``healthy`` or not; empty as long as nobody answers."""
-        try:
-            response = self._http.get(f"{self.root}/{self.health_path}", timeout=5)
-        except httpx.TransportError:
-            return {}
-        return {name: part["status"] for name, part in response.json().items()} if response.is_success else {}
+        """State of each component, ``healthy`` or not."""
+        parts = self._call("GET", f"{self.root}/{self.health_path}")
+        return {name: part["status"] for name, part in parts.items()}
+
+    def get(self, path: str) -> bytes:
+        """
+        Load what a page shows.
+
+        :param path: address below that of the API server
+        """
+        return checked(self._answer("GET", path)).content
 
     def dag_ids(self) -> set[str]:
         """Ids of all DAGs that have been parsed."""
@@ -120,7 +119,7 @@ class AirflowApi:
         :param dag_id: id of the DAG
         :param paused: whether it is to be paused
         """
-        self._call("PATCH", f"{self.root}/dags/{dag_id}", json={"is_paused": paused})
+        self._call("PATCH", f"{self.root}/dags/{dag_id}", again=True, json={"is_paused": paused})
 
     def trigger(self, *, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """
@@ -131,9 +130,14 @@ class AirflowApi:
         :return: id of the run
         """
         self.set_paused(dag_id=dag_id, paused=False)
-        body = {**self.manual_run, "conf": dict(conf or {})}
-        run_id: str = self._call("POST", f"{self.root}/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
-        return run_id
+        # An id of our own, like those that Airflow makes: sent again, it starts no second run.
+        run_id = f"manual__{datetime.now(UTC).isoformat()}_{secrets.token_hex(4)}"
+        body = {**self.manual_run, "conf": dict(conf or {}), "dag_run_id": run_id}
+        path = f"{self.root}/dags/{dag_id}/dagRuns"
+        response = self._answer("POST", path, again=True, json=body)
+        if response.status_code == httpx.codes.CONFLICT:
+            return self.run(dag_id=dag_id, run_id=run_id).dag_run_id
+        return str(checked(response).json()["dag_run_id"])
 
     def run(self, *, dag_id: str, run_id: str) -> DagRun:
         """
@@ -181,7 +185,7 @@ class AirflowApi:
         """
         self._call("PATCH", self._question(instance), json={"chosen_options": [option]})
 
-    def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float) -> DagRun:
+    def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float = PATIENCE) -> DagRun:
         """
         Wait until a run has ended, well or not.
 
@@ -195,14 +199,12 @@ class AirflowApi:
             run = self.run(dag_id=dag_id, run_id=run_id)
             return run if run.state in _ENDED else None
 
-        try:
-            return wait_until(ended, timeout=timeout, interval=0.5, what=f"{dag_id} {run_id} to end")
-        except StackError as error:
-            states = [
-                f"{each.task_id}[{each.map_index}] {each.state}"
-                for each in self.task_instances(dag_id=dag_id, run_id=run_id)
-            ]
-            raise StackError(f"{error}: {', '.join(states)}") from None
+        def states() -> str:
+            instances = self.task_instances(dag_id=dag_id, run_id=run_id)
+            return ", ".join(f"{each.task_id}[{each.map_index}] {each.state}" for each in instances)
+
+        what = f"{dag_id} {run_id} to end"
+        return wait_until(ended, timeout=timeout, interval=0.5, what=what, found=states)
 
     def task_instances(self, *, dag_id: str, run_id: str, task_id: str | None = None) -> list[TaskInstance]:
         """
@@ -217,7 +219,14 @@ class AirflowApi:
         return [each for each in instances if task_id in (None, each.task_id)]
 
     def wait_for_state(
-        self, *, dag_id: str, run_id: str, task_id: str, state: str, timeout: float, map_index: int = -1
+        self,
+        *,
+        dag_id: str,
+        run_id: str,
+        task_id: str,
+        state: str,
+        timeout: float = PATIENCE,
+        map_index: int = -1,
     ) -> TaskInstance:
         """
         Wait until a task instance is in a state, as long as its run lasts.
@@ -350,7 +359,7 @@ class AirflowApi:
         """
         fields = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra", {}))}
         actions = [{"action": "create", "entities": [fields], "action_on_existence": "overwrite"}]
-        answer = self._call("PATCH", f"{self.root}/connections", json={"actions": actions})
+        answer = self._call("PATCH", f"{self.root}/connections", again=True, json={"actions": actions})
         if errors := answer["create"]["errors"]:
             raise StackError(f"Connection {conn_id} was refused: {errors}")
 
@@ -362,16 +371,17 @@ class AirflowApi:
             if len(page) < _PAGE:
                 return
 
-    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    def _call(self, method: str, path: str, *, again: bool = False, **arguments: Any) -> dict[str, Any]:
+        response = checked(self._answer(method, path, again=again, **arguments))
+        answer: dict[str, Any] = response.json() if response.content else {}
+        return answer
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         if not self._authorized:
             if token := self._token():
                 self._http.headers["Authorization"] = f"Bearer {token}"
             self._authorized = True
-        response = self._http.request(method, path, **arguments)
-        if not response.is_success:
-            raise StackError(f"{method} {path}: HTTP {response.status_code} {response.text[:2000]}")
-        answer: dict[str, Any] = response.json() if response.content else {}
-        return answer
+        return self._http.answer(method, path, **arguments)
 
     def _run(self, dag_id: str, run_id: str) -> str:
         return f"{self.root}/dags/{dag_id}/dagRuns/{run_id}"
@@ -382,10 +392,11 @@ class AirflowApi:
 
     def _token(self) -> str | None:
         if self._user is None:
-            answer = self._http.get("/auth/token")
+            answer = self._http.answer("GET", "/auth/token")
         else:
-            answer = self._http.post("/auth/token", json={"username": self._user, "password": self._user})
-        token: str = answer.raise_for_status().json()["access_token"]
+            login = {"username": self._user, "password": self._user}
+            answer = self._http.answer("POST", "/auth/token", again=True, json=login)
+        token: str = checked(answer).json()["access_token"]
         return token
 
 

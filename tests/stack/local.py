@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.errors import StackError
 from tests.stack.airflow import Airflow, AirflowConfig
 from tests.stack.dashscope import Simulator
 from tests.stack.database import Database, SqliteDatabase
@@ -19,11 +20,9 @@ from tests.stack.installation import Installation
 from tests.stack.ports import free_ports
 from tests.stack.process import stop_all
 from tests.stack.s3 import LocalS3
-from tests.stack.waiting import StackError
 
 ROOT = Path(__file__).resolve().parents[2]
 _TEMPLATES = ROOT / ".test" / "databases"
-_READY_SECONDS = 180.0
 _LOCK = ".lock"
 
 
@@ -120,10 +119,10 @@ class LocalStack:
         if self.config.with_simulator:
             self.simulator.process.start()
         self.airflow.start()
-        self.s3.process.wait_ready(self.s3.ready, timeout=_READY_SECONDS)
+        self.s3.process.wait_ready(self.s3.ready)
         if self.config.with_simulator:
-            self.simulator.process.wait_ready(self.simulator.ready, timeout=_READY_SECONDS)
-        self.airflow.wait_ready(timeout=_READY_SECONDS, dag_ids=self.config.dag_ids)
+            self.simulator.process.wait_ready(self.simulator.ready)
+        self.airflow.wait_ready(dag_ids=self.config.dag_ids)
         if self.config.connections_in_database:
             for conn_id, connection in self.connections.items():
                 self.airflow.api.set_connection(conn_id=conn_id, connection=connection)

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.errors import StackError
 from tests.programs import postgresql
 from tests.stack.environment import clean_environment
 from tests.stack.installation import Installation
 from tests.stack.ports import LOOPBACK
-from tests.stack.process import ManagedProcess
-from tests.stack.waiting import StackError, wait_until
+from tests.stack.process import ManagedProcess, run_logged
+from tests.stack.waiting import wait_until
 
 # The server refuses to run as root.
 _USERS_IN_PLACE_OF_ROOT = ("postgres", "nobody")
 _NAME = "airflow"
-_START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 
 # What is lost with the machine is of no interest; what is lost with the server's processes is.
@@ -80,7 +80,7 @@ class PostgresDatabase:
         if self._process is None:
             self._process = self._make()
         self._process.start()
-        self._process.wait_ready(self.answers, timeout=_START_SECONDS)
+        self._process.wait_ready(self.answers)
 
     def prepare(self, *, migrate: Callable[[str], None]) -> None:
         """
@@ -89,7 +89,7 @@ class PostgresDatabase:
         :param migrate: migrates the database with the given SQLAlchemy URL
         """
         arguments = ("-h", LOOPBACK, "-p", str(self._port), "-U", _NAME, _NAME)
-        _run([str(self._programs / "createdb"), *arguments])
+        self._run("createdb", [str(self._programs / "createdb"), *arguments])
         migrate(self.url)
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class PostgresDatabase:
         if self._process is None:
             raise StackError("PostgreSQL was never started")
         self._process.kill(signal.SIGQUIT, descendants=False)
-        wait_until(lambda: self._process and not self._process.running, timeout=10, what="PostgreSQL to go")
+        wait_until(lambda: self._process and not self._process.running, what="PostgreSQL to go")
         try:
             yield
         finally:
@@ -126,7 +126,7 @@ class PostgresDatabase:
         place = self._place()
         initdb = str(programs / "initdb")
         options = ("--username", _NAME, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
-        _run([*self._as_user(), initdb, "--pgdata", str(place), *options])
+        self._run("initdb", [*self._as_user(), initdb, "--pgdata", str(place), *options])
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         return ManagedProcess(
             name="PostgreSQL",
@@ -137,7 +137,7 @@ class PostgresDatabase:
                 *settings,
             ],
             env=clean_environment(),
-            log_file=self._logs / "postgres.log",
+            log_file=self._log_file,
         )
 
     def _place(self) -> Path:
@@ -159,8 +159,15 @@ class PostgresDatabase:
         for folder in (package, package.with_name(f"{package.name}.libs")):
             if folder.exists():
                 shutil.copytree(folder, self._outside() / folder.name, symlinks=True)
-        _run(["chmod", "-R", "a+rX", str(self._outside())])
+        self._run("chmod", ["chmod", "-R", "a+rX", str(self._outside())])
         return self._outside() / package.name / inside
+
+    @property
+    def _log_file(self) -> Path:
+        return self._logs / "postgres.log"
+
+    def _run(self, name: str, command: Sequence[str]) -> None:
+        run_logged(command, name=name, env=clean_environment(), log_file=self._log_file)
 
     def _outside(self) -> Path:
         """A folder that every user can reach."""
@@ -187,17 +194,3 @@ def _server_user() -> str | None:
     raise StackError(
         f"PostgreSQL does not run as {getpass.getuser()}, and there is no other user to run it as"
     )
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(
-        command,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd="/",
-    )
-    if done.returncode:
-        raise StackError(f"{' '.join(command)} failed\n{done.stdout[-2000:]}")

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from tests.errors import StackError
 from tests.stack import guard
-from tests.stack.waiting import StackError, wait_until
+from tests.stack.waiting import PATIENCE, wait_until
+
+_LINES, _WORDS = 40, 200
+"""How many lines of a log go into notes, and how many characters of its last line into the message."""
 
 
 class ManagedProcess:
@@ -65,33 +69,41 @@ class ManagedProcess:
 
         :raises StackError: when it was never started
         """
-        if self._popen is None:
-            raise StackError(f"{self.name} was never started")
-        return self._popen.pid
+        return self._started().pid
 
     @property
     def running(self) -> bool:
         """Whether the process itself lives; its descendants don't count."""
         return self._popen is not None and self._popen.poll() is None
 
-    def wait_ready(self, probe: Callable[[], bool], *, timeout: float) -> None:
+    def wait_ready(self, probe: Callable[[], bool], *, timeout: float = PATIENCE) -> None:
         """
         Wait until the process does its work.
 
         :param probe: tells whether it does
         :param timeout: seconds until this gives up
-        :raises StackError: when it ends or the time is over; the message holds the end of its log
+        :raises StackError: when it ends or the time is over
         """
 
         def ready_or_dead() -> bool:
-            if not self.running:
-                raise StackError(f"{self.name} ended at once\n{self.log_tail()}")
+            self.raise_if_ended()
             return probe()
 
-        try:
-            wait_until(ready_or_dead, timeout=timeout, what=f"{self.name} to get ready")
-        except StackError as error:
-            raise StackError(f"{error}\n{self.log_tail()}") from None
+        wait_until(
+            ready_or_dead,
+            timeout=timeout,
+            what=f"{self.name} to get ready, whose log is {shown(self.log_file)}",
+        )
+
+    def raise_if_ended(self) -> None:
+        """
+        Tell that it is not running any more.
+
+        :raises StackError: when it has ended, with its last words and the place of its log
+        """
+        status = self._started().poll()
+        if status is not None:
+            raise failure(self.name, status=status, log_file=self.log_file)
 
     def kill(self, signum: int = signal.SIGKILL, *, descendants: bool = True) -> None:
         """
@@ -121,16 +133,10 @@ class ManagedProcess:
         self.stop()
         self.start()
 
-    def log_tail(self, *, lines: int = 40) -> str:
-        """
-        Last lines of its output.
-
-        :param lines: how many
-        """
-        if not self.log_file.exists():
-            return "(no output)"
-        text = self.log_file.read_text(errors="replace").splitlines()[-lines:]
-        return "\n".join([f"--- end of {self.log_file} ---", *text])
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._popen is None:
+            raise StackError(f"{self.name} was never started")
+        return self._popen
 
     def _ended(self) -> bool:
         self._forget_ended()
@@ -141,6 +147,51 @@ class ManagedProcess:
             self._sessions.remove(session)
             # Its number may be given to a stranger from now on.
             _tell_guard(f"-{session}")
+
+
+def failure(name: str, *, status: int, log_file: Path) -> StackError:
+    """
+    Make the error that tells of a program which has ended and should not have.
+
+    :param name: what it is called in messages
+    :param status: its exit status, or the negative number of the signal that ended it
+    :param log_file: where its output went
+    """
+    lines = [line.rstrip() for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    # What it said last has to do with its end only if it ended by itself.
+    words = f" (“{lines[-1].strip()[:_WORDS]}”)" if lines and status >= 0 else ""
+    error = StackError(f"{name} {how}{words}; its log is {shown(log_file)}")
+    error.add_note("\n".join(["--- the end of its log ---", *lines[-_LINES:]]))
+    return error
+
+
+def run_logged(command: Sequence[str], *, name: str, env: Mapping[str, str], log_file: Path) -> None:
+    """
+    Run a program to its end.
+
+    :param command: program and arguments
+    :param name: what it is called in messages
+    :param env: its whole environment
+    :param log_file: where its output goes, added to what is there
+    :raises StackError: when it fails
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("ab") as log:
+        # Not in a folder that another user, as whom it may run, cannot enter.
+        done = subprocess.run(command, env=env, stdout=log, stderr=subprocess.STDOUT, check=False, cwd="/")
+    if done.returncode:
+        raise failure(name, status=done.returncode, log_file=log_file)
+
+
+def shown(path: Path) -> str:
+    """
+    Write a path as short as it can be opened from here.
+
+    :param path: the path
+    """
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def stop_all(processes: Iterable[ManagedProcess], *, grace: float = 5.0) -> None:
@@ -158,7 +209,7 @@ def stop_all(processes: Iterable[ManagedProcess], *, grace: float = 5.0) -> None
     except StackError:
         for process in started:
             process.kill(signal.SIGKILL)
-        wait_until(lambda: all(each._ended() for each in started), timeout=10, what="the end after SIGKILL")
+        wait_until(lambda: all(each._ended() for each in started), what="the end after SIGKILL")
 
 
 @cache

@@ -49,7 +49,7 @@ class RedisServer:
         """Start it, and wait until it takes connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self.process.start()
-        self.process.wait_ready(self.answers, timeout=30)
+        self.process.wait_ready(self.answers)
 
     def answers(self) -> bool:
         """Whether it takes connections."""

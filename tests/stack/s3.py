@@ -18,6 +18,7 @@ from tests.stack.process import ManagedProcess
 ACCESS_KEY = "testing"
 SECRET_KEY = "testing"
 REGION = "us-east-1"
+_ATTEMPTS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,12 @@ class LocalS3:
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             region_name=REGION,
-            config=Config(s3={"addressing_style": "path"}, proxies={}),
+            # It repeats what is not answered for about two minutes.
+            config=Config(
+                s3={"addressing_style": "path"},
+                proxies={},
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            ),
         )
 
     @property
@@ -69,10 +75,7 @@ class LocalS3:
 
     def ready(self) -> bool:
         """Whether it answers."""
-        try:
-            return httpx.get(f"{self.url}/moto-api/", trust_env=False, timeout=2).is_success
-        except httpx.TransportError:
-            return False
+        return httpx.get(f"{self.url}/moto-api/", trust_env=False).is_success
 
     def put(self, *, bucket: str, key: str, body: bytes) -> None:
         """

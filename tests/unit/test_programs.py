@@ -100,10 +100,16 @@ def test_playwrights_chromium_is_downloaded_where_debians_cannot_be_installed(
     assert (again.returncode, again.stdout) == (0, "")
 
 
-def test_if_nothing_brings_chromium_one_sentence_tells_why(path: Path) -> None:
-    put(path / "apt-get", "#!/bin/sh\nexit 100\n")
+@pytest.mark.parametrize("has_apt", [False, True])
+def test_if_nothing_brings_chromium_one_sentence_tells_why(path: Path, has_apt: bool) -> None:
+    if has_apt:
+        put(path / "apt-get", "#!/bin/sh\nexit 100\n")
+        put(path / "sudo", "#!/bin/sh\n")
     done = bring("chromium", path)
     assert done.returncode == 1
+    # What cannot be tried is not announced.
+    assert ("Debian's package" in done.stdout) == has_apt
+    assert "Playwright's own" in done.stdout
     (sentence,) = done.stderr.splitlines()
     assert sentence.startswith("Chromium is missing")
     assert "Debian's package" in sentence

@@ -11,6 +11,7 @@ import pytest
 from tests.stack import ROOT, ManagedProcess, StackError, stop_all, wait_until
 from tests.stack.environment import clean_environment
 from tests.stack.guard import session_members
+from tests.stack.waiting import PATIENCE
 
 # Takes a process group of its own, as Airflow's tasks do, and will not end on request.
 _STUBBORN_CHILD = """
@@ -54,10 +55,10 @@ def test_no_descendant_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
         with parent:
             assert parent.stdout is not None
             session = int(parent.stdout.readline())
-            wait_until(lambda: _has_both(session, log_file), timeout=60, what="both processes")
+            wait_until(lambda: _has_both(session, log_file), what="both processes")
             parent.send_signal(signum)
-            parent.wait(timeout=60)
-        wait_until(lambda: not session_members(session=session), timeout=60, what="their end")
+            parent.wait(timeout=PATIENCE)
+        wait_until(lambda: not session_members(session=session), what="their end")
         return session_members(session=session)
 
     # The guard gives each of them some seconds to end by themselves.
@@ -68,7 +69,7 @@ def test_no_descendant_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
 def test_stop_ends_descendants_that_ignore_the_request(tmp_path: Path) -> None:
     process = _child(_STUBBORN_CHILD, tmp_path)
     process.start()
-    wait_until(lambda: _has_both(process.pid, process.log_file), timeout=60, what="both processes")
+    wait_until(lambda: _has_both(process.pid, process.log_file), what="both processes")
     stop_all([process], grace=0.2)
     assert session_members(session=process.pid) == []
 
@@ -77,7 +78,7 @@ def test_stop_ends_what_an_earlier_start_left_behind(tmp_path: Path) -> None:
     process = _child(_STUBBORN_CHILD, tmp_path)
     process.start()
     first = process.pid
-    wait_until(lambda: _has_both(first, process.log_file), timeout=60, what="both processes")
+    wait_until(lambda: _has_both(first, process.log_file), what="both processes")
     process.kill(descendants=False)
     process.start()
     assert len(session_members(session=first)) == 1
@@ -85,11 +86,22 @@ def test_stop_ends_what_an_earlier_start_left_behind(tmp_path: Path) -> None:
     assert session_members(session=first) == []
 
 
-def test_a_process_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    process = _child("print('why it ended')", tmp_path)
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("sys.exit(3)", "ended with status 3 (“why it ended”)"),
+        ("os.kill(os.getpid(), 9)", "was ended by signal 9"),
+    ],
+)
+def test_of_a_process_that_ends_at_once_one_sentence_tells_why_and_where_its_log_is(
+    tmp_path: Path, end: str, told: str
+) -> None:
+    process = _child(f"import os, sys; print('first\\nwhy it ended', flush=True); {end}", tmp_path)
     process.start()
-    with pytest.raises(StackError, match="why it ended"):
-        process.wait_ready(lambda: False, timeout=60)
+    with pytest.raises(StackError) as caught:
+        process.wait_ready(lambda: False)
+    assert str(caught.value) == f"child {told}; its log is {process.log_file}"
+    assert "first" in caught.value.__notes__[0]
 
 
 def test_a_killed_process_can_be_started_again(tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 
-import httpx
-
 from airflow_provider_wanx.submission.search import QUIET_MARGIN
 from tests.system.faults.support.bench import HERE
-from tests.system.faults.support.case import Case
+from tests.system.faults.support.case import Case, download
 from tests.system.faults.support.catalogue import fault
 from tests.system.faults.support.run import Run
 
@@ -28,7 +26,7 @@ def _wait_in_triggerer(case: Case, run: Run) -> None:
 def _put_picture(case: Case, number: int) -> str:
     """Put a picture to where the DAG finds it, in place of the one before; return its URL."""
     key = f"{case.fault.id}.jpg"
-    picture = httpx.get(case.portrait(number), trust_env=False).raise_for_status().content
+    picture = download(case.portrait(number))
     case.stack.s3.put(bucket="inputs", key=key, body=picture)
     return f"s3://inputs/{key}"
 

@@ -225,7 +225,7 @@ class Bench:
         )
         simulator.process.start()
         try:
-            simulator.process.wait_ready(simulator.ready, timeout=60)
+            simulator.process.wait_ready(simulator.ready)
             if fault.stored:
                 self.store_connection(fault, key=place.key)
             case = Case(fault=fault, place=place, bench=self, meeting=meeting)

@@ -19,9 +19,10 @@ from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.stack import StackError, wait_until
+from tests.stack.waiting import PATIENCE
 from tests.system.faults.support.catalogue import Fault
 from tests.system.faults.support.proxy import FaultyProxy
-from tests.system.faults.support.run import PATIENCE, Run
+from tests.system.faults.support.run import Run
 
 if TYPE_CHECKING:
     from tests.system.faults.support.bench import Bench
@@ -202,25 +203,14 @@ class Case:
                 raise StackError(f"Stopped while waiting for {what}")
             return condition()
 
-        wait_until(there, timeout=PATIENCE, interval=0.3, what=what)
+        wait_until(there, interval=0.3, what=what)
 
     def worker_has_left(self, run: Run, task_id: str) -> None:
-        """
-        Wait until Airflow's executor has reported the end of the worker that deferred a task.
-
-        A report that comes when the task has been resumed already makes Airflow 3.3 fail the resumed try. Rows that must not
-        be tried again wait for it; a user's task has retries.
-
-        :param run: the run
-        :param task_id: the deferred task
-        """
-        report = re.compile(
-            r"Received executor event with state success for task instance TaskInstanceKey\("
-            rf"dag_id='{run.dag_id}', task_id='{task_id}', run_id='{re.escape(run.run_id)}'"
-        )
-        log_file = self.stack.airflow.scheduler.log_file
+        """Wait until a task that must not be tried again may be resumed."""
+        airflow = self.stack.airflow
+        (instance,) = airflow.api.task_instances(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id)
         self.until(
-            lambda: report.search(log_file.read_text(errors="replace")) is not None,
+            lambda: airflow.worker_has_left(instance),
             what=f"the executor to report the worker of {run.dag_id}.{task_id}",
         )
 
@@ -326,7 +316,7 @@ class Case:
                 if task.status is not TaskStatus.SUCCEEDED or len(task.results) != 1:
                     problems.append(f"{key} is of a task that is {task.status}")
                     continue
-                wanted = httpx.get(task.results[0].url, trust_env=False).raise_for_status().content
+                wanted = download(task.results[0].url)
                 found = self.stack.s3.get(bucket=self.bucket, key=key)
                 if hashlib.sha256(found).digest() != hashlib.sha256(wanted).digest():
                     problems.append(
@@ -356,6 +346,11 @@ class Case:
 
     def _client(self) -> DashScopeClient:
         return DashScopeClient(ClientConfig(api_key=self.simulator.api_key, base_url=self.simulator.url))
+
+
+def download(url: str) -> bytes:
+    """Load a file from a server on this machine."""
+    return httpx.get(url, trust_env=False, timeout=PATIENCE).raise_for_status().content
 
 
 def _compare(what: str, found: int, wanted: int) -> list[str]:

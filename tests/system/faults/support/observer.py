@@ -13,6 +13,7 @@ import psycopg
 from packaging.version import Version
 
 from tests.stack import StackError
+from tests.stack.waiting import PATIENCE, NotNowError
 
 _T = TypeVar("_T")
 
@@ -143,12 +144,15 @@ class Observer:
     def catch_up(self) -> None:
         """Wait until the latest snapshot is later than this call."""
         wanted = self._taken + 2
-        self.until(lambda _: self._taken >= wanted, timeout=60, what="the observer to look again")
+        self.until(lambda _: self._taken >= wanted, timeout=PATIENCE, what="the observer to look again")
 
     def query(self, sql: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
         """Ask the database something else."""
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            return connection.execute(sql, parameters).fetchall()
+        try:
+            with psycopg.connect(self._dsn, autocommit=True) as connection:
+                return connection.execute(sql, parameters).fetchall()
+        except psycopg.OperationalError as error:
+            raise NotNowError(f"PostgreSQL: {error}") from error
 
     def tries(self, run: RunKey) -> dict[TriedKey, list[str]]:
         """The state in which each try of each task instance of a run ended, or is; by task, region and index."""

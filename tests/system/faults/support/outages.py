@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 from tests.stack import Airflow, PostgresDatabase, StackError, wait_until
 
-_READY_SECONDS = 120.0
-
 API_SERVER_DOWN = 10.0
 DATABASE_DOWN = 20.0
 
@@ -84,7 +82,6 @@ class Outages:
     def _wait_for_api(self) -> None:
         wait_until(
             lambda: self._airflow.api.health().get("metadatabase") == "healthy",
-            timeout=_READY_SECONDS,
             what="the API server to answer again",
         )
 

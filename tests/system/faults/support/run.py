@@ -10,10 +10,8 @@ from itertools import groupby
 from typing import Any
 
 from tests.stack import AirflowApi, StackError
+from tests.stack.waiting import PATIENCE
 from tests.system.faults.support.observer import Instance, Observer, RunKey, Snapshot
-
-PATIENCE = 300.0
-"""Seconds for whatever must happen at last; far more than it takes, because the machine may be busy."""
 
 MANY = 3
 """Equal states in a row that are written out."""
