@@ -58,7 +58,7 @@ def run_id(stack: LocalStack) -> str:
     mark = {"version": 1, "kind": "copy", "aws_conn_id": "aws_default", "images": len(ENTRIES), "cost": 1.0}
     api = stack.airflow.api
     run_id = api.trigger(dag_id="hostile", conf={"entries": ENTRIES, "mark": mark, "name": ATTACK})
-    assert api.wait_for_run(dag_id="hostile", run_id=run_id, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id="hostile", run_id=run_id).state == "success"
     return run_id
 
 
@@ -157,7 +157,7 @@ def test_a_batchs_files_are_shown_as_text(stack: LocalStack, enter: Callable[...
     }
     api = stack.airflow.api
     run_id = api.trigger(dag_id="hostile", conf={"entries": [], "mark": mark, "name": ATTACK})
-    assert api.wait_for_run(dag_id="hostile", run_id=run_id, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id="hostile", run_id=run_id).state == "success"
     user = enter("viewer")
     for page in ("", "/tasks/leave?map_index=0", "/tasks/leave/0/results/0"):
         assert user.open(f"{GALLERY}/dags/hostile/runs/{run_id}{page}").status == 200
@@ -181,14 +181,14 @@ def test_a_batch_at_work_shows_its_figures_anew_until_it_ends(
     conf["source"] = f"s3://{demo.BUCKET}/{demo.PREFIX}"
     api = stack.airflow.api
     run_id = api.trigger(dag_id="wanx_bulk", conf=conf)
-    api.wait_for_state(dag_id="wanx_bulk", run_id=run_id, task_id="repaint", state="deferred", timeout=60)
+    api.wait_for_state(dag_id="wanx_bulk", run_id=run_id, task_id="repaint", state="deferred")
     user = enter("viewer")
     user.open(f"/dags/wanx_bulk/runs/{run_id}/tasks/repaint/plugin/wanx-gallery-task-instance")
     gallery = user.page.frame_locator("iframe")
     # Opened before there is a picture, it ends with all of them, and nobody has loaded it again.
-    expect(gallery.locator("dd").first).to_have_text("3", timeout=30_000)
-    expect(gallery.get_by_text("The batch is finished")).to_be_visible(timeout=90_000)
+    expect(gallery.locator("dd").first).to_have_text("3")
+    expect(gallery.get_by_text("The batch is finished")).to_be_visible()
     expect(gallery.locator(".tile img[alt^='Result']")).to_have_count(3)
     expect(gallery.locator("[data-refresh]")).to_have_count(0)
-    assert api.wait_for_run(dag_id="wanx_bulk", run_id=run_id, timeout=30).state == "success"
+    assert api.wait_for_run(dag_id="wanx_bulk", run_id=run_id).state == "success"
     user.assert_harmless()

@@ -18,6 +18,7 @@ from tests.browser.support.auth import HIDDEN_DAG
 from tests.browser.support.chromium import Visit
 from tests.stack import LocalStack
 from tests.stack.dashscope import API_KEY
+from tests.stack.waiting import PATIENCE
 
 GALLERY = "/wanx/gallery"
 
@@ -43,7 +44,7 @@ def run_id(stack: LocalStack, buckets: None) -> str:
     """A run of the DAG that viewers may not see, which has ended well."""
     api = stack.airflow.api
     run_id = api.trigger(dag_id=HIDDEN_DAG)
-    assert api.wait_for_run(dag_id=HIDDEN_DAG, run_id=run_id, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id=HIDDEN_DAG, run_id=run_id).state == "success"
     return run_id
 
 
@@ -75,16 +76,14 @@ def test_from_the_login_to_the_object_in_s3(
     # Airflow leads to the run that has begun. Its task waits for the service, and links to the gallery meanwhile.
     page.wait_for_url(f"**/dags/{HIDDEN_DAG}/runs/**")
     run = unquote(page.url).rpartition("/runs/")[2].partition("/")[0]
-    stack.airflow.api.wait_for_state(
-        dag_id=HIDDEN_DAG, run_id=run, task_id="wait", state="deferred", timeout=120
-    )
+    stack.airflow.api.wait_for_state(dag_id=HIDDEN_DAG, run_id=run, task_id="wait", state="deferred")
     user.open(f"/dags/{HIDDEN_DAG}/runs/{run}/tasks/wait/details")
     page.locator("a[href*='/wanx/gallery/dags/']").click()
     expect(page.get_by_text("No pictures here yet")).to_be_visible()
     simulator.advance(900)
     # Nobody loads the page again: it does so itself until the picture is there.
     tile = page.locator(".tile a.pictures")
-    expect(tile).to_be_visible(timeout=120_000)
+    expect(tile).to_be_visible()
     assert shown(tile.get_by_role("img", name="Portrait: astronaut.png"))
     assert shown(tile.get_by_role("img", name="Result: astronaut.png"))
     tile.click()
@@ -160,7 +159,7 @@ def test_the_keyboard_is_enough(run_id: str, enter: Callable[..., Visit], stack:
     conf = {"bucket": demo.BUCKET, "prefix": demo.PREFIX, "result_bucket": demo.RESULTS}
     api, dag_id = stack.airflow.api, "wanx_repaint_folder"
     folder_run = api.trigger(dag_id=dag_id, conf=conf)
-    assert api.wait_for_run(dag_id=dag_id, run_id=folder_run, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id=dag_id, run_id=folder_run).state == "success"
     user = enter("viewer", size=(1100, 900))
     page, focused = (
         user.page,
@@ -227,7 +226,7 @@ def test_no_presigned_address_and_no_foreign_one_leaves_the_server(
     user = enter("admin")
     token = next(each for each in user.page.context.cookies() if each["name"] == "_token")["value"]
     with httpx.Client(
-        base_url=stack.airflow.url + GALLERY, cookies={"_token": token}, trust_env=False
+        base_url=stack.airflow.url + GALLERY, cookies={"_token": token}, timeout=PATIENCE, trust_env=False
     ) as http:
         for path in ["/", *_routes(run_id)]:
             answer = http.get(path)

@@ -23,7 +23,7 @@ def test_a_reviewer_sees_portrait_and_result_in_the_question_and_publishes_by_ap
         api.set_paused(dag_id=dag_id, paused=False)
     extra = {"keys": [f"{demo.PREFIX}astronaut.png"]}
     api.create_asset_event(uri=f"s3://{demo.BUCKET}/portraits", extra=extra)
-    asked = wait_until(lambda: _asked(stack), timeout=120, interval=0.5, what="a question")
+    asked = wait_until(lambda: _asked(stack), interval=0.5, what="a question")
 
     reviewer = enter("admin")
     page = reviewer.page
@@ -31,9 +31,10 @@ def test_a_reviewer_sees_portrait_and_result_in_the_question_and_publishes_by_ap
     page.get_by_role("link", name="Publish astronaut").click()
     for name in ("The portrait", "The result"):
         assert shown(page.get_by_role("img", name=name))
+    wait_until(lambda: stack.airflow.worker_has_left(asked), what="the worker that has asked to end")
     page.get_by_role("button", name="Approve").click()
 
-    run = api.wait_for_run(dag_id=asked.dag_id, run_id=asked.dag_run_id, timeout=60)
+    run = api.wait_for_run(dag_id=asked.dag_id, run_id=asked.dag_run_id)
     assert run.state == "success"
     keys = [each.key for each in stack.s3.list(bucket=demo.RESULTS)]
     assert f"published/{asked.rendered_map_index}" in keys

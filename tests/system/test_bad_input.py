@@ -98,7 +98,7 @@ def run(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     api = stack.airflow.api
     run_id = api.trigger(dag_id=DAG, conf=conf)
-    api.wait_for_run(dag_id=DAG, run_id=run_id, timeout=180)
+    api.wait_for_run(dag_id=DAG, run_id=run_id)
     instances = {each.task_id: each for each in api.task_instances(dag_id=DAG, run_id=run_id)}
     assert instances.pop("places").state == "success"
     logs = {task_id: _entries(stack, instance) for task_id, instance in instances.items()}

@@ -37,7 +37,7 @@ class Folder:
         }
         api = self.stack.airflow.api
         run_id = api.trigger(dag_id=DAG_ID, conf=usual | form)
-        run = api.wait_for_run(dag_id=DAG_ID, run_id=run_id, timeout=120)
+        run = api.wait_for_run(dag_id=DAG_ID, run_id=run_id)
         (instance,) = api.task_instances(dag_id=DAG_ID, run_id=run_id)
         assert run.state == "success", api.log(instance=instance)
         summary: dict[str, Any] = api.xcom(dag_id=DAG_ID, run_id=run_id, task_id="repaint")

@@ -16,12 +16,19 @@ from airflow_provider_wanx.cli.definition import COMMANDS, Command, Group, get_c
 from airflow_provider_wanx.get_provider_info import get_provider_info
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack.environment import clean_environment
+from tests.stack.waiting import PATIENCE
 
 
 def _start(*words: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     env = clean_environment() | {"AIRFLOW_HOME": str(home), "PYTHONPROFILEIMPORTTIME": "1", **variables}
     return subprocess.run(
-        [sys.executable, *words], env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *words],
+        env=env,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -96,7 +103,13 @@ def test_the_simulator_starts_with_its_own_options(tmp_path: Path) -> None:
     words = ["-m", "airflow_provider_wanx", "simulator", "--port", "0", "--until-input-ends"]
     env = clean_environment()
     process = subprocess.run(
-        [sys.executable, *words], env=env, cwd=tmp_path, input="", capture_output=True, text=True, timeout=60
+        [sys.executable, *words],
+        env=env,
+        cwd=tmp_path,
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert process.returncode == 0
     assert process.stdout.startswith("DashScope simulator ready at http://127.0.0.1:")

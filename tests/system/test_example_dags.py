@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -42,7 +41,7 @@ def _run(stack: LocalStack, dag_id: str, conf: dict[str, Any]) -> list[TaskInsta
     """Run a DAG to its good end; return its task instances."""
     api = stack.airflow.api
     run_id = api.trigger(dag_id=dag_id, conf=conf)
-    run = api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120)
+    run = api.wait_for_run(dag_id=dag_id, run_id=run_id)
     instances = api.task_instances(dag_id=dag_id, run_id=run_id)
     logs = [api.log(instance=each) for each in instances if each.state == "failed"]
     assert run.state == "success", "\n".join(logs)
@@ -78,7 +77,7 @@ def test_the_form_as_it_stands_fails_within_one_try_where_its_portrait_does_not_
     before = simulator.ledger(summary=True)["totals"]
     api = stack.airflow.api
     run_id = api.trigger(dag_id="wanx_style_repaint")
-    assert api.wait_for_run(dag_id="wanx_style_repaint", run_id=run_id, timeout=120).state == "failed"
+    assert api.wait_for_run(dag_id="wanx_style_repaint", run_id=run_id).state == "failed"
     found = {each.task_id: each for each in api.task_instances(dag_id="wanx_style_repaint", run_id=run_id)}
     assert {task_id: (each.state, each.try_number) for task_id, each in found.items()} == {
         "submit": ("failed", 1),
@@ -98,12 +97,10 @@ def test_the_three_logs_alone_tell_what_happened_when(stack: LocalStack, simulat
     simulator.add_fault(endpoint="job", kind="outcome", runs_for=900, times=1)
     api, dag_id = stack.airflow.api, "wanx_style_repaint"
     run_id = api.trigger(dag_id=dag_id)
-    wait = api.wait_for_state(dag_id=dag_id, run_id=run_id, task_id="wait", state="deferred", timeout=120)
-    wait_until(
-        lambda: "is running" in api.log(instance=wait), timeout=60, interval=0.5, what="it to be seen running"
-    )
+    wait = api.wait_for_state(dag_id=dag_id, run_id=run_id, task_id="wait", state="deferred")
+    wait_until(lambda: "is running" in api.log(instance=wait), interval=0.5, what="it to be seen running")
     simulator.advance(900)
-    assert api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id=dag_id, run_id=run_id).state == "success"
     task_id = api.xcom(dag_id=dag_id, run_id=run_id, task_id="submit")
     (entry,) = api.xcom(dag_id=dag_id, run_id=run_id, task_id="copy")
     task, seconds = f"DashScope task {task_id}", r"\d+\.\d s"
@@ -172,7 +169,7 @@ def test_of_a_folder_a_picture_that_fails_is_named_in_grid_log_and_message(
     conf = {"bucket": BUCKET, "prefix": "mixed/", "style": "colorful cartoon", "result_bucket": BUCKET}
     api, dag_id = stack.airflow.api, "wanx_repaint_folder"
     run_id = api.trigger(dag_id=dag_id, conf=conf)
-    assert api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120).state == "failed"
+    assert api.wait_for_run(dag_id=dag_id, run_id=run_id).state == "failed"
     failed = [each for each in api.task_instances(dag_id=dag_id, run_id=run_id) if each.state == "failed"]
     assert sorted(each.task_id for each in failed) == ["repaint.submit", "repaint.wait"]
     for instance in failed:
@@ -239,7 +236,7 @@ def test_what_cannot_end_well_ends_the_run_with_one_sentence_before_anything_is_
     before = simulator.ledger(summary=True)["totals"]
     api = stack.airflow.api
     run_id = api.trigger(dag_id=dag_id, conf=conf)
-    assert api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=120).state == "failed"
+    assert api.wait_for_run(dag_id=dag_id, run_id=run_id).state == "failed"
     (failed,) = [each for each in api.task_instances(dag_id=dag_id, run_id=run_id) if each.state == "failed"]
     assert (failed.task_id, failed.try_number) == (task_id, 1)
     assert f"AirflowFailException: {message}\n" in f"{api.log(instance=failed)}\n"
@@ -303,11 +300,10 @@ def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_
     api.create_asset_event(uri=f"s3://{demo.BUCKET}/portraits", extra={"keys": [*keys, keys[0], "tiny.png"]})
     (repainting,) = wait_until(
         lambda: api.runs(dag_id="wanx_new_portraits"),
-        timeout=60,
         interval=0.5,
         what="new portraits to start a run",
     )
-    ended = api.wait_for_run(dag_id=repainting.dag_id, run_id=repainting.dag_run_id, timeout=120)
+    ended = api.wait_for_run(dag_id=repainting.dag_id, run_id=repainting.dag_run_id)
     # One portrait cannot be repainted: the run says so, and the others go on.
     assert ended.state == "failed"
     failed = [
@@ -317,20 +313,19 @@ def test_portraits_are_repainted_as_they_arrive_and_only_what_a_person_approves_
     ]
     assert sorted(each.task_id for each in failed) == ["failures", "repaint.submit"]
 
-    asked = wait_until(
-        lambda: _asked(stack, 2), timeout=60, interval=0.5, what="each result to be asked about"
-    )
+    asked = wait_until(lambda: _asked(stack, 2), interval=0.5, what="each result to be asked about")
     for instance in asked:
         for address in re.findall(r"!\[[^]]*]\(([^)]+)\)", api.question(instance=instance)["body"]):
-            shown = api._http.get(address).raise_for_status()
-            assert Image.open(io.BytesIO(shown.content)).format in {"PNG", "JPEG", "WEBP"}, address
+            shown = api.get(address)
+            assert Image.open(io.BytesIO(shown)).format in {"PNG", "JPEG", "WEBP"}, address
     approved, rejected = asked
-    # Airflow 3.3 fails a task that goes on before it has noticed the end of the worker that asked, which takes it some seconds.
-    time.sleep(8)
+    wait_until(
+        lambda: all(map(stack.airflow.worker_has_left, asked)), what="the workers that have asked to end"
+    )
     api.answer(instance=approved, option="Approve")
     api.answer(instance=rejected, option="Reject")
     for run in api.runs(dag_id="wanx_review"):
-        assert api.wait_for_run(dag_id=run.dag_id, run_id=run.dag_run_id, timeout=60).state == "success"
+        assert api.wait_for_run(dag_id=run.dag_id, run_id=run.dag_run_id).state == "success"
     published = [each.key for each in stack.s3.list(bucket=demo.RESULTS) if each.key.startswith("published/")]
     assert published == [f"published/{approved.rendered_map_index}"]
     (skipped,) = [

@@ -5,6 +5,7 @@ import sys
 
 from tests.stack import ROOT
 from tests.stack.environment import clean_environment
+from tests.stack.waiting import PATIENCE
 
 EXAMPLES = ROOT / "tests" / "examples"
 
@@ -27,7 +28,7 @@ def test_the_tests_that_the_documentation_shows_pass_in_an_airflow_of_their_own(
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]

@@ -18,6 +18,7 @@ from tests.stack.dashscope import Simulator
 from tests.stack.environment import clean_environment
 from tests.stack.ports import free_port
 from tests.stack.s3 import LocalS3
+from tests.stack.waiting import PATIENCE
 
 PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
 
@@ -41,7 +42,7 @@ def run(tmp_path: Path) -> Run:
             env=env | more,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{words}\n{done.stdout[-5000:]}\n{done.stderr[-5000:]}"
@@ -67,7 +68,7 @@ def s3(tmp_path: Path) -> Iterator[LocalS3]:
     with ExitStack() as stack:
         stack.callback(s3.process.stop)
         s3.process.start()
-        s3.process.wait_ready(s3.ready, timeout=60)
+        s3.process.wait_ready(s3.ready)
         s3.put(bucket="portraits", key="ada.jpg", body=PORTRAIT.read_bytes())
         s3.client.create_bucket(Bucket="results")
         yield s3
@@ -80,7 +81,7 @@ def service(tmp_path: Path, programs: Path) -> Iterator[Simulator]:
     with ExitStack() as stack:
         stack.callback(service.process.stop)
         service.process.start()
-        service.process.wait_ready(service.ready, timeout=60)
+        service.process.wait_ready(service.ready)
         yield service
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.stack import ROOT
 from tests.stack.environment import clean_environment
+from tests.stack.waiting import PATIENCE
 
 _IMPORT = """
 import json, sys
@@ -82,7 +83,7 @@ def _python(program: str, *arguments: str, home: Path, **settings: str) -> list[
     }
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(
-        command, env=env, cwd=home, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, cwd=home, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

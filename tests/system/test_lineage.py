@@ -10,13 +10,14 @@ from typing import Any
 
 from tests.stack import ROOT, LocalStack
 from tests.stack.environment import clean_environment
+from tests.stack.waiting import PATIENCE
 
 BUCKET = "lineage"
 
 
 def _airflow(*words: str, env: dict[str, str]) -> None:
     command = [sys.executable, "-m", "airflow", *words]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.stack import ROOT, LocalStack
 from tests.stack.dashscope import API_KEY
+from tests.stack.waiting import PATIENCE
 
 BUCKET = "links"
 DAG_ID = "wanx_style_repaint"
@@ -23,7 +24,7 @@ def simulator(stack: LocalStack) -> Iterator[SimulatorHandle]:
 
 
 def _read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         body: bytes = answer.read()
         return body
 
@@ -37,7 +38,7 @@ def test_the_links_of_a_deferred_task_work_and_lead_to_the_same_place_when_it_ha
     run_id = api.trigger(
         dag_id=DAG_ID, conf={"image": f"s3://{BUCKET}/in.png", "style": "anime", "bucket": BUCKET}
     )
-    api.wait_for_state(dag_id=DAG_ID, run_id=run_id, task_id="wait", state="deferred", timeout=120)
+    api.wait_for_state(dag_id=DAG_ID, run_id=run_id, task_id="wait", state="deferred")
     deferred = api.links(dag_id=DAG_ID, run_id=run_id, task_id="wait")
     task_id = api.xcom(dag_id=DAG_ID, run_id=run_id, task_id="submit")
     assert deferred["DashScope console"] == f"{stack.simulator.url}/#{task_id}"
@@ -47,7 +48,7 @@ def test_the_links_of_a_deferred_task_work_and_lead_to_the_same_place_when_it_ha
         deferred["Gallery"] or "",
     )
     simulator.advance(900)
-    assert api.wait_for_run(dag_id=DAG_ID, run_id=run_id, timeout=120).state == "success"
+    assert api.wait_for_run(dag_id=DAG_ID, run_id=run_id).state == "success"
     assert api.links(dag_id=DAG_ID, run_id=run_id, task_id="wait") == deferred
     submit = api.links(dag_id=DAG_ID, run_id=run_id, task_id="submit")
     assert submit["DashScope console"] == deferred["DashScope console"]

@@ -17,6 +17,7 @@ from packaging.metadata import Metadata
 from airflow_provider_wanx import __version__
 from tests.stack import ROOT
 from tests.stack.environment import clean_environment
+from tests.stack.waiting import PATIENCE
 
 # Every part of the provider info has an initialiser of its own.
 _LOAD_EVERYTHING = """
@@ -39,7 +40,7 @@ def _run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.
         env=env or clean_environment(),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

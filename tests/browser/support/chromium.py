@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import programs
 
@@ -22,6 +22,10 @@ _FLAGS = [
     "--disable-sync",
 ]
 
+PATIENCE_MS = 180_000
+"""For whatever a page must show at last; far more than it takes, because the machine may be busy."""
+expect.set_options(timeout=PATIENCE_MS)
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
@@ -31,7 +35,9 @@ def chromium() -> Iterator[Browser]:
     """
     path = programs.chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=_FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=_FLAGS, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -86,6 +92,7 @@ def visit(
     :param size: of the window, in pixels.
     """
     context = browser.new_context(color_scheme=scheme, viewport={"width": size[0], "height": size[1]})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     seen = Visit(page, base)
     own = urlsplit(base).netloc

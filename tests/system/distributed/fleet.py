@@ -31,6 +31,7 @@ from tests.stack import (
 )
 from tests.stack.dashscope import API_KEY
 from tests.stack.ports import free_ports
+from tests.stack.waiting import PATIENCE
 
 DATA = ROOT / ".test" / "distributed"
 BROKER = ROOT / ".test" / "distributed-broker"
@@ -163,7 +164,7 @@ class Fleet:
         }
         self._kill_one_of_each(runs)
         for dag_id, run_id in runs.items():
-            api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=300 + 15 * self.images)
+            api.wait_for_run(dag_id=dag_id, run_id=run_id, timeout=PATIENCE + 15 * self.images)
         return self._outcome(runs, seconds=time.monotonic() - began)
 
     def _kill_one_of_each(self, runs: dict[str, str]) -> None:
@@ -177,7 +178,9 @@ class Fleet:
         for step, (name, kill) in enumerate(kills.items(), start=1):
             share = 2 * self.images * step // (len(kills) + 2)
             wait_until(
-                lambda share=share: self._accepted() >= share, timeout=300 + 4 * share, what=f"{share} tasks"
+                lambda share=share: self._accepted() >= share,
+                timeout=PATIENCE + 4 * share,
+                what=f"{share} tasks",
             )
             kill()
             self.killed[name] = self._accepted()
@@ -195,7 +198,7 @@ class Fleet:
             ]
             return any(pid is not None and self._kill_between_submissions([pid]) for pid in running)
 
-        wait_until(killed, timeout=120, interval=0.1, what="a process that submits")
+        wait_until(killed, interval=0.1, what="a process that submits")
 
     def _kill_worker(self, bulk_run_id: str) -> None:
         """Kill a worker with all that runs on it, as the loss of a machine does."""
@@ -211,7 +214,7 @@ class Fleet:
                     return True
             return False
 
-        wait_until(killed, timeout=120, interval=0.1, what="a worker that can be killed")
+        wait_until(killed, interval=0.1, what="a worker that can be killed")
 
     def _kill_between_submissions(self, pids: list[int]) -> bool:
         """
