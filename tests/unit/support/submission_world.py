@@ -25,6 +25,7 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
@@ -249,7 +250,7 @@ class SubmissionWorld:
         if self.kept_in == "state":
             return self._state
         objects = ObjectStore(self.bucket, bucket="bucket", prefix="records/")
-        return RecordStore(objects, TaskInstance(DagRun(), "repaint"))
+        return RecordStore(objects, identity_of(TaskInstance(DagRun(), "repaint")))
 
     def record(self) -> Record | None:
         """What is kept at the moment."""
