@@ -15,7 +15,7 @@ from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.conformance.__main__ import HOLDS, INTERRUPTED, WRONG_USE, main
 from tests.conformance.core import Fact, Finding, NotObservedError, Verdict, judge
 from tests.conformance.facts import FACTS
-from tests.conformance.otherwise.spoiling import AdvancingClock, quick_target
+from tests.conformance.otherwise.spoiling import AdvancingClock, for_a_clock_that_jumps, quick_target
 from tests.conformance.redaction import redacted
 from tests.conformance.report import Report
 from tests.conformance.service.purse import Purse
@@ -31,8 +31,9 @@ Factory = Callable[..., BackgroundSimulator]
 def service(dashscope_simulator_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> BackgroundSimulator:
     """What the key in the environment is good for."""
     monkeypatch.setenv("DASHSCOPE_API_KEY", SECRET)
+    # Jobs that last longer than a busy machine takes from one request to the next.
     return dashscope_simulator_factory(
-        api_keys=(SECRET,), workspaces=("ws-conformance",), speed=1, duration=1.5
+        api_keys=(SECRET,), workspaces=("ws-conformance",), speed=1, duration=20
     )
 
 
@@ -88,6 +89,7 @@ def test_the_budget_holds_and_the_report_tells_no_secret(
     clock = AdvancingClock(service)
     monkeypatch.setattr(Clock, "now", lambda _: clock.now())
     monkeypatch.setattr(Clock, "sleep", lambda _, seconds: clock.sleep(seconds))
+    monkeypatch.setattr("tests.conformance.__main__.FACTS", for_a_clock_that_jumps(FACTS))
     assert _live(service, tmp_path, "--images", "3", "--gentle") == HOLDS
     ledger = service.ledger()
     document = json.loads((tmp_path / "conformance.json").read_text(encoding="utf-8"))

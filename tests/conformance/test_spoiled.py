@@ -13,7 +13,7 @@ from airflow_provider_wanx.simulator.settings import Settings
 from tests.conformance.core import Fact, Finding, Verdict, judge
 from tests.conformance.facts import FACTS
 from tests.conformance.local import KEY, WORKSPACE
-from tests.conformance.otherwise.spoiling import Edit, quick_target
+from tests.conformance.otherwise.spoiling import Edit, for_a_clock_that_jumps, quick_target
 from tests.conformance.otherwise.spoils import SPOILS
 from tests.conformance.service.visit import Visit
 
@@ -44,8 +44,6 @@ def test_every_fact_is_spoiled_and_nothing_else() -> None:
 
 def test_no_check_differs_where_nothing_is_spoiled() -> None:
     """Or they would notice anything."""
-    # The local DashScope's Date headers do not jump ahead with its clock, so what compares them comes first.
-    facts = sorted(FACTS, key=lambda fact: fact.name != "one-clock")
     with _visit() as visit:
-        found: list[Finding] = [judge(fact, visit) for fact in facts]
+        found: list[Finding] = [judge(fact, visit) for fact in for_a_clock_that_jumps(FACTS)]
     assert {each.fact.name: each.seen for each in found if each.verdict is not Verdict.HOLDS} == {}
