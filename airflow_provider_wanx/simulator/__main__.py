@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
-from airflow_provider_wanx.simulator.settings import Settings, is_loopback
+from airflow_provider_wanx.simulator.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,16 +33,11 @@ def serve(options: argparse.Namespace) -> int:
 
     :param options: see :func:`~airflow_provider_wanx.simulator.options.add_options`.
     :return: the exit code.
-    :raises ValueError: an option is wrong.
+    :raises ValueError: an option is wrong, or other machines can reach the host.
     :raises OSError: the port cannot be had.
     """
-    if not options.allow_remote and not is_loopback(options.host):
-        raise ValueError(
-            f"{options.host} can be reached from other machines, and whoever reaches the simulator controls it "
-            "and makes it fetch addresses; give --allow-remote if that is wanted"
-        )
     settings = _settings(options)
-    sock = bind(options.host, options.port)
+    sock = bind(options.host, options.port, allow_remote=options.allow_remote)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     # The inputs that it fetches are the ledger's business.
     logging.getLogger("httpx").setLevel(logging.WARNING)

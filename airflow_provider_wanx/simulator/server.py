@@ -20,7 +20,7 @@ import uvicorn
 
 from airflow_provider_wanx.simulator.endpoints.app import create_app
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
-from airflow_provider_wanx.simulator.settings import Settings
+from airflow_provider_wanx.simulator.settings import Settings, is_loopback
 
 READY = "DashScope simulator ready at "
 
@@ -129,13 +129,22 @@ class BackgroundSimulator(SimulatorHandle):
             httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers)
 
     :param settings: how the service behaves.
-    :param host: the loopback address to serve on.
+    :param host: the address to serve on.
     :param port: 0 takes a free one.
+    :param allow_remote: serve on an address that other machines can reach.
+    :raises ValueError: other machines can reach ``host``, and that is not allowed.
     """
 
-    def __init__(self, *, settings: Settings | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allow_remote: bool = False,
+    ) -> None:
         settings = settings or Settings()
-        self._socket = bind(host, port)
+        self._socket = bind(host, port, allow_remote=allow_remote)
         super().__init__(
             url=address(self._socket), api_key=settings.api_keys[0] if settings.api_keys else DEFAULT_KEY
         )
@@ -232,11 +241,18 @@ class SimulatorProcess(SimulatorHandle):
         self.stop()
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
     """Bind a socket to serve on.
 
+    :param allow_remote: whether other machines may reach it.
+    :raises ValueError: they can, and may not.
     :raises OSError: the port is taken, or the host is not this machine.
     """
+    if not allow_remote and not is_loopback(host):
+        raise ValueError(
+            f"{host} can be reached from other machines, and whoever reaches the simulator controls it "
+            "and makes it fetch addresses; give --allow-remote (allow_remote=True) if that is wanted"
+        )
     family, kind, _, _, where = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

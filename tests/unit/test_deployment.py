@@ -29,6 +29,18 @@ def test_the_values_for_the_chart_are_yaml_and_name_the_settings_of_the_package(
     assert f"FROM apache/airflow:{tag}-" in (DOCS / "deployment" / "Dockerfile").read_text(encoding="utf-8")
 
 
+def test_the_image_is_pinned_needs_no_root_and_installs_what_was_tested() -> None:
+    lines = (DOCS / "deployment" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    (base,) = [rest for word, rest in steps if word == "FROM"]
+    assert re.fullmatch(r"apache/airflow:\d+\.\d+\.\d+-python3\.\d+@\$\{DIGEST\}", base)
+    users = [rest for word, rest in steps if word == "USER"]
+    assert users == ["airflow"]
+    (installing,) = [rest for word, rest in steps if word == "RUN"]
+    assert "--constraint /tmp/wanx/constraints.txt" in installing
+    assert [word for word, _ in steps].index("USER") < [word for word, _ in steps].index("RUN")
+
+
 def test_every_table_is_shown_once_and_has_a_cell_below_each_title(volume: ModuleType) -> None:
     shown = re.findall(r"```\{wanx-table} volume-(\S+)\n", GUIDE)
     assert sorted(shown) == sorted(make.__name__ for make in volume.TABLES)

@@ -9,6 +9,7 @@ from html import escape
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,6 +21,7 @@ from airflow_provider_wanx.simulator.endpoints.answers import answer
 from airflow_provider_wanx.simulator.endpoints.quotas import quotas
 from airflow_provider_wanx.simulator.endpoints.site import Site
 from airflow_provider_wanx.simulator.endpoints.task_bodies import unknown_output
+from airflow_provider_wanx.simulator.endpoints.visitors import NoOtherPages
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import Endpoint, FaultOrder
 from airflow_provider_wanx.simulator.settings import Settings
@@ -170,7 +172,11 @@ def create_app(settings: Settings) -> tuple[Starlette, Site]:
         *page.routes(site),
         *control.routes(site),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse_address})
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(NoOtherPages)],
+        exception_handlers={HTTPException: _refuse_address},
+    )
     app.router.redirect_slashes = False
     return app, site
 

@@ -113,3 +113,15 @@ def test_taken_port_is_reported_in_one_line(service: Service, capsys: pytest.Cap
         main(["--port", service.simulator.url.rpartition(":")[2]])
     assert caught.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_a_simulator_in_a_test_asks_before_other_machines_can_reach_it(host: str) -> None:
+    with pytest.raises(ValueError, match=r"can be reached from other machines.*allow_remote=True"):
+        BackgroundSimulator(host=host)
+
+
+def test_one_that_may_be_reached_is_reached() -> None:
+    with BackgroundSimulator(host="0.0.0.0", allow_remote=True) as simulator:
+        port = simulator.url.rpartition(":")[2]
+        assert httpx.get(f"http://127.0.0.1:{port}/simulator/ledger", trust_env=False).status_code == 200
