@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +148,7 @@ class BatchRun:
         self._learned = False
         with _pool(COPIES) as copying, _pool(OPENERS) as opening:
             settling = {
-                copying.submit(self._settler.settle, row): row
+                copying.submit(copy_context().run, self._settler.settle, row): row
                 for row in self._ledger.rows_in(RowStatus.SUBMITTED)
                 if row.dashscope_task_id in ended
             }

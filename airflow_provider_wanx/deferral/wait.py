@@ -20,6 +20,7 @@ from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
 from airflow_provider_wanx.lineage.facts import facts_of
 from airflow_provider_wanx.lineage.operators import TellsLineage
+from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from airflow_provider_wanx.triggers.events import check_event, outcome_event
 
@@ -242,7 +243,8 @@ def wait_here(
 
     waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
     watch = watch_tasks(hook.get_conn().config, waits, renew=partial(_config_now, hook), log=log)
-    return outcome_event(asyncio.run(watch))
+    with span("wait", task_ids=ids):
+        return outcome_event(asyncio.run(watch))
 
 
 def wait_for_some(
@@ -271,7 +273,8 @@ def wait_for_some(
         renew=partial(_config_now, hook),
         log=log,
     )
-    return asyncio.run(watch)
+    with span("wait", task_ids=ids):
+        return asyncio.run(watch)
 
 
 async def _config_now(hook: DashScopeHook) -> ClientConfig:

@@ -1,1 +1,1 @@
-"""What this package measures, sent wherever Airflow sends its own metrics: StatsD or OpenTelemetry."""
+"""What this package measures, sent wherever Airflow sends its own: metrics (StatsD, OpenTelemetry) and traces."""

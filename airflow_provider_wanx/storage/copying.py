@@ -15,6 +15,7 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.destination import TASK_ID
 
@@ -101,9 +102,15 @@ class ResultCopier:
         :raises DashScopeError: the result cannot be had.
         :raises S3Error: S3 does not take it.
         """
+        with span("copy", task_ids=[task.task_id]):
+            return self._copy(task, file, key_for, metadata or {})
+
+    def _copy(
+        self, task: Task, file: ResultFile, key_for: Callable[[str], str], metadata: dict[str, str]
+    ) -> CopiedResult:
         for pause in COPY_PAUSES:
             try:
-                return self._copy_once(task, file, key_for, metadata or {})
+                return self._copy_once(task, file, key_for, metadata)
             except S3Error:
                 raise
             except DashScopeError as error:
@@ -114,7 +121,7 @@ class ResultCopier:
             task = self.hook.get_task(task.task_id)
             check_outcome([task])
             file = next((one for one in task.results if one.index == file.index), file)
-        return self._copy_once(task, file, key_for, metadata or {})
+        return self._copy_once(task, file, key_for, metadata)
 
     def _copy_once(
         self, task: Task, file: ResultFile, key_for: Callable[[str], str], metadata: dict[str, str]

@@ -12,6 +12,7 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
+from airflow_provider_wanx.metrics.tracing import name_tasks, span
 from airflow_provider_wanx.submission.record import (
     CancelThenFresh,
     Phase,
@@ -123,6 +124,12 @@ class Submitter:
         :raises DashScopeError: the service has refused it; nothing is running.
         :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
         """
+        with span("submit", model=request.model) as submitting:
+            task_id = self._submit(request)
+            name_tasks(submitting, [task_id])
+        return task_id
+
+    def _submit(self, request: TaskRequest) -> str:
         if request.summary:
             self._log.info("Submitting %s.", request.summary)
         content = request.build_input()

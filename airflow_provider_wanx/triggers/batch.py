@@ -9,6 +9,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.hooks.connection import shared_config
+from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 
 
@@ -61,16 +62,18 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
         )
 
         try:
-            return await watch_wave(
-                await shared_config(self.dashscope_conn_id),
-                self.dashscope_task_ids,
-                poll_interval=self.poll_interval,
-                wake_when_left=self.wake_when_left,
-                wake_within=self.wake_within,
-                wake_at=self.wake_at,
-                renew=self._renewed,
-                log=self.log,
-            )
+            config = await shared_config(self.dashscope_conn_id)
+            with span("wait", task_ids=self.dashscope_task_ids):
+                return await watch_wave(
+                    config,
+                    self.dashscope_task_ids,
+                    poll_interval=self.poll_interval,
+                    wake_when_left=self.wake_when_left,
+                    wake_within=self.wake_within,
+                    wake_at=self.wake_at,
+                    renew=self._renewed,
+                    log=self.log,
+                )
         except DashScopeError as error:
             # The worker will meet it too, and can end the Airflow task because of it.
             self.log.warning("Waiting ends: %s", error)

@@ -13,6 +13,7 @@ from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
+from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.events import outcome_event
 from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
 
@@ -111,7 +112,8 @@ class DashScopeTaskTrigger(BaseTrigger):
             raise InvalidInputError("There is no dashscope_task_id to wait for.")
         waits = [TaskWait(check_task_id(task_id), self.poll_interval, self.end_time) for task_id in self._ids]
         config = await shared_config(self.dashscope_conn_id)
-        return await watch_tasks(config, waits, renew=self._renewed, log=self.log)
+        with span("wait", task_ids=self._ids):
+            return await watch_tasks(config, waits, renew=self._renewed, log=self.log)
 
     async def _renewed(self) -> ClientConfig:
         return await shared_config(self.dashscope_conn_id, anew=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
+from tests.unit.support.airflow_names import AIRFLOW
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +73,37 @@ def test_a_patient_task_submits_once(dashscope: BackgroundSimulator) -> None:
 
     assert dag.test(run_conf={"portrait": "s3://portraits/ada.jpg"}).state == "success"
     assert dashscope.ledger()["totals"]["accepted"] == 1
+
+
+def test_styles_chosen_in_a_task_are_repainted_and_reported_in_another(
+    dashscope: BackgroundSimulator, s3: Any
+) -> None:
+    from taskflow import dag
+
+    ended = dag.test()
+    assert ended.state == "success"
+    keys = {each["Key"].rsplit("/", 1)[1] for each in s3.list_objects_v2(Bucket="results")["Contents"]}
+    assert keys == {"anime.jpg", "fresh.jpg"}
+    assert dashscope.ledger()["totals"]["billed"] == 2
+
+
+@pytest.mark.dashscope_simulator(submit_rate=0, duration=1)
+def test_a_task_of_ones_own_submits_with_the_hook(dashscope: BackgroundSimulator) -> None:
+    from own_call import dag
+
+    assert dag.test().state == "success"
+    assert dashscope.ledger()["totals"]["accepted"] == 1
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="deadlines come with Airflow 3.1")
+def test_who_is_late_says_what_waits_at_the_service(dashscope: BackgroundSimulator) -> None:
+    from deadline import dag
+
+    (alert,) = dag.deadline if isinstance(dag.deadline, list) else [dag.deadline]
+    module, _, name = alert.callback.path.rpartition(".")
+    call = getattr(importlib.import_module(module), name)
+    words = asyncio.run(call(**alert.callback.kwargs, context={"dag_run": {"dag_run_id": "monday"}}))
+    assert words == "Run monday is late: 0 tasks wait at DashScope, 0 run."
 
 
 def test_a_bulk_task_asks_for_workers_of_its_queue() -> None:

@@ -68,7 +68,7 @@ def _values(sent: Sent, wanted: str) -> list[Any]:
 
 def test_a_value_goes_out_with_tags_and_under_a_name_that_needs_none(sent: Sent) -> None:
     StatsObserver("my conn")(observing.SUBMISSIONS, 1, {"model": "m", "outcome": "accepted"})
-    tags = {"conn_id": "my conn", "model": "m", "outcome": "accepted"}
+    tags = {"conn_id": "my_conn", "model": "m", "outcome": "accepted"}
     assert sent == [
         ("counter", "dashscope.submissions", 1, tags),
         ("counter", "dashscope.submissions.accepted", 1, None),

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,10 @@ from typing import Any
 import pytest
 import time_machine
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
@@ -54,6 +59,22 @@ class TestRun:
             "manifest": [f"s3://{bulk.bucket.name}/out/manifest.jsonl"],
         }
         assert (bulk.wakes > 0) is deferrable
+
+    def test_what_is_copied_in_threads_is_part_of_the_tasks_trace_too(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service()
+        exporter, provider = InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+        with trace.get_tracer("airflow").start_as_current_span("worker.repaint") as task:
+            bulk.run(deferrable=False)
+        told = [each for each in exporter.get_finished_spans() if each is not task]
+        names = Counter(each.name for each in told if each.name.startswith("dashscope."))
+        assert names["dashscope.submit"] == names["dashscope.copy"] == 3
+        assert {each.parent and each.parent.span_id for each in told if each.name in names} == {
+            task.get_span_context().span_id
+        }
 
     def test_the_manifest_tells_of_each_image_what_was_wanted_and_what_has_become_of_it(
         self, bulk: Bulk, service: Service

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -16,7 +17,8 @@ from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
-from tests.unit.support.airflow import events_of, revived
+from tests.unit.sensors.sensing import wait
+from tests.unit.support.airflow import deferral, events_of, revived
 from tests.unit.support.service import states, submit_repaints
 
 RUN = "manual__2026-11-23T10:00:00+00:00"
@@ -307,3 +309,17 @@ class TestKilling:
         assert f"DashScope task {ids[0]} is past canceling" in log
         assert f"DashScope task {ids[1]} could not be canceled: " in log
         assert f"Canceled DashScope task {ids[2]} while it was queued" in log
+
+
+@pytest.mark.needs_airflow("3.3", "queues of triggerers")
+@pytest.mark.parametrize("enabled", ["True", "False"])
+def test_a_wait_goes_to_the_triggerers_of_its_tasks_queue(
+    monkeypatch: pytest.MonkeyPatch, queued: tuple[BackgroundSimulator, str], enabled: str
+) -> None:
+    from airflow.sdk.execution_time.task_runner import _defer_task
+
+    monkeypatch.setenv("AIRFLOW__TRIGGERER__QUEUES_ENABLED", enabled)
+    runner = wait(queued[1], queue="pictures")
+    ti: Any = SimpleNamespace(task=runner.build(), dag_id="dag", task_id="wait", run_id="run")
+    message, _ = _defer_task(deferral(runner.start), ti, mock.Mock())
+    assert message.queue == ("pictures" if enabled == "True" else None)  # type: ignore[union-attr]
