@@ -24,7 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt airflow_provider_wanx/__init__.py
 	@echo "  $$($(PYTHON) --version), as a virtual environment"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "  uv, which installs the rest"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
+	  || { echo "uv could not be installed: does pip reach its package index?"; exit 1; }
 	@echo "  the Python packages of constraints.txt: Airflow, and what the demo and the tests need"
 	@{ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --constraint constraints.txt \
 	    --editable '.[simulator]' --group dev 2>&1; echo $$? >$(VENV)/.status; } | awk '!/^ *([+~-] |Downloaded|Uninstalled)/ { print "    " $$0; fflush() }'

@@ -105,6 +105,7 @@ class World:
             headers={**self.simulator.headers, "X-DashScope-Async": "enable"},
             json={"model": task["model"], "input": content},
             trust_env=False,
+            timeout=60,
         )
         return str(answer.raise_for_status().json()["output"]["task_id"])
 
