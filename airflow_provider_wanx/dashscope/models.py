@@ -98,6 +98,19 @@ def _first_status(value: object) -> object:
     return value if isinstance(value, str) and value in TaskStatus.__members__ else TaskStatus.PENDING
 
 
+def is_task_id(value: object) -> bool:
+    """Tell whether something can be a task's id: one short word, for it becomes a part of paths, names and lines of logs."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", value) is not None
+
+
+def _task_id(value: str) -> str:
+    if not is_task_id(value):
+        raise ValueError("not a task id")
+    return value
+
+
+TaskId = Annotated[str, AfterValidator(_task_id)]
+
 TextTime = Annotated[datetime | None, BeforeValidator(_text_time)]
 EpochTime = Annotated[datetime | None, BeforeValidator(_epoch_time)]
 Text = Annotated[str | None, BeforeValidator(_text)]
@@ -117,7 +130,7 @@ class Submission(_Model):
     :param request_id: the service's id of the call.
     """
 
-    task_id: str = Field(min_length=1)
+    task_id: TaskId
     status: Annotated[TaskStatus, BeforeValidator(_first_status)] = Field(
         default=TaskStatus.PENDING, validation_alias=AliasChoices("task_status", "status")
     )
@@ -214,7 +227,7 @@ class Task(_Model):
     :param output: the whole ``output`` object as received.
     """
 
-    task_id: str = Field(min_length=1)
+    task_id: TaskId
     status: TaskStatus = Field(validation_alias=AliasChoices("task_status", "status"))
     results: tuple[ResultFile, ...] = ()
     failures: tuple[ResultFailure, ...] = ()
@@ -253,7 +266,7 @@ class Task(_Model):
 class TaskRow(_Model):
     """One row of the task list: a state, but neither results nor the reason of a failure."""
 
-    task_id: str = Field(min_length=1)
+    task_id: TaskId
     status: TaskStatus = Field(validation_alias=AliasChoices("status", "task_status"))
     model_name: Text = None
     create_time: EpochTime = Field(default=None, validation_alias=AliasChoices("gmt_create", "create_time"))

@@ -183,6 +183,8 @@ class TaskSearch:
         page_no, seen, moved = 1, set[str](), False
         known, fruitless = len(rows), 0
         for _ in range(MAX_PAGES):
+            if len(rows) > MAX_PAGES * PAGE_SIZE:
+                break
             page = self._hook.list_tasks(
                 model_name=record.model,
                 start_time=start - ZONE_DOUBT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from airflow_provider_wanx.dashscope.errors import InvalidResponseError, ResultE
 from airflow_provider_wanx.dashscope.redaction import safe_words
 
 M = TypeVar("M", bound=BaseModel)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -154,15 +157,30 @@ def _read_date(value: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
+LONGEST_RETRY_AFTER = 20.0
+"""Seconds that a ``Retry-After`` may ask to wait. Asking again after them costs one request at most; to believe any number
+would let one header stop all work on the account."""
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait, as a number or as a date; None where it asks nothing."""
+    """Seconds that a ``Retry-After`` header asks to wait, as a number or as a date; None where it asks nothing.
+
+    :return: :data:`LONGEST_RETRY_AFTER` at most.
+    """
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
-        return float(value)
-    moment = _read_date(value)
-    if moment is None:
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        seconds = float(value)
+    elif (moment := _read_date(value)) is not None:
+        seconds = max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
+    else:
         return None
-    return max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
+    if seconds > LONGEST_RETRY_AFTER:
+        logger.warning(
+            "The service asks to wait until %r (Retry-After), which is not believed: it is asked again after %g s.",
+            safe_words(value)[:40],
+            LONGEST_RETRY_AFTER,
+        )
+    return min(seconds, LONGEST_RETRY_AFTER)
 
 
 def raise_for_result(answer: Answer) -> None:

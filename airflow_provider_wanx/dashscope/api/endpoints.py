@@ -38,6 +38,7 @@ from airflow_provider_wanx.dashscope.models import (
     TaskPage,
     TaskStatus,
     UploadPolicy,
+    is_task_id,
 )
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
@@ -306,7 +307,7 @@ def check_task_id(task_id: str) -> str:
 
     :raises InvalidInputError: it is not one word of letters, digits, ``-``, ``_`` and ``.``.
     """
-    if not isinstance(task_id, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}", task_id):
+    if not is_task_id(task_id):
         raise InvalidInputError(f"{safe_words(repr(task_id))} is not a task id.")
     return task_id
 

@@ -22,7 +22,7 @@ from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, came_too_early
 T = TypeVar("T")
 
 MAX_WAIT = 20.0
-"""Longest pause between two tries of one call, in seconds, unless the service asks for a longer one."""
+"""Longest pause between two tries of one call, in seconds, beside what the service asks for."""
 
 UPLOAD_TRIES = 3
 

@@ -95,6 +95,7 @@ class Pacer:
                 rate=self._rate,
                 now=now,
                 patience=left,
+                queue=self._patience,
                 held=None if held is None else held - asked_at,
                 lead=self._lead,
             )

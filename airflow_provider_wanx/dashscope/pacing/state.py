@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Protocol, TypeVar
 
+from airflow_provider_wanx.dashscope.api.answers import LONGEST_RETRY_AFTER
+
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 MARGIN = 1.04
 """By how much moments lie further apart than the limit asks: requests do not take equally long on their way."""
@@ -20,8 +26,9 @@ LONGEST_PAUSE = 20.0
 QUIET = 2.0
 """Moments after the end of a pause in which somebody submits if anybody wants to: the next refusal begins a new row."""
 
-STALE = 3600.0
-"""Seconds ahead at which a reserved moment is not believed: then the clock was set back."""
+LONGEST_QUEUE = 600.0
+"""Seconds of submissions that may be queued whatever one's own patience; it is that of an untouched connection. What lies
+further ahead was reserved by nobody: a clock was set back, or somebody else has written there."""
 
 
 @dataclass
@@ -38,17 +45,30 @@ class PaceState:
     reach: float = 1.0
 
     def reserve(
-        self, *, rate: float, now: float, patience: float, held: float | None = None, lead: float = 0.0
+        self,
+        *,
+        rate: float,
+        now: float,
+        patience: float,
+        queue: float = 0.0,
+        held: float | None = None,
+        lead: float = 0.0,
     ) -> float:
         """Take the next free moment, unless it is too far away.
 
         :param rate: submissions per second that the account allows.
-        :param patience: seconds that one is willing to wait.
+        :param patience: seconds that one is still willing to wait.
+        :param queue: seconds that one is willing to wait from the beginning, as others will be too.
         :param held: seconds until a moment that was taken; it is lost only if it falls into a pause.
         :param lead: seconds ahead at which a moment lies at least.
         :return: seconds until the moment.
         """
-        if max(self.next_at, self.paused_until) - now > STALE:
+        ahead = max(self.next_at, self.paused_until) - now
+        if ahead > max(queue, LONGEST_QUEUE) + LONGEST_RETRY_AFTER + LONGEST_PAUSE * MARGIN / rate:
+            logger.warning(
+                "The next submission is said to be due in %.0f s only, which is not believed: the pace begins anew.",
+                ahead,
+            )
             self.next_at = self.paused_until = now
         if held is not None and now + max(held, 0.0) >= self.paused_until:
             return max(held, 0.0)
@@ -78,9 +98,11 @@ class PaceState:
         """Read the stored form; what is damaged counts as nothing."""
         try:
             known = json.loads(stored or b"{}")
-            return cls(**{each.name: float(known[each.name]) for each in fields(cls)})
-        except (ValueError, KeyError, TypeError):
+            state = cls(**{each.name: float(known[each.name]) for each in fields(cls)})
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
+        is_sound = math.isfinite(state.next_at + state.paused_until) and 1.0 <= state.reach <= LONGEST_PAUSE
+        return state if is_sound else cls()
 
 
 class PaceStore(Protocol):

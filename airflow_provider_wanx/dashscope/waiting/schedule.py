@@ -198,12 +198,12 @@ class Schedule:
                 self._observe(lateness, since=task.end_time.timestamp() - watched.added)
 
     def put_back(self, task_id: str, *, now: float) -> None:
-        """Note that a question was not answered and is to be asked again at once."""
+        """Note that a question was refused and is to be asked again, after the others: a refusal may be for this task only."""
         watched = self._watched.get(task_id)
         if watched is not None and watched.hinted:
-            self._hints.appendleft(watched)
+            self._hints.append(watched)
         elif watched is not None:
-            self._plan(watched, now)
+            self._plan(watched, now + watched.interval)
 
     def urge(self, task_id: str) -> None:
         """Ask for a task before all that only may have ended."""

@@ -13,15 +13,15 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, http_date, json_object
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, InvalidResponseError
-from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.models import TaskStatus, is_task_id
 from airflow_provider_wanx.dashscope.waiting.schedule import Row, Schedule
 
 PAGE_SIZE, SMALLEST_PAGE = 100, 10
 """Rows to ask for. No document gives the largest page; a service that refuses this one is asked for smaller ones, down to what
 it takes for granted (task-management page)."""
 
-MOST_PAGES = 2000
-"""Pages after which a reading is given up: no account has so many unfinished tasks."""
+MOST_ROWS = 200_000
+"""Rows after which a reading is given up: no account has so many unfinished tasks."""
 
 GAP = 0.25
 """Part of a poll interval between two readings of the running tasks. With half an interval, ends are noticed 0.7 s later for a
@@ -104,7 +104,7 @@ class _Reading:
         self.pages += bool(ids)
         if page.total is not None and len(self.seen) >= page.total:
             return True
-        if news and self.page_no < MOST_PAGES:
+        if news and len(self.seen) < MOST_ROWS:
             self.page_no += 1
             return None
         return page.total is None and not ids and not self.moved
@@ -235,9 +235,9 @@ def _row(item: Any) -> Row | None:
     if not isinstance(item, dict):
         return None
     task_id, status = item.get("task_id"), _STATUSES.get(str(item.get("status")))
-    if not isinstance(task_id, str) or status is None:
+    if not is_task_id(task_id) or status is None:
         return None
-    return Row(task_id, status, _seconds(item.get("gmt_create")), _seconds(item.get("start_time")))
+    return Row(str(task_id), status, _seconds(item.get("gmt_create")), _seconds(item.get("start_time")))
 
 
 def _seconds(value: object) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import os
 import random
@@ -27,7 +28,7 @@ from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, SubmissionQueueError
-from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE, MARGIN, STALE, PaceState
+from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE, MARGIN, PaceState
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime
 
@@ -152,10 +153,39 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
     assert 7.0 <= _pacer().turn() <= 8.5
 
 
-def test_moments_of_a_clock_that_was_set_back_are_forgotten() -> None:
-    state = PaceState(next_at=NOW + 2 * STALE)
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"next_at": NOW + 3599},
+        {"paused_until": NOW + 3599},
+        {"next_at": math.inf},
+        {"paused_until": math.nan},
+        {"reach": -1e300},
+        {"reach": math.inf},
+        {"next_at": 10**400},
+    ],
+)
+def test_a_pace_that_nobody_can_have_left_is_not_believed(
+    written: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = PaceState.from_bytes(
+        json.dumps({"next_at": 0, "paused_until": 0, "reach": 1, **written}).encode()
+    )
 
     assert state.reserve(rate=2.0, now=NOW, patience=10) == 0.0
+    assert ("due in 3599 s" in caplog.text) == (NOW + 3599 in written.values())
+    assert state.reserve(rate=2.0, now=NOW, patience=10) > 0
+
+
+def test_a_pace_that_is_no_pace_is_none() -> None:
+    for stored in (b"[" * 100_000, b"[]", b"null", b'{"next_at": "soon"}'):
+        assert PaceState.from_bytes(stored) == PaceState()
+
+
+def test_a_queue_is_believed_for_as_long_as_those_in_it_are_willing_to_wait() -> None:
+    state = PaceState(next_at=NOW + 5000)
+
+    assert state.reserve(rate=2.0, now=NOW, patience=10, queue=6000) == pytest.approx(5000)
 
 
 def test_a_turn_that_is_too_far_away_is_an_error_that_says_what_to_do_and_takes_no_place() -> None:

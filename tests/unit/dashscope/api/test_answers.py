@@ -10,6 +10,7 @@ import time_machine
 
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import (
+    LONGEST_RETRY_AFTER,
     http_date,
     json_object,
     raise_for_result,
@@ -210,7 +211,10 @@ def test_retry_after_travels_with_the_refusal() -> None:
         ("soon", None),
         ("-3", None),
         ("1e3", None),
-        ("12345678901", None),
+        ("20", 20.0),
+        ("999999999", LONGEST_RETRY_AFTER),
+        ("9" * 5000, LONGEST_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 -0000", None),
         ("Wed, 21 Oct 99999 07:28:00 GMT", None),
@@ -223,10 +227,18 @@ def test_retry_after_is_read_in_seconds(value: str, seconds: float | None) -> No
 
 def test_retry_after_is_read_as_a_date() -> None:
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    header = format_datetime(now + timedelta(seconds=90), usegmt=True)
+    header = format_datetime(now + timedelta(seconds=9), usegmt=True)
 
     with time_machine.travel(now, tick=False):
-        assert retry_after({"retry-after": header}) == 90
+        assert retry_after({"retry-after": header}) == 9
+
+
+def test_the_log_says_what_was_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+    retry_after({"retry-after": "5"})
+    assert not caplog.records
+    retry_after({"retry-after": "999999999"})
+    assert "999999999" in caplog.text
+    assert "not believed" in caplog.text
 
 
 def test_no_retry_after_asks_nothing() -> None:

@@ -509,3 +509,14 @@ async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("count", [FEW, MANY])
+@pytest.mark.parametrize("asked", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_what_one_task_asks_to_wait_does_not_stop_the_others(count: int, asked: str) -> None:
+    headers = {"Retry-After": asked}
+    trouble = on("get", says(429, headers=headers), task_id="task-0")
+    fake = service(count, trouble=trouble)
+    outcome, _ = watch(fake, within=600)
+    assert set(outcome.given_up) == {"task-0"}
+    assert all_succeeded(outcome, [job for job in fake.jobs if job.task_id != "task-0"])
