@@ -147,6 +147,11 @@ def get_provider_info() -> dict[str, Any]:
                         "The account's limit for each task endpoint. Empty: 20, as published.",
                         exclusiveMinimum=0,
                     ),
+                    "result_hosts": _text_field(
+                        "Hosts of results",
+                        "The only hosts that results are fetched from, such as *.aliyuncs.com, with commas between them. "
+                        "If empty: any public host.",
+                    ),
                     "timeout": _number_field(
                         "Timeout (s)",
                         "Seconds without a byte after which a request is given up. Empty: 60.",

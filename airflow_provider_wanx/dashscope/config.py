@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -74,9 +75,16 @@ class ClientConfig:
     :param base_url: scheme and host, with or without ``/api/v1``; https, or http on loopback only.
     :param workspace: workspace id, which keys of sub-accounts need.
     :param limits: the account's limits.
-    :param timeout: seconds without a byte after which a request is given up. Submitting takes most of a second on the
-        service's side, so this is no place for small values.
+    :param timeout: seconds for each step of a request: to connect, to send a piece, and for the whole answer, from the end of
+        the request to its last byte; of a result, seconds without a byte. Submitting takes most of a second on the service's
+        side, so this is no place for small values.
     :param retry_for: seconds for which one call may be repeated, where repeating is safe, before its error is raised.
+    :param proxy: URL of the proxy for all requests, ``http://``, ``https://`` or ``socks5://``; None: as the environment says.
+    :param ca_bundle: file or folder of certificate authorities; None: as the environment says, or certifi's.
+    :param client_certificate: PEM file with the certificate that the service, or a gateway before it, asks for.
+    :param client_key: PEM file with its key, if that is not in the same file.
+    :param headers: further headers of requests to the service; results are fetched without them.
+    :param result_hosts: the only hosts that results are fetched from, ``*.example.com`` for all below; empty: any public one.
     :param shared_place: where all machines that use the account agree upon the pace of submissions; None: each machine keeps to
         a pace of its own.
     :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.observing`.
@@ -88,6 +96,12 @@ class ClientConfig:
     limits: Limits = field(default_factory=Limits)
     timeout: float = 60.0
     retry_for: float = 60.0
+    proxy: str | None = field(default=None, repr=False)
+    ca_bundle: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    result_hosts: tuple[str, ...] = ()
     shared_place: SharedPlace | None = field(default=None, repr=False, compare=False)
     observe: Observer = field(default=ignore, repr=False, compare=False)
 
@@ -97,6 +111,7 @@ class ClientConfig:
         if not re.fullmatch(r"[!-~]+", self.api_key):
             raise ConfigurationError("the API key has spaces or characters that no key has; copy it again.")
         object.__setattr__(self, "base_url", api_base(self.base_url))
+        object.__setattr__(self, "result_hosts", tuple(each.strip().lower() for each in self.result_hosts))
         if self.workspace and not _is_workspace(self.workspace):
             raise ConfigurationError(f"workspace {self.workspace!r} is not a workspace id.")
         for name, least in (("timeout", 0.001), ("retry_for", 0.0)):
@@ -105,6 +120,46 @@ class ClientConfig:
                 raise ConfigurationError(
                     f"{name} must be a number of seconds from {least:g} to {LONGEST:g}, not {value!r}."
                 )
+        for name, value in self.headers.items():
+            _check_header(name, value)
+        for host in self.result_hosts:
+            if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:]+", host):
+                raise ConfigurationError(
+                    f"result_hosts has {host!r}, which is not like results.example.com or *.example.com."
+                )
+
+    @property
+    def host(self) -> str:
+        """The service's host."""
+        return urlsplit(self.base_url).hostname or ""
+
+
+_OWN_HEADERS = (
+    "authorization",
+    "host",
+    "connection",
+    "cookie",
+    "transfer-encoding",
+    "user-agent",
+    "x-dashscope-async",
+)
+_OWN_HEADER_FAMILIES = (
+    "accept",
+    "content-",
+    "proxy-",
+    "x-dashscope-workspace",
+    "x-dashscope-ossresourceresolve",
+)
+
+
+def _check_header(name: object, value: object) -> None:
+    """Refuse what is no header, or one that this package sends itself; the value may be a secret."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
+        raise ConfigurationError(f"headers has {name!r}, which is no header's name.")
+    if name.lower() in _OWN_HEADERS or name.lower().startswith(_OWN_HEADER_FAMILIES):
+        raise ConfigurationError(f"headers has {name}, which is not for the connection to set.")
+    if not isinstance(value, str) or not re.fullmatch(r"[ -~]{0,4096}", value):
+        raise ConfigurationError(f"headers: the value of {name} is not text in ASCII on one line.")
 
 
 def region_base_url(region: str, workspace: str | None) -> str:

@@ -15,6 +15,7 @@
     │   └── ResultExpiredError     a result's URL is past its time
     ├── TaskNotSucceededError      the task has ended without a usable result
     ├── WaitTimeoutError           the deadline of a wait has passed
+    ├── ForbiddenHostError         an answer leads to where it may lead nobody
     └── DownloadError              a result did not arrive whole
 
 ``retryable`` says whether doing the same again later can help. ``certainly_refused`` says whether it is certain that the
@@ -225,6 +226,10 @@ class WaitTimeoutError(DashScopeError):
     """The deadline passed before every task had ended."""
 
     retryable = True
+
+
+class ForbiddenHostError(DashScopeError):
+    """An answer names a host that this machine must not reach at its word; nothing was sent."""
 
 
 class DownloadError(DashScopeError):

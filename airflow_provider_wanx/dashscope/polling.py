@@ -77,6 +77,15 @@ class TaskWait:
     last_error: DashScopeError | None = None
     patience: float = 0.0
 
+    def look_timeout(self, timeout: float, *, now: float) -> float:
+        """Return the seconds that a look may take: until the deadline, but long enough for the last one to bring something.
+
+        :param timeout: what it may take otherwise.
+        """
+        if self.end_time is None:
+            return timeout
+        return min(timeout, max(self.end_time - now, DEFAULT_POLL_INTERVAL))
+
     def after_task(self, task: Task, *, now: float) -> Decision:
         """Decide after a snapshot of the task."""
         self.last_status = task.status

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 _NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
 _TEXT_EXTRAS = ("workspace", "region")
+_HOSTS = "result_hosts"
 _RECORD_PATH = "record_path"
 CONN_TYPE = "dashscope"
 """What the type of a connection must be: the secret of any other belongs to another house."""
 
-EXTRAS = (*_TEXT_EXTRAS, _RECORD_PATH, *_NUMBER_EXTRAS)
+EXTRAS = (*_TEXT_EXTRAS, _HOSTS, _RECORD_PATH, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
 
@@ -77,6 +78,7 @@ def _client_config(connection: Connection) -> ClientConfig:
         base_url=base_url,
         workspace=workspace,
         limits=Limits(**numbers),
+        result_hosts=_hosts(extras.get(_HOSTS, "")),
         **timing,
     )
 
@@ -110,6 +112,12 @@ def _extras(connection: Connection) -> dict[str, Any]:
     if not isinstance(extras, dict):
         raise ConfigurationError("extra is not a JSON object.")
     return {key: value for key, value in extras.items() if value not in (None, "")}
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    """Read a list of hosts, as JSON or with commas between them."""
+    listed = value if isinstance(value, list) else str(value).split(",")
+    return tuple(host for host in (str(each).strip() for each in listed) if host)
 
 
 def _number(name: str, value: object) -> float:

@@ -54,19 +54,20 @@ def find_results(output: Mapping[str, Any]) -> tuple[tuple[ResultFile, ...], tup
 def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | ResultFailure]]:
     if depth > MAX_DEPTH:
         return
+    children: Iterator[tuple[str, object, bool]]
     if isinstance(node, Mapping):
         if path and (failure := _failure(node, path)) is not None:
             yield path, failure
             return
-        children = [
+        children = (
             (f"{path}.{key}" if path else key, value, _holds_results(key, path))
             for key, value in node.items()
             if isinstance(key, str) and key not in _ECHOED_BRANCHES
-        ]
+        )
     elif isinstance(node, list):
         parent, _, name = path.rpartition(".")
-        holds_results = _holds_results(name.partition("[")[0], parent)
-        children = [(f"{path}[{number}]", item, holds_results) for number, item in enumerate(node)]
+        of_results = _holds_results(name.partition("[")[0], parent)
+        children = ((f"{path}[{number}]", item, of_results) for number, item in enumerate(node))
     else:
         return
     for here, value, holds_results in children:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -22,14 +22,15 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
 from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
-from airflow_provider_wanx.dashscope.client.download import ReceivedFile
+from airflow_provider_wanx.dashscope.client.bodies import AnswerBody, async_stream, sync_stream
+from airflow_provider_wanx.dashscope.client.connecting import AsyncTransport, Transport
+from airflow_provider_wanx.dashscope.client.download import ReceivedFile, Redirects
 from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
 from airflow_provider_wanx.dashscope.client.transport import (
     build_download,
     build_request,
     counted,
     http_options,
-    read_answer,
     reason,
     transport_errors,
 )
@@ -57,7 +58,10 @@ class DashScopeClient:
 
     def __init__(self, config: ClientConfig, *, transport: httpx.BaseTransport | None = None) -> None:
         self.config = config
-        self._http = httpx.Client(**http_options(config), transport=transport)
+        options = http_options(config)
+        # The service itself, and where its answers lead.
+        self._http = httpx.Client(**options, transport=transport or Transport(config, to_service=True))
+        self._elsewhere = httpx.Client(**options, transport=transport or Transport(config, to_service=False))
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +74,7 @@ class DashScopeClient:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+        self._elsewhere.close()
 
     def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """Send one call and read its answer, repeating it for up to ``retry_for`` seconds where that is safe.
@@ -101,13 +106,25 @@ class DashScopeClient:
         finally:
             pacer.learn()
 
-    def send_once(self, call: Call[T]) -> T:
-        """Send one call a single time; for callers that repeat by rules of their own."""
-        request = build_request(self._http, call, self.config)
+    def send_once(self, call: Call[T], *, timeout: float | None = None) -> T:
+        """Send one call a single time; for callers that repeat by rules of their own.
+
+        :param timeout: seconds for the answer; by default the configuration's.
+        """
+        http = self._http if call.signed else self._elsewhere
+        request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
             with transport_errors(call.doing, request.url.host):
-                response = self._http.send(request)
-            return call.read(read_answer(call, response))
+                answer = self._read(http.send(request, stream=True), call.doing)
+            return call.read(answer)
+
+    def _read(self, response: httpx.Response, doing: str) -> Answer:
+        with contextlib.closing(response):
+            body = AnswerBody(response, doing)
+            for chunk in sync_stream(response):
+                if not body.takes(chunk):
+                    break
+            return body.answer()
 
     def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -139,7 +156,8 @@ class DashScopeClient:
 
     def _look(self, wait: TaskWait) -> Decision:
         try:
-            task = self.send_once(endpoints.get_task(wait.task_id))
+            timeout = wait.look_timeout(self.config.timeout, now=time.time())
+            task = self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
         except DashScopeError as error:
             return wait.after_error(error, now=time.time())
         return wait.after_task(task, now=time.time())
@@ -177,16 +195,23 @@ class DashScopeClient:
         :param what: which file, for messages.
         :return: what is known of the file, and its chunks; having read them all, the file is checked.
         :raises DownloadError: it did not arrive whole.
+        :raises ForbiddenHostError: the URL leads to where it may not.
         :raises ResultExpiredError: the URL is past its time.
         """
-        request = build_download(self._http, url, what)
-        with transport_errors(f"download {what}", request.url.host):
-            response = self._http.send(request, stream=True)
-            if not response.is_success:
-                response.read()
-        with contextlib.closing(response):
-            received = _received(response, what)
-            yield received, _checked(response.iter_bytes(), received)
+        request, steps = build_download(self._elsewhere, url, what), Redirects(what)
+        extension = PurePosixPath(request.url.path).suffix.lower()
+        while True:
+            with transport_errors(f"download {what}", request.url.host):
+                response = self._elsewhere.send(request, stream=True)
+                if not response.is_success and not response.has_redirect_location:
+                    raise_for_result(self._read(response, f"download {what}"))
+            with contextlib.closing(response):
+                if response.has_redirect_location:
+                    request = steps.follow(response)
+                    continue
+                received = ReceivedFile(what=what, headers=response.headers, extension=extension)
+                yield received, _checked(sync_stream(response), received)
+                return
 
 
 class AsyncDashScopeClient:
@@ -198,7 +223,14 @@ class AsyncDashScopeClient:
 
     def __init__(self, config: ClientConfig, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.config = config
-        self._http = httpx.AsyncClient(**http_options(config), transport=transport)
+        options = http_options(config)
+        # The service itself, and where its answers lead.
+        self._http = httpx.AsyncClient(
+            **options, transport=transport or AsyncTransport(config, to_service=True)
+        )
+        self._elsewhere = httpx.AsyncClient(
+            **options, transport=transport or AsyncTransport(config, to_service=False)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -211,6 +243,7 @@ class AsyncDashScopeClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        await self._elsewhere.aclose()
 
     async def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """See :meth:`DashScopeClient.send`."""
@@ -239,13 +272,27 @@ class AsyncDashScopeClient:
         # A place that is shared by machines takes its time; the machine's own file is quicker than a thread.
         return function() if self.config.shared_place is None else await asyncio.to_thread(function)
 
-    async def send_once(self, call: Call[T]) -> T:
+    async def send_once(
+        self,
+        call: Call[T],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - of each step of the request
+    ) -> T:
         """See :meth:`DashScopeClient.send_once`."""
-        request = build_request(self._http, call, self.config)
+        http = self._http if call.signed else self._elsewhere
+        request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
             with transport_errors(call.doing, request.url.host):
-                response = await self._http.send(request)
-            return call.read(read_answer(call, response))
+                answer = await self._read(await http.send(request, stream=True), call.doing)
+            return call.read(answer)
+
+    async def _read(self, response: httpx.Response, doing: str) -> Answer:
+        async with contextlib.aclosing(response):
+            body = AnswerBody(response, doing)
+            async for chunk in async_stream(response):
+                if not body.takes(chunk):
+                    break
+            return body.answer()
 
     async def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -270,7 +317,8 @@ class AsyncDashScopeClient:
 
     async def _look(self, wait: TaskWait) -> Decision:
         try:
-            task = await self.send_once(endpoints.get_task(wait.task_id))
+            timeout = wait.look_timeout(self.config.timeout, now=time.time())
+            task = await self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
         except DashScopeError as error:
             return wait.after_error(error, now=time.time())
         return wait.after_task(task, now=time.time())
@@ -300,14 +348,20 @@ class AsyncDashScopeClient:
         self, url: str, *, what: str = "the result"
     ) -> AsyncIterator[tuple[ReceivedFile, AsyncIterator[bytes]]]:
         """See :meth:`DashScopeClient.download`."""
-        request = build_download(self._http, url, what)
-        with transport_errors(f"download {what}", request.url.host):
-            response = await self._http.send(request, stream=True)
-            if not response.is_success:
-                await response.aread()
-        async with contextlib.aclosing(response):
-            received = _received(response, what)
-            yield received, _achecked(response.aiter_bytes(), received)
+        request, steps = build_download(self._elsewhere, url, what), Redirects(what)
+        extension = PurePosixPath(request.url.path).suffix.lower()
+        while True:
+            with transport_errors(f"download {what}", request.url.host):
+                response = await self._elsewhere.send(request, stream=True)
+                if not response.is_success and not response.has_redirect_location:
+                    raise_for_result(await self._read(response, f"download {what}"))
+            async with contextlib.aclosing(response):
+                if response.has_redirect_location:
+                    request = steps.follow(response)
+                    continue
+                received = ReceivedFile(what=what, headers=response.headers, extension=extension)
+                yield received, _achecked(async_stream(response), received)
+                return
 
 
 def _new_wait(task_id: str, poll_interval: float, timeout: float | None) -> TaskWait:
@@ -315,15 +369,7 @@ def _new_wait(task_id: str, poll_interval: float, timeout: float | None) -> Task
     return TaskWait(endpoints.check_task_id(task_id), poll_interval, end_time)
 
 
-def _received(response: httpx.Response, what: str) -> ReceivedFile:
-    if not response.is_success:
-        raise_for_result(Answer(response.status_code, response.headers, response.content, f"download {what}"))
-    return ReceivedFile(
-        what=what, headers=response.headers, extension=PurePosixPath(response.url.path).suffix.lower()
-    )
-
-
-def _checked(chunks: Iterator[bytes], received: ReceivedFile) -> Iterator[bytes]:
+def _checked(chunks: Iterable[bytes], received: ReceivedFile) -> Iterator[bytes]:
     with _broken_download(received):
         for chunk in chunks:
             received.add(chunk)
@@ -331,7 +377,7 @@ def _checked(chunks: Iterator[bytes], received: ReceivedFile) -> Iterator[bytes]
     received.finish()
 
 
-async def _achecked(chunks: AsyncIterator[bytes], received: ReceivedFile) -> AsyncIterator[bytes]:
+async def _achecked(chunks: AsyncIterable[bytes], received: ReceivedFile) -> AsyncIterator[bytes]:
     with _broken_download(received):
         async for chunk in chunks:
             received.add(chunk)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 
+import httpx
+
 from airflow_provider_wanx.dashscope.errors import DownloadError
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+
+MAX_BYTES = 5 * 1024**3
+"""Largest result. No model's page promises a tenth of it."""
+
+MAX_REDIRECTS = 5
 
 HEAD_BYTES = 32
 """Enough of a file's beginning to tell its type."""
@@ -20,25 +29,60 @@ PICTURE_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"G
 """How files of those types begin."""
 
 
+class Redirects:
+    """Follows the redirects of one download; each leads through the same door as the first URL.
+
+    :param what: which file, for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = MAX_REDIRECTS
+
+    def follow(self, response: httpx.Response) -> httpx.Request:
+        """Return the next request.
+
+        :raises DownloadError: there were too many already, or it is none to follow.
+        """
+        if not self._left or response.next_request is None:
+            raise DownloadError(
+                f"{self._what} cannot be had: {without_query(str(response.url))} redirects once more, "
+                f"after {MAX_REDIRECTS} times."
+            )
+        self._left -= 1
+        return response.next_request
+
+
 class ReceivedFile:
     """Follows the bytes of one file as they come in, and says in the end whether they are the file.
 
     :param what: which file, for messages.
     :param headers: headers of the answer that carries it.
     :param extension: the file's extension as its URL has it, with its dot, or empty.
+    :raises DownloadError: it is larger than any result, or comes packed although that was not asked for.
     """
 
     def __init__(self, *, what: str, headers: Mapping[str, str], extension: str = "") -> None:
         self.what = what
         self.extension = extension
-        self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.content_type = kind if re.fullmatch(r"[\w.+-]{1,100}/[\w.+-]{1,100}", kind, re.ASCII) else ""
         self.size = 0
         self.head = b""
         self._sha256 = hashlib.sha256()
-        encoded = "content-encoding" in headers
         length = headers.get("content-length", "")
-        self.expected_size = int(length) if length.isdecimal() and not encoded else None
-        self._expected_md5 = None if encoded else headers.get("content-md5")
+        self.expected_size = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+        self._expected_md5 = headers.get("content-md5")
+        if (self.expected_size or 0) > MAX_BYTES:
+            raise DownloadError(
+                f"{what} would have {self.expected_size:,} bytes; {MAX_BYTES:,} are the most that are taken."
+            )
+        # Unpacked, it would have neither the length nor the checksum that are announced. A .gz is meant to be packed.
+        packed = headers.get("content-encoding", "identity").strip().lower()
+        if packed != "identity" and extension != f".{packed}".replace("gzip", "gz"):
+            raise DownloadError(
+                f"{what} came packed ({safe_words(packed)}), although it was asked for as it is."
+            )
         # It takes longer than everything else here.
         self._md5 = hashlib.md5(usedforsecurity=False) if self._expected_md5 else None
 
@@ -48,8 +92,15 @@ class ReceivedFile:
         return self._sha256.hexdigest()
 
     def add(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes.
+
+        :raises DownloadError: there are more than any result has.
+        """
         self.size += len(chunk)
+        if self.size > MAX_BYTES:
+            raise DownloadError(
+                f"{self.what} has more than {MAX_BYTES:,} bytes, which are the most that are taken."
+            )
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._sha256.update(chunk)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
-import httpcore
 import httpx
 
 from airflow_provider_wanx import __version__
-from airflow_provider_wanx.dashscope.api.answers import Answer
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint
+from airflow_provider_wanx.dashscope.client.bodies import PACKED
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
     DownloadError,
+    ForbiddenHostError,
     InvalidResponseError,
     LostAnswerError,
     ThrottledError,
@@ -37,10 +36,6 @@ _NOT_SENT = (
     UnicodeError,  # a host name that the resolver cannot even look for
 )
 
-
-# httpcore takes 64 KiB from the network at a time and has no setting for it. Half of the time that a large file takes goes into
-# what is done for each time. It holds for all connections of this process, which notice nothing.
-httpcore.HTTP11Connection.READ_NUM_BYTES = 512 * 1024
 
 _SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
 
@@ -77,8 +72,8 @@ def transport_errors(doing: str, host: str) -> Iterator[None]:
         yield
     except _NOT_SENT as error:
         raise TransportError(f"Could not {doing}: {host} cannot be reached ({reason(error)}).") from error
-    except httpx.DecodingError as error:
-        raise InvalidResponseError(f"Could not {doing}: the answer of {host} cannot be decoded.") from error
+    except ForbiddenHostError as error:
+        raise ForbiddenHostError(f"Could not {doing}: {error}") from None
     except httpx.TransportError as error:
         raise LostAnswerError(
             f"Could not {doing}: no complete answer from {host} ({reason(error)})."
@@ -93,15 +88,21 @@ def reason(error: Exception) -> str:
 
 
 def build_request(
-    http: httpx.Client | httpx.AsyncClient, call: Call[Any], config: ClientConfig
+    http: httpx.Client | httpx.AsyncClient,
+    call: Call[Any],
+    config: ClientConfig,
+    timeout: float | None = None,
 ) -> httpx.Request:
-    """Turn a call into a request; key and workspace go to the service itself only.
+    """Turn a call into a request; key, workspace and the connection's headers go to the service itself only.
+
+    :param timeout: seconds for its answer; by default the client's.
 
     :raises ConfigurationError: the base URL cannot be used.
     :raises InvalidResponseError: the URL that the service named cannot be used.
     """
-    headers = {"Accept": "application/json", **call.headers}
+    headers = {"Accept": "application/json", "Accept-Encoding": PACKED, **call.headers}
     if call.signed:
+        headers.update(config.headers)
         headers["Authorization"] = f"Bearer {config.api_key}"
         if config.workspace:
             headers["X-DashScope-WorkSpace"] = config.workspace
@@ -114,6 +115,7 @@ def build_request(
             json=call.json,
             data=dict(call.form) if call.form else None,
             files={"file": call.file} if call.file else None,
+            timeout=http.timeout if timeout is None else timeout,
         )
     except httpx.InvalidURL as error:
         # The account's own host is the user's affair; any other was named by the service.
@@ -136,19 +138,9 @@ def build_download(http: httpx.Client | httpx.AsyncClient, url: str, what: str) 
 def http_options(config: ClientConfig) -> dict[str, Any]:
     """The arguments of either httpx client. Redirects are not followed: they could lead the key elsewhere."""
     return {
-        "verify": _tls_context(),
         "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
         "headers": {"User-Agent": f"airflow-provider-wanx/{__version__}"},
         "follow_redirects": False,
+        # Nobody asks for them, and a service that sets ever new ones would fill the memory.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
     }
-
-
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    # Reading all certificate authorities takes longer than most requests; once a process is enough.
-    return httpx.create_ssl_context()
-
-
-def read_answer(call: Call[Any], response: httpx.Response) -> Answer:
-    """Take from a response what reading it needs."""
-    return Answer(response.status_code, response.headers, response.content, call.doing)

@@ -114,6 +114,7 @@ def test_every_extra_is_read(read: Read) -> None:
         "requests_per_second": "40",
         "timeout": 12.5,
         "retry_for": 0,
+        "result_hosts": "results.example.com",
     }
     assert set(extra) == set(EXTRAS)
     assert read(extra=extra) == ClientConfig(
@@ -123,6 +124,7 @@ def test_every_extra_is_read(read: Read) -> None:
         limits=Limits(submissions_per_second=5, requests_per_second=40),
         timeout=12.5,
         retry_for=0,
+        result_hosts=("results.example.com",),
     )
 
 
@@ -249,3 +251,15 @@ def test_the_form_of_the_simulators_own_connection_is_understood(read: Read) -> 
     handle = SimulatorHandle(url="http://127.0.0.1:8000", api_key=KEY)
     config = read(**json.loads(handle.connection_json(timeout=3)))
     assert (config.base_url, config.timeout) == ("http://127.0.0.1:8000/api/v1", 3.0)
+
+
+@pytest.mark.parametrize(
+    "hosts", ["*.aliyuncs.com, Results.example.com ,", ["*.aliyuncs.com", "results.example.com"]]
+)
+def test_the_hosts_of_results_are_a_list_or_have_commas_between_them(read: Read, hosts: object) -> None:
+    assert read(extra={"result_hosts": hosts}).result_hosts == ("*.aliyuncs.com", "results.example.com")
+
+
+def test_a_host_of_results_that_is_none_names_the_connection(read: Read) -> None:
+    with pytest.raises(ConfigurationError, match=r"'chosen'.*result_hosts has 'https://a\.example'"):
+        read(extra={"result_hosts": "https://a.example"})

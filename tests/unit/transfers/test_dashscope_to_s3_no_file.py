@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
+from tests.unit.dashscope.support.scripted_server import Say, ScriptedServer, say_json
 from tests.unit.support.s3 import Bucket
 from tests.unit.transfers.copying import copy
 
@@ -84,3 +84,25 @@ def test_two_that_would_get_one_key_are_refused_before_the_first_is_written(
         copy(["id-0", "id-1"], bucket.name, s3_key="template.json").run_try()
 
     assert bucket.keys() == []
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+@pytest.mark.parametrize("extension", ["." + "x" * 900, ".png/../../x", ".é", ""])
+@pytest.mark.parametrize("request_id", ["r\u00e9\r\nx-amz-acl: public-read", "r" * 5000])
+def test_no_words_of_the_service_keep_a_result_from_its_bucket(
+    answers: Answers, bucket: Bucket, extension: str, request_id: str
+) -> None:
+    server = answers()
+    url = f"{server.url}/a{extension}"
+    task = {"task_id": "id-0", "task_status": "SUCCEEDED", "results": [{"url": url}]}
+    server.script(
+        say_json({"output": task, "request_id": request_id}),
+        Say(body=PNG, headers={"Content-Type": "image/png; \xe9"}),
+    )
+    copy("id-0", bucket.name).run_try()
+    (key,) = bucket.keys()
+    assert len(key) < 100
+    assert bucket.body(key) == PNG
+    assert bucket.head(key)["Metadata"]["dashscope-request-id"].startswith("r")

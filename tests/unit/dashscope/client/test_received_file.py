@@ -66,10 +66,9 @@ def test_a_checksum_is_compared() -> None:
         _take(_file({"content-md5": _md5(b"other")}), _JPEG).finish()
 
 
-def test_what_was_packed_for_the_way_is_not_compared_with_the_packets_figures() -> None:
-    headers = {"content-encoding": "gzip", "content-length": "3", "content-md5": _md5(b"packed")}
-
-    _take(_file(headers), _JPEG).finish()
+def test_a_size_beyond_every_result_is_refused_before_its_first_byte() -> None:
+    with pytest.raises(DownloadError, match="would have 1,000,000,000,000 bytes"):
+        _file({"content-length": "1000000000000"})
 
 
 @pytest.mark.parametrize(

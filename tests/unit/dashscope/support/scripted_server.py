@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
@@ -83,6 +84,27 @@ class Raw:
     def play(self, connection: socket.socket) -> bool:
         connection.sendall(self.data)
         return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endless:
+    """Some bytes, then one piece again and again until the client has gone, with pauses in between."""
+
+    data: bytes = b""
+    piece: bytes
+    pause: float = 0.0
+    times: int | None = None
+
+    def play(self, connection: socket.socket) -> bool:
+        connection.sendall(self.data)
+        for _ in itertools.count() if self.times is None else range(self.times):
+            connection.sendall(self.piece)
+            if self.pause:
+                _NEVER.wait(self.pause)
+        return False
+
+
+_NEVER = threading.Event()
 
 
 class Reset:

@@ -1,0 +1,252 @@
+"""How connections are made: through which proxy, with which certificates, by which transport of httpx.
+
+httpx reads proxies and certificates from the environment by itself, but not all that other programs obey, and what it cannot
+use ends in errors that name no variable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import httpcore
+import httpx
+
+from airflow_provider_wanx.dashscope.client.network import AsyncBackend, Backend, Door, Reading
+from airflow_provider_wanx.dashscope.config import ClientConfig, is_loopback
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
+
+T = TypeVar("T")
+
+BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables that name certificate authorities, as OpenSSL, requests and curl know them; the first that is set counts."""
+
+_SOCKS = ("socks5", "socks5h")
+
+ANSWERS = Reading()
+
+RESULTS = Reading(seconds=3600.0, at_once=512 * 1024)
+"""An hour for one file: over a slower link no result is of use. httpcore takes 64 KiB from the network at a time, and half of
+the time that a large file takes goes into what is done for each time."""
+
+_POOL = {"max_connections": 100, "max_keepalive_connections": 20, "keepalive_expiry": 5.0}
+"""httpx's own sizes and seconds."""
+
+
+def tls_context(config: ClientConfig, *, with_certificate: bool) -> ssl.SSLContext:
+    """Make the TLS settings of a client.
+
+    :param with_certificate: whether the client's certificate is shown.
+    :raises ConfigurationError: a file is missing or holds something else; the message names extra or variable.
+    """
+    found = [("ca_bundle", config.ca_bundle)] + [(name, os.environ.get(name)) for name in BUNDLES]
+    source, bundle = next(((name, path) for name, path in found if path), ("", None))
+    certificate = config.client_certificate if with_certificate else None
+    return _tls_context(source, bundle, certificate, config.client_key)
+
+
+@functools.cache
+def _tls_context(source: str, bundle: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    # Reading all certificate authorities takes longer than most requests; once a process is enough.
+    if bundle is None:
+        context = httpx.create_ssl_context(trust_env=False)
+    else:
+        place = Path(bundle)
+        if not place.exists():
+            raise ConfigurationError(f"{source} names {bundle!r}, which does not exist.")
+        try:
+            context = (
+                ssl.create_default_context(capath=bundle)
+                if place.is_dir()
+                else ssl.create_default_context(cafile=bundle)
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"{source} names {bundle!r}, which cannot be read as certificates in PEM: {error}."
+            ) from None
+    if certificate is not None:
+        try:
+            # Without a password OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(certificate, key, password=lambda: b"")
+        except OSError as error:
+            named = f"client_certificate {certificate!r}" + (f" with client_key {key!r}" if key else "")
+            raise ConfigurationError(
+                f"{named} cannot be used: {error}. It takes PEM files, with a key that needs no password."
+            ) from None
+    return context
+
+
+class _Pooled(httpx.HTTPTransport):
+    """httpx's transport over a pool that was made here."""
+
+    def __init__(self, pool: httpcore.ConnectionPool) -> None:
+        self._pool = pool
+
+
+class _AsyncPooled(httpx.AsyncHTTPTransport):
+    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+        self._pool = pool
+
+
+class _Routes(Generic[T]):
+    """The pools of one client: one for direct connections, and one for each proxy.
+
+    :param to_service: whether requests go to the service itself, which the user has named, and not to where its answers lead.
+    :param make: makes a pool's transport, of the pool's options, how to read, and whom to reach.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        to_service: bool,
+        make: Callable[[dict[str, Any], Reading, Door | None], T],
+    ) -> None:
+        self._proxies = Proxies(config.proxy)
+        self._door = None if to_service else Door(config.host, config.result_hosts)
+        self._reading = ANSWERS if to_service else RESULTS
+        self._make = make
+        self._tls = tls_context(config, with_certificate=to_service)
+        self.known: dict[tuple[Any, ...], T] = {}
+        if to_service:
+            # What is wrong with the environment shows at once; a URL that is none, when it is used.
+            with contextlib.suppress(httpx.InvalidURL):
+                self.choose(httpx.URL(config.base_url))
+
+    def choose(self, url: httpx.URL) -> T:
+        """Return the transport for a URL.
+
+        :raises ForbiddenHostError: its host may not be reached.
+        :raises ConfigurationError: its proxy cannot be used.
+        """
+        proxy = self._proxies.choose(url)
+        if self._door is not None:
+            self._door.check_name(url.host, is_resolved_elsewhere=proxy is not None)
+        key = () if proxy is None else (proxy.url.scheme, proxy.url.host, proxy.url.port)
+        if key not in self.known:
+            options = {"ssl_context": self._tls, "proxy": proxy, **_POOL}
+            # A proxy is the user's own, and looks up hosts itself.
+            self.known[key] = self._make(options, self._reading, self._door if proxy is None else None)
+        return self.known[key]
+
+
+class Transport(httpx.BaseTransport):
+    """Sends the requests of the blocking client.
+
+    :param to_service: whether they go to the service itself, and not to where its answers lead.
+    """
+
+    def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
+        def make(options: dict[str, Any], reading: Reading, door: Door | None) -> _Pooled:
+            return _Pooled(httpcore.ConnectionPool(**options, network_backend=Backend(reading, door)))
+
+        self._routes = _Routes(config, to_service=to_service, make=make)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        return self._routes.choose(request.url).handle_request(request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for each in self._routes.known.values():
+            each.close()
+
+
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """The same for the asynchronous client."""
+
+    def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
+        def make(options: dict[str, Any], reading: Reading, door: Door | None) -> _AsyncPooled:
+            backend = AsyncBackend(reading, door)
+            return _AsyncPooled(httpcore.AsyncConnectionPool(**options, network_backend=backend))
+
+        self._routes = _Routes(config, to_service=to_service, make=make)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        return await self._routes.choose(request.url).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for each in self._routes.known.values():
+            await each.aclose()
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """Which proxy a request takes: the connection's for all, else what the environment says.
+
+    :param explicit: the connection's.
+    :param known: the environment's, by scheme.
+    """
+
+    explicit: str | None
+    known: Mapping[str, str] = field(default_factory=getproxies)
+
+    def choose(self, url: httpx.URL) -> httpcore.Proxy | None:
+        """Return the proxy for a URL, None for none.
+
+        :raises ConfigurationError: it cannot be used; the message names extra or variable, and no password.
+        """
+        if self.explicit:
+            return _proxy(self.explicit, "proxy")
+        scheme = url.scheme if self.known.get(url.scheme) else "all"
+        if not self.known.get(scheme) or is_loopback(url.host) or _is_excepted(url, self.known.get("no", "")):
+            return None
+        name = f"{scheme}_proxy"
+        return _proxy(self.known[scheme], name if name in os.environ else name.upper())
+
+
+def _is_excepted(url: httpx.URL, no_proxy: str) -> bool:
+    """Tell whether ``NO_PROXY`` lists a URL's host: by name, as a part of a domain, with a port, or as a network."""
+    for entry in filter(None, (each.strip().lower() for each in no_proxy.split(","))):
+        if entry == "*":
+            return True
+        try:
+            network = ip_network(entry.replace("[", "").replace("]", ""), strict=False)
+            if ip_address(url.host) in network:
+                return True
+        except ValueError:
+            name, _, port = entry.rpartition(":") if entry.rpartition(":")[2].isdecimal() else (entry, "", "")
+            name = name.strip("[]").removeprefix("*").removeprefix(".")
+            default = {"http": 80, "https": 443}.get(url.scheme)
+            fits = url.host == name or url.host.endswith(f".{name}")
+            if fits and (not port or int(port) == (url.port or default)):
+                return True
+    return False
+
+
+def _proxy(text: str, source: str) -> httpcore.Proxy:
+    text = text if "://" in text else f"http://{text}"
+    try:
+        url = httpx.URL(text)
+        is_usable = bool(url.host) and urlsplit(text).port != 0
+    except (httpx.InvalidURL, ValueError):
+        is_usable = False
+    if not is_usable or url.scheme not in ("http", "https", *_SOCKS):
+        raise ConfigurationError(
+            f"{source} is no proxy's URL like http://proxy.example:3128 or socks5://proxy.example:1080."
+        )
+    if url.scheme in _SOCKS and importlib.util.find_spec("socksio") is None:
+        raise ConfigurationError(
+            f"{source} is a SOCKS proxy, which needs a library that is not installed: pip install 'httpx[socks]'."
+        )
+    return httpcore.Proxy(
+        httpcore.URL(
+            scheme=url.raw_scheme,
+            host=url.raw_host,
+            port=url.port or (1080 if url.scheme in _SOCKS else None),
+            target=b"/",
+        ),
+        auth=(url.username.encode(), url.password.encode()) if url.username or url.password else None,
+    )

@@ -1,0 +1,309 @@
+"""The sockets under both clients: whom they may reach, and how long an answer may take.
+
+What the service's answers name, such as the URL of a result, is data: a worker fetches it from public addresses only. That is
+checked where the socket is made, with the addresses that it is then connected to, so no second look at a name can differ.
+"""
+
+# ruff: noqa: ASYNC109 - the signatures are httpcore's
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ssl import SSLContext
+from typing import Any
+
+import httpcore
+
+from airflow_provider_wanx.dashscope.config import is_loopback
+from airflow_provider_wanx.dashscope.errors import ForbiddenHostError
+
+
+class Kind(StrEnum):
+    """Whose an address is."""
+
+    PUBLIC = "public"
+    LOOPBACK = "loopback"
+    PRIVATE = "private"
+    SHARED = "shared"
+    FORBIDDEN = "forbidden"
+
+
+_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+_SHARED = ip_network("100.64.0.0/10")
+_UNICAST = ip_network("2000::/3")
+_TRANSLATED = ip_network("64:ff9b::/96")
+
+_METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
+"""Where clouds hand out credentials to whoever asks, in ranges that may be an account's own network otherwise."""
+
+
+def kind_of(address: str) -> Kind:
+    """Tell whose an IP address is; one that carries an IPv4 address is what that is.
+
+    :param address: as the resolver writes it, with or without a zone.
+    """
+    ip = _carried(ip_address(address.partition("%")[0]))
+    if ip in _METADATA:
+        return Kind.FORBIDDEN
+    if ip.is_loopback:
+        return Kind.LOOPBACK
+    if any(ip in network for network in _PRIVATE):
+        return Kind.PRIVATE
+    if ip in _SHARED:
+        return Kind.SHARED
+    is_unicast = ip in _UNICAST or (ip.version == 4 and not ip.is_multicast and not ip.is_reserved)
+    return Kind.PUBLIC if is_unicast and ip.is_global else Kind.FORBIDDEN
+
+
+def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip in _TRANSLATED:
+        return IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def written_address(host: str) -> str | None:
+    """Return the address that a host is, in any notation that a resolver takes (``127.1``, ``0x7f000001``); None for a name."""
+    if is_loopback(host):
+        return "127.0.0.1" if ":" not in host else host
+    try:
+        return str(ip_address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class Door:
+    """Whom one reaches at the word of an answer: public addresses, and those of the service's own kind.
+
+    With a base URL on this machine, or in a private network, its results are there too.
+
+    :param own_host: host of the service.
+    :param hosts: the only hosts; ``*.example.com`` stands for all below. Empty: any.
+    """
+
+    own_host: str
+    hosts: tuple[str, ...] = ()
+
+    def check_name(self, host: str, *, is_resolved_elsewhere: bool) -> None:
+        """Refuse what can be refused before a host is looked up.
+
+        :param is_resolved_elsewhere: whether a proxy looks it up: then only an address that is written out is known here.
+        :raises ForbiddenHostError: the configuration does not list it, or it is an address that may not be reached.
+        """
+        name = host.lower().rstrip(".")
+        if self.hosts and not any(
+            name.endswith(each[1:]) if each.startswith("*.") else name == each for each in self.hosts
+        ):
+            raise ForbiddenHostError(f"host {host!r} is not in result_hosts ({', '.join(self.hosts)}).")
+        if is_resolved_elsewhere and (address := written_address(name)) is not None:
+            own = written_address(self.own_host)
+            self.check(host, [address], own=[own] if own else [])
+
+    def check(self, host: str, addresses: Iterable[str], *, own: Iterable[str]) -> None:
+        """Refuse a host if one of its addresses may not be reached.
+
+        :param own: the addresses of the service.
+        :raises ForbiddenHostError: one may not.
+        """
+        allowed = {Kind.PUBLIC, *map(kind_of, own)} - {Kind.FORBIDDEN}
+        for address in addresses:
+            if kind_of(address) not in allowed:
+                raise ForbiddenHostError(
+                    f"host {host!r} has the address {address}, which is {kind_of(address)}. Where an answer leads is followed "
+                    "to public addresses only, or to those of the service's own kind."
+                )
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        """Look up a host.
+
+        :return: its addresses, which may all be reached.
+        :raises ForbiddenHostError: one of them may not.
+        :raises httpcore.ConnectError: it has none.
+        """
+        try:
+            addresses = _addresses(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        if any(kind_of(address) is not Kind.PUBLIC for address in addresses):
+            own: list[str] = []
+            with contextlib.suppress(OSError):
+                own = _addresses(self.own_host, port)
+            self.check(host, addresses, own=own)
+        return addresses
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+@dataclass
+class _Patience:
+    """How long one answer may take, from the end of its request to its last byte.
+
+    The timeout of a single read starts anew with every byte, and a service that sends one now and then would hold a worker for
+    ever.
+
+    :param seconds: for the whole answer; None: as much as for a single read.
+    """
+
+    seconds: float | None
+    _over_at: float | None = None
+
+    def restart(self) -> None:
+        """Take the news that something is sent."""
+        self._over_at = None
+
+    def left(self, timeout: float | None) -> float | None:
+        """Return the seconds that the next read may take.
+
+        :raises httpcore.ReadTimeout: there are none.
+        """
+        now, whole = time.monotonic(), self.seconds if self.seconds is not None else timeout
+        if whole is None:
+            return timeout
+        if self._over_at is None:
+            self._over_at = now + whole
+        if (rest := self._over_at - now) <= 0:
+            raise httpcore.ReadTimeout(f"the answer was not complete after {whole:g} s")
+        return rest if timeout is None else min(rest, timeout)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a pool of connections reads.
+
+    :param seconds: for one answer, None: as long as a single read may take.
+    :param at_once: bytes that are asked for at a time, at least.
+    """
+
+    seconds: float | None = None
+    at_once: int = 0
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, reading: Reading) -> None:
+        self._stream, self._reading = stream, reading
+        self._patience = _Patience(reading.seconds)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max(max_bytes, self._reading.at_once), self._patience.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._patience.restart()
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._reading)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: httpcore.AsyncNetworkStream, reading: Reading) -> None:
+        self._stream, self._reading = stream, reading
+        self._patience = _Patience(reading.seconds)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max(max_bytes, self._reading.at_once), self._patience.left(timeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._patience.restart()
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return _AsyncStream(
+            await self._stream.start_tls(ssl_context, server_hostname, timeout), self._reading
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Backend(httpcore.NetworkBackend):
+    """Makes connections.
+
+    :param door: whom they may reach; None: anybody, as the user's own base URL or proxy.
+    """
+
+    def __init__(self, reading: Reading, door: Door | None) -> None:
+        self._reading, self._door = reading, door
+        self._sockets = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> _Stream:
+        """Connect to the first address of a host that can be reached.
+
+        :raises ForbiddenHostError: one of its addresses may not be.
+        """
+        places = [host] if self._door is None else self._door.resolve(host, port)
+        connect = self._sockets.connect_tcp
+        for place in places[:-1]:
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return _Stream(connect(place, port, timeout, local_address, socket_options), self._reading)
+        return _Stream(connect(places[-1], port, timeout, local_address, socket_options), self._reading)
+
+
+class AsyncBackend(httpcore.AsyncNetworkBackend):
+    """The same for asyncio."""
+
+    def __init__(self, reading: Reading, door: Door | None) -> None:
+        self._reading, self._door = reading, door
+        self._sockets = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> _AsyncStream:
+        """See :meth:`Backend.connect_tcp`."""
+        places = [host]
+        if self._door is not None:
+            try:
+                async with asyncio.timeout(timeout):
+                    places = await asyncio.to_thread(self._door.resolve, host, port)
+            except TimeoutError as error:
+                raise httpcore.ConnectTimeout(f"{host} was not found in time") from error
+        connect = self._sockets.connect_tcp
+        for place in places[:-1]:
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                stream = await connect(place, port, timeout, local_address, socket_options)
+                return _AsyncStream(stream, self._reading)
+        stream = await connect(places[-1], port, timeout, local_address, socket_options)
+        return _AsyncStream(stream, self._reading)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, as connections that are tried again do."""
+        await asyncio.sleep(seconds)
