@@ -100,7 +100,39 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": None,
                         "example": "s3://bucket/dashscope-records",
                         "default": None,
-                    }
+                    },
+                    "gallery_conn_ids": {
+                        "description": (
+                            "AWS connections through which the API server reads pictures for the gallery, separated by "
+                            "commas and tried in this order. What XComs and manifests say about connections is not "
+                            "believed. Empty: the gallery reads nothing.\n"
+                        ),
+                        "type": "string",
+                        "version_added": None,
+                        "example": "aws_default, aws_portraits",
+                        "default": "aws_default",
+                    },
+                    "gallery_buckets": {
+                        "description": (
+                            "Buckets, or folders in them, that the gallery may read: ``bucket`` or ``bucket/prefix``, "
+                            "separated by commas. If this is empty, results are shown from every bucket that the "
+                            "connections can read, and a portrait only if it lies in the bucket of its result.\n"
+                        ),
+                        "type": "string",
+                        "version_added": None,
+                        "example": "portraits/2026, repainted",
+                        "default": "",
+                    },
+                    "gallery_ambient_credentials": {
+                        "description": (
+                            "Whether the gallery may use an AWS connection that has no credentials of its own, and so reads "
+                            "with those of the API server's machine, such as an instance role.\n"
+                        ),
+                        "type": "boolean",
+                        "version_added": None,
+                        "example": None,
+                        "default": "False",
+                    },
                 },
             }
         },

@@ -28,6 +28,9 @@ from tests.stack.dashscope import API_KEY
 # What the trigger forms of the example DAGs begin with, so that they work as they are.
 BUCKET = "wanx-portraits"
 RESULTS = "wanx-results"
+GALLERY = {"AIRFLOW__DASHSCOPE__GALLERY_BUCKETS": f"{BUCKET}, {RESULTS}"}
+"""The setting by which the gallery shows portraits too, which lie in another bucket than their results."""
+
 PREFIX = "portraits/"
 SPEED = 3.0
 # Not the variable that the official SDK reads: many have that one set, and nobody should pay by surprise.
@@ -136,7 +139,7 @@ def stack_config(*, key: str | None) -> StackConfig:
         connections={"dashscope_default": live} if key else {},
         # The connection form shows them then, and its "Test" works.
         connections_in_database=True,
-        settings={"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"},
+        settings={"AIRFLOW__CORE__TEST_CONNECTION": "Enabled", **GALLERY},
     )
 
 

@@ -78,6 +78,7 @@ class BatchDestination:
             bucket=self.results.bucket,
             prefix=self.prefix + name,
             max_bytes=MAX_OBJECT_BYTES,
+            metadata=self.results.metadata,
         )
 
     def upload(self, path: Path, name: str, content_type: str) -> None:
@@ -86,8 +87,9 @@ class BatchDestination:
         :raises S3Error: S3 does not take it.
         """
         with s3_errors(f"write {self.url}{name}"), path.open("rb") as file:
+            arguments = {"ContentType": content_type, "Metadata": self.results.metadata}
             self.results.client.upload_fileobj(
-                file, self.results.bucket, self.prefix + name, ExtraArgs={"ContentType": content_type}
+                file, self.results.bucket, self.prefix + name, ExtraArgs=arguments
             )
 
 
@@ -270,12 +272,8 @@ class Batch:
     @property
     def mark(self) -> dict[str, Any]:
         """By what the gallery finds the batch, as a small JSON object."""
-        results = self.destination.results
         return batch_mark(
-            self.summary,
-            aws_conn_id=results.aws_conn_id,
-            bucket=results.bucket,
-            prefix=self.destination.prefix,
+            self.summary, bucket=self.destination.results.bucket, prefix=self.destination.prefix
         )
 
     def __enter__(self) -> Self:

@@ -341,7 +341,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         pictures = self._pictures_of(hook)
         return Batch(
             hook=hook,
-            destination=self._destination(),
+            destination=self._destination(context),
             source=self._source(),
             model=REPAINT_MODEL,
             keys=ResultKeys(self.s3_key),
@@ -367,11 +367,14 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             check_destination(self.images, bucket, prefix)
         return Shard.read(source, self.shard) if self.shard else source
 
-    def _destination(self) -> BatchDestination:
+    def _destination(self, context: Context) -> BatchDestination:
         self._rule().check(self.destination, "destination")
         conn_id, bucket, prefix = split_destination(self.destination)
         results = S3Destination(
-            aws_conn_id=conn_id or self.aws_conn_id, bucket=bucket, extra_args=self.extra_args or {}
+            aws_conn_id=conn_id or self.aws_conn_id,
+            bucket=bucket,
+            owner=identity_of(context["ti"]),
+            extra_args=self.extra_args or {},
         )
         results.check()
         return BatchDestination(prefix=prefix, results=results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -80,6 +81,11 @@ def read_object(
                 raise
 
 
+def user_metadata(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return an object's user metadata from boto3's answer, by names in lower case: some stores write them otherwise."""
+    return {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+
+
 class ObjectStore:
     """Objects under one prefix of a bucket.
 
@@ -87,13 +93,23 @@ class ObjectStore:
     :param bucket: the bucket's name.
     :param prefix: what every key begins with; empty, or ends in a slash.
     :param max_bytes: size of the largest object that is read or written.
+    :param metadata: the user's metadata of every object that is written.
     """
 
-    def __init__(self, client: Any, *, bucket: str, prefix: str, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        bucket: str,
+        prefix: str,
+        max_bytes: int = MAX_BYTES,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
         self._max_bytes = max_bytes
+        self._metadata = dict(metadata or {})
 
     def url(self, name: str) -> str:
         """Return an object's ``s3://`` URL."""
@@ -145,6 +161,7 @@ class ObjectStore:
                     Key=self._prefix + name,
                     Body=body,
                     ContentType=content_type,
+                    Metadata=self._metadata,
                     **condition,
                 )
             except ClientError as error:

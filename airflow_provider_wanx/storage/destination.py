@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
+from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.storage.keys import check_no_ledger
+from airflow_provider_wanx.storage.marks import ownership
 from airflow_provider_wanx.storage.upload import upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    from airflow_provider_wanx.identity import Identity
 
 Replace = bool | Literal["skip"]
 
@@ -29,6 +33,7 @@ class S3Destination:
 
     :param aws_conn_id: AWS connection that may write to the bucket.
     :param bucket: its name.
+    :param owner: the task instance that writes, which every object names in its metadata; None outside of Airflow.
     :param replace: what to do when a key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is the
         same task's result.
     :param encrypt: whether S3 encrypts the objects (SSE-S3).
@@ -38,11 +43,17 @@ class S3Destination:
 
     aws_conn_id: str | None
     bucket: str
+    owner: Identity | None = None
     replace: Replace = True
     encrypt: bool = False
     acl_policy: str | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict)
     _connected: S3Hook | None = field(default=None, init=False, repr=False)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Metadata of every object that is written here."""
+        return {} if self.owner is None else ownership(self.owner)
 
     @property
     def client(self) -> Any:
@@ -85,7 +96,7 @@ class S3Destination:
         """
         check_no_ledger(key)
         arguments = {"ContentType": content_type, **self.extra_args}
-        arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata}
+        arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata, **self.metadata}
         if self.encrypt:
             arguments["ServerSideEncryption"] = "AES256"
         if self.acl_policy:
@@ -94,7 +105,7 @@ class S3Destination:
             s3 = self._hook()
             if self.replace is not True and (there := s3.head_object(key, self.bucket)) is not None:
                 # An earlier try of the same Airflow task may have written it, and must not keep this one from the rest.
-                if self.replace == "skip" or there.get("Metadata", {}).get(TASK_ID) == metadata[TASK_ID]:
+                if self.replace == "skip" or user_metadata(there).get(TASK_ID) == metadata[TASK_ID]:
                     return False
                 raise InvalidInputError(
                     f"The key exists: s3://{self.bucket}/{key}. Choose another s3_key, or replace=True or 'skip'."

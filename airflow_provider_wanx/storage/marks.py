@@ -6,45 +6,62 @@ other tasks have left, and what a list of runs shows stands in the mark itself.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_wanx.identity import Identity
 
 MARK = "wanx_gallery"
 """Key of the XCom."""
 
 VERSION = 1
 
+TASK = "airflow-task"
+"""Metadata of an object: a digest of DAG and task of the task instance that has written it."""
 
-def copy_mark(manifest: Sequence[Mapping[str, Any]], *, aws_conn_id: str | None) -> dict[str, Any]:
-    """Make the mark of a copy, whose manifest is its return value.
+TASK_INSTANCE = "airflow-task-instance"
+"""Metadata of an object: a digest of the whole identity of the task instance that has written it."""
 
-    :param manifest: the copy's manifest.
-    :param aws_conn_id: the AWS connection that has written the objects.
+
+def ownership(identity: Identity) -> dict[str, str]:
+    """Make the metadata by which an object says which task instance has written it.
+
+    As digests: ids may have 250 characters of any alphabet, and S3 takes 2 KB of ASCII in all.
     """
+    return {
+        TASK: _digest([identity.dag_id, identity.task_id]),
+        TASK_INSTANCE: _digest(identity.to_json()),
+    }
+
+
+def _digest(ids: Any) -> str:
+    return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def copy_mark(manifest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make the mark of a copy, whose manifest is its return value."""
     costs = [entry["cost"] for entry in manifest if entry["cost"] is not None]
     return {
         "version": VERSION,
         "kind": "copy",
-        "aws_conn_id": aws_conn_id,
         "images": len(manifest),
         "cost": round(sum(costs), 2) if costs else None,
     }
 
 
-def batch_mark(
-    summary: Mapping[str, Any], *, aws_conn_id: str | None, bucket: str, prefix: str
-) -> dict[str, Any]:
+def batch_mark(summary: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[str, Any]:
     """Make the mark of a batch, whose manifest and ``status.json`` are in its destination.
 
     :param summary: the batch's summary as it is now.
-    :param aws_conn_id: the AWS connection of the destination.
     :param bucket: the destination's bucket.
     :param prefix: what all its keys begin with: empty, or ending in a slash.
     """
     return {
         "version": VERSION,
         "kind": "batch",
-        "aws_conn_id": aws_conn_id,
         "bucket": bucket,
         "prefix": prefix,
         "rows": summary["images"],

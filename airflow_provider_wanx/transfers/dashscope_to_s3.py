@@ -17,6 +17,7 @@ from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
 from airflow_provider_wanx.links.dashscope import (
@@ -127,7 +128,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 origins = self.origins(context, ids)
                 for task_id in ids:
                     template.check_source(task_id, origins.get(task_id, Origin()).source)
-            destination = self._destination()
+            destination = self._destination(context)
             destination.check()
             show_task_links(context, self, hook.get_conn().config.base_url, ids)
             self._show_where(context, destination)
@@ -159,7 +160,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
         failures: list[DashScopeError] = []
-        destination = self._destination()
+        destination = self._destination(context)
         copier = ResultCopier(hook=hook, destination=destination, log=self.log)
         try:
             for task in good:
@@ -175,7 +176,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         finally:
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
-            context["ti"].xcom_push(key=MARK, value=copy_mark(manifest, aws_conn_id=self.aws_conn_id))
+            context["ti"].xcom_push(key=MARK, value=copy_mark(manifest))
             self._learn(tasks, manifest)
             self._show_where(context, destination, [entry["key"] for entry in manifest])
             self._announce(context, manifest)
@@ -225,10 +226,11 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             }
             yield {**entry, "output": dict(task.output)} if task.made_only_data else entry
 
-    def _destination(self) -> S3Destination:
+    def _destination(self, context: Context) -> S3Destination:
         return S3Destination(
             aws_conn_id=self.aws_conn_id,
             bucket=self.s3_bucket,
+            owner=identity_of(context["ti"]),
             replace=self.replace,
             encrypt=self.encrypt,
             acl_policy=self.acl_policy,

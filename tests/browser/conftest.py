@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests import demo
 from tests.browser.support.chromium import Visit, chromium, visit
 from tests.stack import ROOT, LocalStack, StackConfig
 
@@ -43,6 +44,8 @@ def stack(browser: Browser) -> Iterator[LocalStack]:
         settings={
             "AIRFLOW__CORE__AUTH_MANAGER": "tests.browser.support.auth.HidingAuthManager",
             "PYTHONPATH": str(ROOT),
+            # Those of the examples, and all that the tests make.
+            "AIRFLOW__DASHSCOPE__GALLERY_BUCKETS": f"{demo.BUCKET}, {demo.RESULTS}, attacked, attacked-batch, bulk",
         },
     )
     with LocalStack(config=config) as running:

@@ -205,6 +205,7 @@ def main() -> int:
         dag_ids={FOLDER, BULK, ONE},
         speed=10,
         connections_in_database=True,
+        settings=demo.GALLERY,
     )
     try:
         with chromium() as browser, LocalStack(config=config) as stack:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.storage.marks import ownership
 from tests import demo
 from tests.browser.support.chromium import Visit
 from tests.stack import LocalStack
@@ -51,15 +53,24 @@ ENTRIES = [
 @pytest.fixture(scope="module")
 def run_id(stack: LocalStack) -> str:
     """A run that has left all of it."""
-    for key, body in {ATTACK: HTML, "page.png": HTML, "drawing.png": SVG}.items():
-        stack.s3.client.create_bucket(Bucket=BUCKET)
-        said = {"dashscope-task-id": "task", "note": "<script>window.attacked=1</script>"}
-        stack.s3.client.put_object(Bucket=BUCKET, Key=key, Body=body, ContentType="text/html", Metadata=said)
-    mark = {"version": 1, "kind": "copy", "aws_conn_id": "aws_default", "images": len(ENTRIES), "cost": 1.0}
+    mark = {"version": 1, "kind": "copy", "images": len(ENTRIES), "cost": 1.0}
     api = stack.airflow.api
     run_id = api.trigger(dag_id="hostile", conf={"entries": ENTRIES, "mark": mark, "name": ATTACK})
+    said = {
+        "dashscope-task-id": "task",
+        "note": "<script>window.attacked=1</script>",
+        **_owner(run_id),
+    }
+    stack.s3.client.create_bucket(Bucket=BUCKET)
+    for key, body in {ATTACK: HTML, "page.png": HTML, "drawing.png": SVG}.items():
+        stack.s3.client.put_object(Bucket=BUCKET, Key=key, Body=body, ContentType="text/html", Metadata=said)
     assert api.wait_for_run(dag_id="hostile", run_id=run_id).state == "success"
     return run_id
+
+
+def _owner(run_id: str) -> dict[str, str]:
+    """What makes an object belong to the task, so that only the browser is left to be attacked."""
+    return ownership(Identity(dag_id="hostile", run_id=run_id, task_id="leave", map_index=0))
 
 
 def test_all_that_a_manifest_may_hold_is_shown_as_text(run_id: str, enter: Callable[..., Visit]) -> None:
@@ -142,13 +153,9 @@ def test_a_batchs_files_are_shown_as_text(stack: LocalStack, enter: Callable[...
     row = {"row": 0, "image": ATTACK, "style": 3, "status": "failed", "code": ATTACK, "message": ATTACK}
     lines = json.dumps(row).encode() + b"\n"
     index = {"rows": 1, "step": 100, "bytes": len(lines), "offsets": [0]}
-    stack.s3.put(bucket=bucket, key=f"{prefix}status.json", body=json.dumps(status).encode())
-    stack.s3.put(bucket=bucket, key=f"{prefix}manifest.jsonl", body=lines)
-    stack.s3.put(bucket=bucket, key=f"{prefix}manifest.index.json", body=json.dumps(index).encode())
     mark = {
         "version": 1,
         "kind": "batch",
-        "aws_conn_id": "aws_default",
         "bucket": bucket,
         "prefix": prefix,
         "images": 1,
@@ -157,6 +164,13 @@ def test_a_batchs_files_are_shown_as_text(stack: LocalStack, enter: Callable[...
     }
     api = stack.airflow.api
     run_id = api.trigger(dag_id="hostile", conf={"entries": [], "mark": mark, "name": ATTACK})
+    stack.s3.client.create_bucket(Bucket=bucket)
+    for name, body in {
+        "status.json": json.dumps(status).encode(),
+        "manifest.jsonl": lines,
+        "manifest.index.json": json.dumps(index).encode(),
+    }.items():
+        stack.s3.client.put_object(Bucket=bucket, Key=prefix + name, Body=body, Metadata=_owner(run_id))
     assert api.wait_for_run(dag_id="hostile", run_id=run_id).state == "success"
     user = enter("viewer")
     for page in ("", "/tasks/leave?map_index=0", "/tasks/leave/0/results/0"):

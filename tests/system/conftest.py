@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests import demo
 from tests.stack import ROOT, LocalStack, StackConfig, StatsdListener
 from tests.stack.environment import clean_environment
 
@@ -71,6 +72,7 @@ def stack(worker_id: str, statsd: StatsdListener) -> Iterator[LocalStack]:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
             **statsd.settings,
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            **demo.GALLERY,
         },
     )
     with LocalStack(config=config) as running:

@@ -15,10 +15,13 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
-from airflow_provider_wanx.plugins.gallery import batches, objects
+from airflow_provider_wanx.plugins.gallery import batches, doors
+from airflow_provider_wanx.plugins.gallery.objects import Reader
+from airflow_provider_wanx.plugins.gallery.problems import ProblemError
 from airflow_provider_wanx.plugins.gallery.records import Mark, results_of
-from airflow_provider_wanx.storage.marks import MARK
+from airflow_provider_wanx.storage.marks import MARK, TASK, ownership
 from airflow_provider_wanx.submission.record import STATE_KEY, Record
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
@@ -62,15 +65,21 @@ def test_a_ledger_stays_the_waiting_tasks_own(version: str, world: World) -> Non
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_gallery_shows_a_batch_of_then(version: str, world: World) -> None:
+def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, world: World) -> None:
     snapshot = Snapshot.load(WRITTEN / version / "batch_is_done")
-    for cache in (objects._clients, batches._indexes, batches._parts):
+    for cache in (doors._clients, batches._bodies):
         cache.clear()
     mark = Mark.read(snapshot.xcoms["bulk"][MARK])
     assert mark is not None
+    said = ownership(Identity(dag_id="dag", run_id=snapshot.run_id, task_id="bulk"))
+    reader = Reader(None, frozenset({(TASK, said[TASK])}))
     with world.restored(snapshot):
-        status, rows = batches.read_status(mark), batches.read_rows(mark, start=0, count=100)
-        assert batches.count_rows(mark) == 3
+        # Objects of then do not say whose they are.
+        with pytest.raises(ProblemError):
+            batches.read_status(reader, mark)
+        world.go_on(snapshot)
+        status, rows = batches.read_status(reader, mark), batches.read_rows(reader, mark, start=0, count=100)
+        assert batches.count_rows(reader, mark) == 3
     assert (status.state, status.images, status.succeeded, status.duplicate) == ("finished", 3, 2, 1)
     shown = [(row.key or "").rpartition("/")[2] if row else None for row in rows]
     assert shown == ["ann-000000.jpg", "bob-000001.jpg", ""]

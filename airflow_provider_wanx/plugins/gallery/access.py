@@ -11,8 +11,14 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.configuration import conf
 from airflow.models.dag import DagModel
 
+from airflow_provider_wanx.plugins.gallery.objects import Reader
+from airflow_provider_wanx.storage.marks import TASK, TASK_INSTANCE, ownership
+
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+
+    from airflow_provider_wanx.identity import Identity
+    from airflow_provider_wanx.plugins.gallery.records import Mark
 
 may_read_pictures = requires_access_dag("GET", DagAccessEntity.XCOM)
 """Dependency of every page: the user may read the XComs of the DAG in the path or, without one, of any DAG."""
@@ -32,6 +38,16 @@ def readable(dag_ids: Collection[str], user: BaseUser) -> set[str]:
             user=user,
         )
     }
+
+
+def reader(identity: Identity, mark: Mark) -> Reader:
+    """Return what decides about the objects on a task instance's page.
+
+    A copy's objects are its own. A batch's are those of its task: runs go on with what earlier ones have left.
+    """
+    name = TASK if mark.kind == "batch" else TASK_INSTANCE
+    owner = frozenset({(name, ownership(identity)[name])})
+    return Reader(_teams([identity.dag_id]).get(identity.dag_id), owner)
 
 
 def _teams(dag_ids: Collection[str]) -> dict[str, str | None]:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated
 
+from cachetools import TTLCache, cached
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
 from airflow_provider_wanx.plugins.gallery import objects
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_MANIFEST,
-    NO_OBJECT,
+    NOT_SHOWN,
     UNREADABLE_BATCH,
     ProblemError,
 )
 from airflow_provider_wanx.plugins.gallery.records import Count, Money, Result, Text, Time, rows_of
 
 if TYPE_CHECKING:
+    from airflow_provider_wanx.plugins.gallery.objects import Content, Found, Reader
     from airflow_provider_wanx.plugins.gallery.records import Mark
 
-_SMALL = 4 * 1024 * 1024
-"""Bytes of ``status.json`` and of the index at most; a million rows need an index of a tenth of a megabyte."""
+_STATUS_BYTES = 512 * 1024
+"""Bytes of ``status.json`` at most; a hundred failed images take a tenth of that."""
 
-_PART = 4 * 1024 * 1024
+_INDEX_BYTES = 256 * 1024
+"""Bytes of the index at most; a million rows need half of it."""
+
+_PART_BYTES = 4 * 1024 * 1024
 """Bytes of one part of the manifest at most; usually it is a hundredth of that."""
 
-_SHORTLY = 30.0
-"""Seconds for which a page's pictures need not read the manifest again."""
+_bodies: TTLCache[bytes, Content] = TTLCache(
+    maxsize=32 * 1024 * 1024, ttl=30.0, getsizeof=lambda content: len(content.body) + objects.ENTRY
+)
+"""For half a minute, a page's pictures need not read the manifest again."""
 
 
 class Example(BaseModel):
@@ -86,82 +94,84 @@ class _Index(BaseModel):
     offsets: list[Annotated[int, Field(ge=0, le=10**12)]]
 
 
-_indexes: objects.Cache[_Index] = objects.Cache(room=64, seconds=_SHORTLY)
-_parts: objects.Cache[list[Result | None]] = objects.Cache(room=20_000, seconds=_SHORTLY, size=len)
-
-
-def read_status(mark: Mark) -> Status:
+def read_status(reader: Reader, mark: Mark) -> Status:
     """Read ``status.json``.
 
     :raises ProblemError: it cannot be read.
     """
-    body = objects.read(mark.aws_conn_id, mark.bucket, mark.prefix + STATUS, limit=_SMALL).body
+    content = objects.read(_find(reader, mark, STATUS), limit=_STATUS_BYTES)
     try:
-        return Status.model_validate_json(body)
+        return Status.model_validate_json(content.body)
     except ValidationError:
         raise ProblemError(UNREADABLE_BATCH) from None
 
 
-def count_rows(mark: Mark) -> int:
+def count_rows(reader: Reader, mark: Mark) -> int:
     """Return the number of rows of the manifest.
 
     :raises ProblemError: it cannot be read.
     """
-    return _index(mark).rows
+    return _index(reader, mark).rows
 
 
-def read_rows(mark: Mark, *, start: int, count: int) -> list[Result | None]:
+def read_rows(reader: Reader, mark: Mark, *, start: int, count: int) -> list[Result | None]:
     """Read some rows of the manifest, None in place of each that is none.
 
     :param start: the first one, counted from 0.
     :param count: how many at most.
     :raises ProblemError: it cannot be read.
     """
-    index = _index(mark)
+    index = _index(reader, mark)
     end = min(start + count, index.rows)
     rows: list[Result | None] = []
     for number in range(start // index.step, -(-end // index.step)):
         first = number * index.step
-        rows += _part(mark, index, number)[max(0, start - first) : end - first]
+        rows += rows_of(_part(reader, mark, index, number)[max(0, start - first) : end - first])
     return rows
 
 
-def _index(mark: Mark) -> _Index:
-    def read() -> _Index:
-        try:
-            body = objects.read(mark.aws_conn_id, mark.bucket, mark.prefix + INDEX, limit=_SMALL).body
-            index = _Index.model_validate_json(body)
-        except ValidationError:
-            raise ProblemError(UNREADABLE_BATCH) from None
-        except ProblemError as error:
-            raise (ProblemError(NO_MANIFEST) if error.problem is NO_OBJECT else error) from None
-        if len(index.offsets) != -(-index.rows // index.step):
-            raise ProblemError(UNREADABLE_BATCH)
-        return index
-
-    return _indexes.get(_name(mark), read)
+def _index(reader: Reader, mark: Mark) -> _Index:
+    try:
+        index = _Index.model_validate_json(_body(reader, mark, INDEX, _INDEX_BYTES).body)
+    except ValidationError:
+        raise ProblemError(UNREADABLE_BATCH) from None
+    except ProblemError as error:
+        raise (ProblemError(NO_MANIFEST) if error.problem is NOT_SHOWN else error) from None
+    if len(index.offsets) != -(-index.rows // index.step):
+        raise ProblemError(UNREADABLE_BATCH)
+    return index
 
 
-def _part(mark: Mark, index: _Index, number: int) -> list[Result | None]:
+def _part(reader: Reader, mark: Mark, index: _Index, number: int) -> list[bytes]:
     first, last = [*index.offsets, index.bytes][number : number + 2]
-
-    def read() -> list[Result | None]:
-        if not first < last <= min(index.bytes, first + _PART):
-            raise ProblemError(UNREADABLE_BATCH)
-        found = objects.read(
-            mark.aws_conn_id,
-            mark.bucket,
-            f"{mark.prefix}{MANIFEST}.jsonl",
-            limit=_PART,
-            part=(first, last),
-        )
-        rows = rows_of(found.body.removesuffix(b"\n").split(b"\n"))
-        if found.size != index.bytes or len(rows) != min(index.step, index.rows - number * index.step):
-            raise ProblemError(UNREADABLE_BATCH)
-        return rows
-
-    return _parts.get((*_name(mark), index.bytes, first, last), read)
+    if not first < last <= min(index.bytes, first + _PART_BYTES):
+        raise ProblemError(UNREADABLE_BATCH)
+    found = _body(reader, mark, f"{MANIFEST}.jsonl", _PART_BYTES, (first, last), index.bytes)
+    lines = found.body.removesuffix(b"\n").split(b"\n", index.step)
+    if found.size != index.bytes or len(lines) != min(index.step, index.rows - number * index.step):
+        raise ProblemError(UNREADABLE_BATCH)
+    return lines
 
 
-def _name(mark: Mark) -> tuple[Any, ...]:
-    return mark.aws_conn_id, mark.bucket, mark.prefix
+@cached(
+    _bodies,
+    key=lambda reader, mark, *more: objects.short(reader, mark.bucket, mark.prefix, *more),
+    lock=Lock(),
+)
+def _body(
+    reader: Reader,
+    mark: Mark,
+    name: str,
+    limit: int,
+    part: tuple[int, int] | None = None,
+    size: int | None = None,
+) -> Content:
+    """Read an object of a batch.
+
+    :param size: of the manifest that has the part, so that one which was replaced is read anew.
+    """
+    return objects.read(_find(reader, mark, name), limit=limit, part=part)
+
+
+def _find(reader: Reader, mark: Mark, name: str) -> Found:
+    return objects.find(reader, mark.bucket, mark.prefix + name)

@@ -7,17 +7,19 @@ will do, no address works for anybody else, and the browser need not be allowed 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
+from cachetools import TTLCache, cached
+
 from airflow_provider_wanx.dashscope.origin import SOURCE, Origin, source_address
-from airflow_provider_wanx.plugins.gallery import objects
+from airflow_provider_wanx.plugins.gallery import doors, objects
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_PICTURE,
     NO_RESULT,
-    NOT_IN_S3,
-    NOT_OURS,
+    NO_SOURCE,
     TOO_LARGE,
     ProblemError,
 )
@@ -27,11 +29,15 @@ from airflow_provider_wanx.storage.destination import TASK_ID
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from airflow_provider_wanx.plugins.gallery.records import Mark, Result
+    from airflow_provider_wanx.plugins.gallery.objects import Found, Reader
+    from airflow_provider_wanx.plugins.gallery.records import Result
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 40_000_000
-"""More than any picture that the service takes or makes has; larger ones could be meant to fill the memory."""
+"""More than any picture that the service takes or makes has; larger ones could be meant to fill the reader's memory."""
+
+THUMBNAIL_PIXELS = 20_000_000
+"""The same for those that are decoded here, four at a time and 4 bytes a pixel. The service takes 18.7 million."""
 
 THUMBNAIL = 360
 """Longest side of a thumbnail, in pixels."""
@@ -48,83 +54,66 @@ class Picture:
     content_type: str
 
 
-_thumbnails: objects.Cache[Picture] = objects.Cache(
-    room=48 * 1024 * 1024, seconds=600.0, size=lambda picture: len(picture.body)
+_thumbnails: TTLCache[bytes, Picture] = TTLCache(
+    maxsize=48 * 1024 * 1024, ttl=600.0, getsizeof=lambda picture: len(picture.body) + objects.ENTRY
 )
 
 
-def check(mark: Mark, result: Result) -> None:
-    """Find out whether a result is still there.
+def find_result(reader: Reader, result: Result, **said: str | None) -> Found:
+    """Find the picture that a task has made.
 
-    :raises ProblemError: it is not, or cannot be read.
+    :param said: more that its metadata must say.
+    :raises ProblemError: there is none that belongs to the page.
     """
-    if result.bucket and result.key:
-        _check_task(objects.metadata(mark.aws_conn_id, result.bucket, result.key), result)
+    if not result.bucket or not result.key:
+        raise ProblemError(NO_RESULT)
+    said[TASK_ID] = result.dashscope_task_id
+    return objects.find(reader, result.bucket, result.key, **said)
 
 
-def _check_task(said: Mapping[str, str], result: Result) -> None:
-    """Refuse an object that the result's task has not made.
-
-    :param said: the object's metadata, which the copy has written.
-    """
-    if not result.dashscope_task_id or said.get(TASK_ID) != result.dashscope_task_id:
-        raise ProblemError(NOT_OURS)
-
-
-def result_picture(conn_id: str | None, result: Result, *, small: bool) -> Picture:
+def result_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
     """Return the picture that a task has made.
 
-    :param conn_id: the AWS connection that has written it.
     :param small: whether a thumbnail will do.
     :raises ProblemError: it cannot be shown.
     """
-    bucket, key = result.bucket, result.key
-    if not bucket or not key:
-        raise ProblemError(NO_RESULT)
-
-    def content() -> bytes:
-        found = objects.read(conn_id, bucket, key, limit=MAX_BYTES)
-        _check_task(found.metadata, result)
-        return found.body
-
-    return _picture((conn_id, bucket, key, result.dashscope_task_id), content, small=small)
+    name = objects.short(reader, result.url, result.dashscope_task_id)
+    return _picture(name, lambda: find_result(reader, result), small=small)
 
 
-def source_picture(conn_id: str | None, result: Result, *, small: bool) -> Picture:
-    """Return the portrait from which a task has made its picture, if it is in S3.
+def source_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
+    """Return the portrait from which a task has made its picture, if the gallery may read it.
 
     That a manifest names it is not enough, for it may have been written by hand: the object that the copy has written must
-    name it, too.
+    name it, too. And as that may have been forged by whoever may write beside it, it opens no other bucket by itself.
 
-    :param conn_id: the AWS connection that has written the result; a source may name another.
     :param small: whether a thumbnail will do.
     :raises ProblemError: it cannot be shown.
     """
-    source = result.source or ""
-    if not result.source_is_shown or not result.bucket or not result.key:
-        raise ProblemError(NOT_IN_S3)
-    result_bucket, result_key = result.bucket, result.key
-    own_conn_id, bucket, key = split_s3_url(source)
-    expected = Origin(source=source_address(source)).metadata()
+    source = source_address(result.source) or ""
+    if not result.source_is_shown:
+        raise ProblemError(NO_SOURCE)
+    _, bucket, key = split_s3_url(source)
+    if not doors.is_open(bucket, key, beside=result.bucket):
+        raise ProblemError(NO_SOURCE)
+    name = objects.short(reader, result.url, result.dashscope_task_id, source)
+    said = Origin(source=source).metadata()
 
-    def content() -> bytes:
-        said = objects.metadata(conn_id, result_bucket, result_key)
-        _check_task(said, result)
-        if said.get(SOURCE) != expected.get(SOURCE):
-            raise ProblemError(NOT_OURS)
-        return objects.read(own_conn_id or conn_id, bucket, key, limit=MAX_BYTES).body
+    def find() -> Found:
+        found = find_result(reader, result, **{SOURCE: said[SOURCE]})
+        return objects.find_source(reader, found, bucket, key)
 
-    return _picture((conn_id, source, result.url, result.dashscope_task_id), content, small=small)
+    return _picture(name, find, small=small)
 
 
-def _picture(name: tuple[object, ...], content: Callable[[], bytes], *, small: bool) -> Picture:
+def _picture(name: bytes, find: Callable[[], Found], *, small: bool) -> Picture:
     if small:
-        return _thumbnails.get(name, lambda: _thumbnail(content()))
-    body = content()
-    return Picture(body, _TYPES[str(_opened(body).format)])
+        return _thumbnail(name, find)
+    body = objects.read(find(), limit=MAX_BYTES).body
+    return Picture(body, _TYPES[str(_opened(body, MAX_PIXELS).format)])
 
 
-def _opened(body: bytes) -> Image:
+def _opened(body: bytes, pixels: int) -> Image:
     """Read a picture's header only."""
     from PIL import Image, UnidentifiedImageError
 
@@ -134,15 +123,16 @@ def _opened(body: bytes) -> Image:
         raise ProblemError(TOO_LARGE) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise ProblemError(NO_PICTURE) from None
-    if image.width * image.height > MAX_PIXELS:
+    if image.width * image.height > pixels:
         raise ProblemError(TOO_LARGE)
     return image
 
 
-def _thumbnail(body: bytes) -> Picture:
+@cached(_thumbnails, key=lambda name, _: name, lock=Lock())
+def _thumbnail(name: bytes, find: Callable[[], Found]) -> Picture:
     from PIL import ImageOps
 
-    image = _opened(body)
+    image = _opened(objects.read(find(), limit=MAX_BYTES).body, THUMBNAIL_PIXELS)
     try:
         # A JPEG is decoded at a fraction of its size, which takes a fraction of the time.
         image.draft("RGB", (THUMBNAIL, THUMBNAIL))

@@ -78,37 +78,25 @@ UNREADABLE_BATCH = Problem(
 
 NO_CONNECTION = Problem(
     424,
-    "The AWS connection is missing",
-    "The connection that has written the object does not exist for the API server, or is none for AWS. Create it, or make its "
-    "secrets backend known to the API server too.",
+    "The gallery has no AWS connection",
+    "It reads through the connections in [dashscope] gallery_conn_ids, by default aws_default. At least one must exist for the "
+    "API server, be of type aws, and hold credentials. The server's own are used only with gallery_ambient_credentials.",
 )
 NO_S3 = Problem(
     503, "S3 cannot be reached", "The API server could not reach S3 with the AWS connection. Try again later."
 )
-NO_OBJECT = Problem(
+NOT_SHOWN = Problem(
     404,
-    "The object is gone",
-    "It was deleted, or a lifecycle rule of the bucket has removed it. Within 24 hours of the submission, clear the copy to "
-    "have it copied again. Later, the service has it no more either; clearing the submission makes and bills a new one.",
-)
-NO_BUCKET = Problem(
-    404, "The bucket is gone", "It was deleted or renamed. With it went all objects that were in it."
-)
-NO_ACCESS = Problem(
-    403,
-    "The AWS connection may not read it",
-    "Allow the connection s3:GetObject on the object, and kms:Decrypt on its key if it has one. To those who may not list the "
-    "bucket, S3 also says so of objects that do not exist.",
-)
-ARCHIVED = Problem(409, "The object is archived", "Restore it in S3 before it can be read.")
-NOT_OURS = Problem(
-    409,
-    "The object is another one",
-    "What has this key now was not made by the DashScope task that the manifest names, so it is not shown. It was replaced "
-    "since, or the copy has kept what it found.",
+    "The object cannot be shown",
+    "This task has written no such object where the gallery may read. It may have been deleted, archived or replaced since, "
+    "or kept from an earlier run, or lie outside of [dashscope] gallery_conn_ids and gallery_buckets. The API server's log has "
+    "the details. Within 24 hours of the submission, clear the copy to have it copied again.",
 )
 TOO_LARGE = Problem(413, "The picture is too large to be shown", "Open the object in S3.")
 NO_PICTURE = Problem(415, "The object is no picture", "Open the object in S3.")
-NOT_IN_S3 = Problem(
-    404, "The picture is not in S3", "Only pictures in S3 are shown; of others, the address is."
+NO_SOURCE = Problem(
+    404,
+    "The portrait cannot be shown",
+    "Of portraits elsewhere, the address is shown. One in S3 must lie in the bucket of its result or in one that the "
+    "administrator has named in [dashscope] gallery_buckets.",
 )

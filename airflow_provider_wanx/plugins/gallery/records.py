@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from airflow_provider_wanx.dashscope.origin import source_address
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style
 from airflow_provider_wanx.storage.marks import VERSION
 
 _LARGEST = 10**9
+
+_LINE_BYTES = 256 * 1024
+"""Bytes of a row at most: the user's own columns are part of it, and are not shown."""
 
 Text = Annotated[str, Field(max_length=4096)]
 Count = Annotated[int, Field(ge=0, le=_LARGEST)]
@@ -30,6 +33,10 @@ def _time(value: object) -> object:
         return None
 
 
+def _beginning(value: object) -> object:
+    return value[:2000] if isinstance(value, str) else value
+
+
 Time = Annotated[datetime | None, BeforeValidator(_time)]
 
 
@@ -42,7 +49,6 @@ class Mark(_Record):
 
     version: Literal[1]
     kind: Literal["copy", "batch"]
-    aws_conn_id: Annotated[str, Field(max_length=250)] | None = None
     images: Count = 0
     cost: Money | None = None
     rows: Count | None = None
@@ -78,7 +84,7 @@ class Result(_Record):
     source: Text | None = Field(default=None, validation_alias=AliasChoices("source", "image"))
     status: Text = "succeeded"
     code: Text | None = None
-    message: Annotated[str, Field(max_length=100_000)] | None = None
+    message: Annotated[str, BeforeValidator(_beginning)] | None = None
     written: bool = True
     submit_time: Time = None
     end_time: Time = None
@@ -91,10 +97,8 @@ class Result(_Record):
             result = cls.model_validate(stored)
         except ValidationError:
             return None
-        # Of a batch, it is what the user has given, which may hold a signature or a whole picture.
-        address = result.source or ""
-        is_key = address.startswith("s3://")
-        return result if is_key else result.model_copy(update={"source": source_address(address)})
+        # Of a batch, it is what the user has given: with a signature, a whole picture, or a connection that nobody here uses.
+        return result.model_copy(update={"source": source_address(result.source)})
 
     @property
     def url(self) -> str | None:
@@ -143,23 +147,19 @@ def results_of(stored: object) -> list[Result | None] | None:
     value = _json(stored)
     if not isinstance(value, list):
         return None
-    results = [Result.read(entry) for entry in value]
-    # A copy names no connection with a source; whoever does has written the manifest by hand.
-    return [
-        result and result.model_copy(update={"source": source_address(result.source)}) for result in results
-    ]
+    return [Result.read(entry) for entry in value]
 
 
 def rows_of(lines: Iterable[bytes]) -> list[Result | None]:
     """Read lines of a batch's manifest; None in place of each that is none."""
-    return [Result.read(_json(line)) for line in lines]
+    return [Result.read(_json(line) if len(line) <= _LINE_BYTES else None) for line in lines]
 
 
 def _json(stored: Any) -> Any:
-    # What was set through Airflow's API may be JSON inside JSON.
-    if not isinstance(stored, str | bytes):
-        return stored
+    # Not Python's own: it takes what is no Unicode, and goes as deep as its stack.
     try:
-        return json.loads(stored)
-    except ValueError:
+        value = from_json(stored) if isinstance(stored, str | bytes) else stored
+        # What was set through Airflow's API may be JSON inside JSON.
+        return from_json(value) if isinstance(value, str) else value
+    except (TypeError, ValueError):
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Text, cast, func, select, tuple_
 
 from airflow_provider_wanx.plugins.gallery.problems import NO_RUN, ProblemError
 from airflow_provider_wanx.plugins.gallery.records import Mark
@@ -24,6 +24,9 @@ RETURN_VALUE = "return_value"
 
 PREVIEWS = 4
 """Pictures beside a run in a list."""
+
+_VALUE = cast(XComModel.value, Text)
+"""As it is stored: one value that SQLAlchemy cannot decode, as it is nested too deeply, would break the list of all."""
 
 Place = tuple[str, int]
 """Task id and map index of a task instance within its run."""
@@ -161,9 +164,9 @@ def list_runs(
 def _add_up(session: Session, rows: dict[int, RunRow], task_id: str | None) -> None:
     # The marks of mapped copies are mostly equal, so that ten thousand of them are a few rows here.
     query = (
-        _of_task(task_id, XComModel.dag_run_id, XComModel.value, func.count(), func.max(XComModel.timestamp))
+        _of_task(task_id, XComModel.dag_run_id, _VALUE, func.count(), func.max(XComModel.timestamp))
         .where(XComModel.dag_run_id.in_(rows))
-        .group_by(XComModel.dag_run_id, XComModel.value)
+        .group_by(XComModel.dag_run_id, _VALUE)
     )
     for number, value, equal, time in session.execute(query):
         if (mark := Mark.read(value)) is not None:
@@ -176,7 +179,7 @@ def _add_up(session: Session, rows: dict[int, RunRow], task_id: str | None) -> N
 
 def _add_previews(session: Session, rows: dict[int, RunRow], task_id: str | None) -> None:
     query = (
-        _of_task(task_id, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.value)
+        _of_task(task_id, XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, _VALUE)
         .where(XComModel.dag_run_id.in_(rows), XComModel.map_index < PREVIEWS)
         .order_by(XComModel.task_id, XComModel.map_index)
     )
@@ -200,7 +203,7 @@ def get_run(session: Session, dag_id: str, run_id: str, task_id: str | None = No
         raise ProblemError(NO_RUN)
     run = Run(found[0], dag_id, run_id, _text(found[1]))
     query = (
-        _of_task(task_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp, XComModel.value)
+        _of_task(task_id, XComModel.task_id, XComModel.map_index, XComModel.timestamp, _VALUE)
         .where(XComModel.dag_run_id == run.number)
         .order_by(XComModel.task_id, XComModel.map_index)
     )
@@ -224,7 +227,7 @@ def _of_task(task_id: str | None, *columns: Any) -> Any:
 def manifests(session: Session, run: Run, places: Iterable[Place]) -> dict[Place, Any]:
     """Return what some task instances of a run have returned, as it is stored."""
     rows = session.execute(
-        select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
+        select(XComModel.task_id, XComModel.map_index, _VALUE).where(
             XComModel.dag_run_id == run.number,
             XComModel.key == RETURN_VALUE,
             tuple_(XComModel.task_id, XComModel.map_index).in_(list(places)),
@@ -237,7 +240,7 @@ def left_by(session: Session, dag_id: str, run_id: str, place: Place) -> dict[st
     """Return a task instance's mark and what it has returned, as they are stored, by their keys."""
     task_id, map_index = place
     rows = session.execute(
-        select(XComModel.key, XComModel.value).where(
+        select(XComModel.key, _VALUE).where(
             XComModel.dag_id == dag_id,
             XComModel.run_id == run_id,
             XComModel.task_id == task_id,

@@ -14,8 +14,8 @@ from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
-    NO_OBJECT,
     NO_RESULT,
+    NOT_SHOWN,
     UNREADABLE_BATCH,
     UNREADABLE_MANIFEST,
     Problem,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from starlette.requests import Request
 
+    from airflow_provider_wanx.plugins.gallery.objects import Reader
     from airflow_provider_wanx.plugins.gallery.pictures import Picture
     from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
 
@@ -198,18 +199,19 @@ def _results(
 
 def _batch_page(request: Request, session: Session, run: Run, place: Place, mark: Mark, *, page: int) -> str:
     instance = runs.instances(session, run, [place]).get(place)
-    status, problem = _or_problem(batches.read_status, mark)
-    total, no_rows = _or_problem(batches.count_rows, mark)
     task_id, map_index = place
+    owner = Identity(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
+    reader = access.reader(owner, mark)
+    status, problem = _or_problem(partial(batches.read_status, reader, mark))
+    total, no_rows = _or_problem(partial(batches.count_rows, reader, mark))
     parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", task_id)
     pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=map_index)
     rows: Sequence[Result | None] | None = []
     start = (page - 1) * RESULTS
     if total:
-        rows, no_rows = _or_problem(partial(batches.read_rows, start=start, count=RESULTS), mark)
-    owner = Identity(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
+        rows, no_rows = _or_problem(partial(batches.read_rows, reader, mark, start=start, count=RESULTS))
     at_work = instance is not None and instance.state in AT_WORK
-    if at_work and problem is NO_OBJECT:
+    if at_work and problem is NOT_SHOWN:
         problem = NO_FIGURES
     return pages.render(
         "batch",
@@ -229,9 +231,9 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
     )
 
 
-def _or_problem(read: Callable[[Mark], T], mark: Mark) -> tuple[T | None, Problem | None]:
+def _or_problem(read: Callable[[], T]) -> tuple[T | None, Problem | None]:
     try:
-        return read(mark), None
+        return read(), None
     except ProblemError as error:
         return None, error.problem
 
@@ -244,10 +246,10 @@ def result_page(
     :raises ProblemError: there is none.
     """
     run = runs.get_run(session, dag_id, run_id)
-    mark, result = _find(session, dag_id, run_id, place, number)
+    mark, reader, result = _find(session, dag_id, run_id, place, number)
     problem = None
     if result.is_picture:
-        _, problem = _or_problem(partial(pictures.check, result=result), mark)
+        _, problem = _or_problem(partial(pictures.find_result, reader, result))
     if mark.kind == "batch":
         total = mark.rows or number + 1
         before, after = (place, number - 1), (place, number + 1)
@@ -282,9 +284,9 @@ async def picture(
 
     def read() -> Picture:
         with create_session(scoped=False) as session:
-            mark, result = _find(session, dag_id, run_id, place, number)
+            _, reader, result = _find(session, dag_id, run_id, place, number)
         show = pictures.result_picture if which == "result" else pictures.source_picture
-        return show(mark.aws_conn_id, result, small=small)
+        return show(reader, result, small=small)
 
     if not _workers:
         # A page of pictures must not take all of the threads that answer Airflow's own requests.
@@ -292,18 +294,23 @@ async def picture(
     return await anyio.to_thread.run_sync(read, limiter=_workers[0])
 
 
-def _find(session: Session, dag_id: str, run_id: str, place: Place, number: int) -> tuple[Mark, Result]:
+def _find(
+    session: Session, dag_id: str, run_id: str, place: Place, number: int
+) -> tuple[Mark, Reader, Result]:
     left = runs.left_by(session, dag_id, run_id, place)
     mark = Mark.read(left.get(MARK))
     if mark is None:
         raise ProblemError(NO_RESULT)
+    task_id, map_index = place
+    owner = Identity(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    reader = access.reader(owner, mark)
     if mark.kind == "batch":
-        (result,) = batches.read_rows(mark, start=number, count=1) or [None]
+        (result,) = batches.read_rows(reader, mark, start=number, count=1) or [None]
     else:
         result = _entry(results_of(left.get(runs.RETURN_VALUE)), number)
     if result is None:
         raise ProblemError(NO_RESULT)
-    return mark, result
+    return mark, reader, result
 
 
 def _entry(results: Sequence[Result | None] | None, number: int) -> Result | None:

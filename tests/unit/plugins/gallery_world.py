@@ -17,8 +17,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from airflow_provider_wanx.dashscope.origin import Origin
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
-from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark
+from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark, ownership
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 PICTURES = "pictures"
@@ -100,10 +101,8 @@ class World:
         **more: Any,
     ) -> None:
         """Add a copy's task instance with its manifest, and the mark that goes with it."""
-        mark = copy_mark(
-            [each for each in manifest if isinstance(each, dict) and "cost" in each],
-            aws_conn_id="aws_default",
-        ) | {"images": len(manifest)}
+        costs = [each for each in manifest if isinstance(each, dict) and "cost" in each]
+        mark = copy_mark(costs) | {"images": len(manifest)}
         self.task(
             {"return_value": list(manifest), MARK: mark, **more},
             dag_id=dag_id,
@@ -115,7 +114,7 @@ class World:
     def batch(self, *, rows: int = 3, done: int = 2, prefix: str = "bulk/", **place: Any) -> None:
         """Add a batch's task instance with its mark."""
         summary = {"images": rows, "succeeded": done, "cost": round(done * 0.12, 2)}
-        mark = batch_mark(summary, aws_conn_id="aws_default", bucket=PICTURES, prefix=prefix)
+        mark = batch_mark(summary, bucket=PICTURES, prefix=prefix)
         self.task({MARK: mark}, **{"task_id": "repaint", **place})
 
     def task(
@@ -146,7 +145,7 @@ class World:
     def many(self, runs: int, copies: int) -> None:
         """Add many runs at once, each with mapped copies of one result."""
         manifest = [entry()]
-        mark = copy_mark(manifest, aws_conn_id="aws_default")
+        mark = copy_mark(manifest)
         run_rows, instances, xcoms = [], [], []
         for number in range(1, runs + 1):
             run_id = f"run-{number}"
@@ -205,6 +204,18 @@ def portrait(color: str = "navy", size: tuple[int, int] = (300, 320), kind: str 
     return stream.getvalue()
 
 
-def origin(source: str = "s3://pictures/faces/ada.png", task: str = "task-1") -> dict[str, str]:
-    """The metadata of an object that a copy has written."""
-    return {"dashscope-task-id": task, **Origin(source=source, style=31).metadata()}
+def owned(
+    dag_id: str = "faces", task_id: str = "copy", *, run_id: str = RUN, map_index: int = -1
+) -> dict[str, str]:
+    """The metadata by which an object says which task instance has written it."""
+    return ownership(Identity(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index))
+
+
+def origin(
+    source: str = "s3://pictures/faces/ada.png", task: str = "task-1", owner: dict[str, str] | None = None
+) -> dict[str, str]:
+    """The metadata of an object that a copy has written.
+
+    :param owner: by default, the task instance of :meth:`World.copy`.
+    """
+    return {"dashscope-task-id": task, **Origin(source=source, style=31).metadata(), **(owner or owned())}

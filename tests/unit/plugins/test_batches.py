@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from airflow_provider_wanx.batch.report import write_manifests
 from airflow_provider_wanx.plugins.gallery import objects
-from tests.unit.plugins.gallery_world import BEGIN, PICTURES, RUN, Browser, World, origin, portrait
+from tests.unit.plugins.gallery_world import BEGIN, PICTURES, RUN, Browser, World, origin, owned, portrait
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
 
@@ -58,15 +59,18 @@ def _row(number: int) -> dict[str, Any]:
     }
 
 
+def put_owned(store: Any, key: str, body: bytes) -> None:
+    """Write an object as the batch does."""
+    store.put_object(Bucket=PICTURES, Key=key, Body=body, Metadata=owned(task_id="repaint"))
+
+
 @pytest.fixture
 def manifest(store: Any) -> Callable[[int], None]:
     """Write a batch's manifest, as a batch does."""
 
     def write(rows: int) -> None:
         def upload(path: Path, name: str, content_type: str) -> None:
-            store.put_object(
-                Bucket=PICTURES, Key=f"bulk/{name}", Body=path.read_bytes(), ContentType=content_type
-            )
+            put_owned(store, f"bulk/{name}", path.read_bytes())
 
         write_manifests((_row(number) for number in range(rows)), ("jsonl",), own_columns=(), upload=upload)
 
@@ -76,7 +80,7 @@ def manifest(store: Any) -> Callable[[int], None]:
 @pytest.fixture
 def put_status(store: Any) -> Callable[..., None]:
     def put(**changes: Any) -> None:
-        store.put_object(Bucket=PICTURES, Key="bulk/status.json", Body=json.dumps({**STATUS, **changes}))
+        put_owned(store, "bulk/status.json", json.dumps({**STATUS, **changes}).encode())
 
     return put
 
@@ -151,7 +155,7 @@ class TestFigures:
         world.clear()
         world.batch(state="failed")
         page = admin.get(PAGE).text
-        assert "The object is gone" in page
+        assert "The object cannot be shown" in page
         assert "data-refresh" not in page
 
     def test_it_says_so_if_another_run_has_gone_on_with_the_destination(
@@ -163,6 +167,26 @@ class TestFigures:
         put_status(owner="task repaint of run later of DAG faces")
         assert "<bdi>task repaint of run later of DAG faces</bdi>" in admin.get(PAGE).text
 
+    def test_a_status_full_of_failures_makes_a_page_of_a_few_hundred_kilobytes(
+        self, world: World, admin: Browser, put_status: Callable[..., None]
+    ) -> None:
+        world.batch()
+        example = {"row": 1, "image": '"' * 500, "message": '"' * 700}
+        put_status(
+            failures={f"Code{number}": {"count": 9, "examples": [example] * 3} for number in range(45)}
+        )
+        page = admin.get(PAGE).text
+        assert page.count("<summary>") == 10
+        assert "35 other codes" in page
+        assert len(page) < 400_000
+
+    def test_a_status_that_is_larger_than_any_is_not_read(
+        self, world: World, admin: Browser, put_status: Callable[..., None]
+    ) -> None:
+        world.batch()
+        put_status(padding="x" * 600_000)
+        assert "is too large to be shown" in admin.get(PAGE).text
+
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"[]", b'{"state": 7}', b'{"state": "running", "images": -1}']
     )
@@ -170,7 +194,7 @@ class TestFigures:
         self, world: World, admin: Browser, store: Any, body: bytes
     ) -> None:
         world.batch()
-        store.put_object(Bucket=PICTURES, Key="bulk/status.json", Body=body)
+        put_owned(store, "bulk/status.json", body)
         page = admin.get(PAGE)
         assert (page.status_code, "The manifest cannot be read" in page.text) == (200, True)
 
@@ -220,7 +244,7 @@ class TestManifest:
     ) -> None:
         world.batch()
         manifest(230)
-        metadata = origin("s3://pictures/faces/120.png", "task-120")
+        metadata = origin("s3://pictures/faces/120.png", "task-120", owned(task_id="repaint"))
         store.put_object(Bucket=PICTURES, Key="bulk/120.png", Body=portrait(), Metadata=metadata)
         store.put_object(Bucket=PICTURES, Key="faces/120.png", Body=portrait("red"))
         row = f"{PAGE}/-1/results/120"
@@ -228,6 +252,25 @@ class TestManifest:
         assert "s3://pictures/bulk/120.png" in admin.get(row).text
         assert admin.get(f"{PAGE}/-1/results/230").status_code == 404
         assert "because\nof this" in admin.get(f"{PAGE}/-1/results/119").text
+
+    def test_what_is_kept_of_manifests_is_bounded_by_bytes(
+        self, world: World, admin: Browser, store: Any
+    ) -> None:
+        row = json.dumps({"row": 1, "status": "failed", "message": "m" * 39_000}).encode() + b"\n"
+        index = {"rows": 100, "step": 100, "bytes": 100 * len(row), "offsets": [0]}
+        for number in range(12):
+            put_owned(store, f"{number}/manifest.jsonl", row * 100)
+            put_owned(store, f"{number}/manifest.index.json", json.dumps(index).encode())
+            world.batch(prefix=f"{number}/", run_id=f"run-{number}")
+        tracemalloc.start()
+        try:
+            for number in range(12):
+                page = admin.get(f"/dags/faces/runs/run-{number}/tasks/repaint").text
+                assert page.count('class="tile"') == 24
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 40_000_000
 
     def test_before_the_end_there_is_none_and_the_page_says_when_there_will_be(
         self, world: World, admin: Browser, store: Any
@@ -260,7 +303,7 @@ class TestManifest:
     ) -> None:
         world.batch()
         manifest(230)
-        store.put_object(Bucket=PICTURES, Key=f"bulk/{name}", Body=body)
+        put_owned(store, f"bulk/{name}", body)
         page = admin.get(PAGE)
         assert (page.status_code, "The manifest cannot be read" in page.text) == (200, True)
         assert admin.get(f"{PAGE}/-1/results/0").status_code == 422
@@ -268,6 +311,6 @@ class TestManifest:
     def test_a_bucket_that_is_gone_is_told_of(self, world: World, admin: Browser, store: Any) -> None:
         from airflow_provider_wanx.storage.marks import MARK, batch_mark
 
-        mark = batch_mark({"images": 1, "cost": 0.0}, aws_conn_id="aws_default", bucket="gone", prefix="")
+        mark = batch_mark({"images": 1, "cost": 0.0}, bucket="gone", prefix="")
         world.task({MARK: mark}, task_id="repaint")
-        assert admin.get(PAGE).text.count("The bucket is gone") == 2
+        assert "The object cannot be shown" in admin.get(PAGE).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import reduce
@@ -9,11 +10,23 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
+from airflow import settings
 
 from airflow_provider_wanx.plugins.gallery.pages import CONTENT_SECURITY_POLICY
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX, WanxGalleryPlugin
 from airflow_provider_wanx.storage.marks import MARK
-from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, counted, entry, origin, portrait
+from tests.unit.plugins.gallery_world import (
+    PICTURES,
+    RUN,
+    Browser,
+    World,
+    counted,
+    entry,
+    origin,
+    owned,
+    portrait,
+)
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
 
@@ -49,7 +62,8 @@ class TestAccess:
         self, world: World, as_user: Callable[[str], Browser], store: Any, dag_id: str
     ) -> None:
         world.copy(entry(), dag_id=dag_id)
-        store.put_object(Bucket=PICTURES, Key="results/task-1.png", Body=portrait(), Metadata=origin())
+        metadata = origin(owner=owned(dag_id))
+        store.put_object(Bucket=PICTURES, Key="results/task-1.png", Body=portrait(), Metadata=metadata)
         store.put_object(Bucket=PICTURES, Key="faces/ada.png", Body=portrait())
         for path in routes(dag_id):
             assert as_user("admin").get(path).status_code == 200, path
@@ -167,7 +181,8 @@ class TestContent:
     def test_a_results_page_leads_to_task_log_and_object(
         self, world: World, admin: Browser, store: Any
     ) -> None:
-        store.put_object(Bucket=PICTURES, Key="results/task-1.png", Body=portrait(), Metadata=origin())
+        metadata = origin(owner=owned(map_index=2))
+        store.put_object(Bucket=PICTURES, Key="results/task-1.png", Body=portrait(), Metadata=metadata)
         world.copy(entry(), map_index=2)
         page = admin.get(f"{TASK}/2/results/0").text
         run = RUN.replace(":", "%3A").replace("+", "%2B")
@@ -278,6 +293,21 @@ class TestStrangers:
         assert re.findall(r'<td class="amount">([^<]*)<', admin.get("/").text) == ["1", "0.12 CNY"]
         assert admin.get(f"/dags/faces/runs/{RUN}").text.count('class="tile"') == 1
         assert admin.get(f"/dags/faces/runs/{RUN}/tasks/foreign/-1/results/0").status_code == 404
+
+    @pytest.mark.parametrize("stored", ["[" * 100_000, json.dumps("[" * 100_000), "[" * 9000 + "]" * 9000])
+    def test_a_mark_that_is_nested_without_end_breaks_no_list(
+        self, world: World, admin: Browser, stored: str
+    ) -> None:
+        world.copy(entry())
+        world.task({MARK: 0}, task_id="foreign")
+        with settings.engine.begin() as connection:
+            # As text: no Python would write it.
+            connection.execute(
+                sa.text("UPDATE xcom SET value = :stored WHERE task_id = 'foreign'"), {"stored": stored}
+            )
+        for path in ("/", f"/dags/faces/runs/{RUN}"):
+            assert admin.get(path).status_code == 200
+        assert re.findall(r'<td class="amount">([^<]*)<', admin.get("/").text) == ["1", "0.12 CNY"]
 
     @pytest.mark.parametrize(
         "manifest",

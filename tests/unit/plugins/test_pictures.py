@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_wanx.plugins.gallery import pictures
-from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
+from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, owned, portrait
 from tests.unit.support.pictures import picture_claiming
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
@@ -98,21 +98,21 @@ class TestNeverShown:
             f"{RESULT}/source?size=small",
         ):
             answer = admin.get(path)
-            assert (answer.status_code, answer.headers["content-type"]) == (409, "image/svg+xml"), path
-        assert "The object is another one" in admin.get(RESULT).text
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "image/svg+xml"), path
+        assert "The object cannot be shown" in admin.get(RESULT).text
 
     def test_an_object_with_no_task_at_all_where_the_manifest_names_none(
         self, world: World, admin: Browser, store: Any
     ) -> None:
         world.copy(entry(dashscope_task_id=None, key="payroll.png"))
-        store.put_object(Bucket=PICTURES, Key="payroll.png", Body=portrait())
-        assert admin.get(f"{RESULT}/result").status_code == 409
+        store.put_object(Bucket=PICTURES, Key="payroll.png", Body=portrait(), Metadata=owned())
+        assert admin.get(f"{RESULT}/result").status_code == 404
 
     def test_a_source_that_the_object_does_not_name(self, world: World, admin: Browser, store: Any) -> None:
         world.copy(entry(source="s3://pictures/payroll.png"))
         store.put_object(Bucket=PICTURES, Key=KEY, Body=portrait(), Metadata=origin())
         store.put_object(Bucket=PICTURES, Key="payroll.png", Body=portrait())
-        assert admin.get(f"{RESULT}/source").status_code == 409
+        assert admin.get(f"{RESULT}/source").status_code == 404
         assert admin.get(f"{RESULT}/result").status_code == 200
 
     @pytest.mark.parametrize(
@@ -170,6 +170,13 @@ class TestNeverShown:
         for size in ("small", "full"):
             assert admin.get(f"{RESULT}/result", size=size).status_code == 413
 
+    def test_a_picture_that_is_too_large_to_be_decoded_here_is_shown_whole_only(
+        self, put: Callable[..., None], admin: Browser
+    ) -> None:
+        put(picture_claiming(4_600))
+        assert admin.get(f"{RESULT}/result", size="small").status_code == 413
+        assert admin.get(f"{RESULT}/result", size="full").status_code == 200
+
     def test_a_file_that_would_fill_the_memory(
         self, put: Callable[..., None], admin: Browser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -189,17 +196,12 @@ class TestMissing:
         assert page.status_code == 200
         assert f'<p class="what">{title}</p>' in page.text
 
-    def test_an_object_that_is_gone(self, world: World, admin: Browser, store: Any) -> None:
-        world.copy(entry())
-        self._told(admin, 404, "The object is gone")
-
-    def test_a_bucket_that_is_gone(self, world: World, admin: Browser, store: Any) -> None:
-        world.copy(entry(bucket="no-such-bucket"))
-        self._told(admin, 404, "The bucket is gone")
-
-    def test_a_bucket_that_cannot_be(self, world: World, admin: Browser, store: Any) -> None:
-        world.copy(entry(bucket="../../etc"))
-        self._told(admin, 404, "The object is gone")
+    @pytest.mark.parametrize("fields", [{}, {"bucket": "no-such-bucket"}, {"bucket": "../../etc"}])
+    def test_an_object_or_a_bucket_that_is_gone(
+        self, world: World, admin: Browser, store: Any, fields: dict[str, str]
+    ) -> None:
+        world.copy(entry(**fields))
+        self._told(admin, 404, "The object cannot be shown")
 
     def test_an_s3_that_does_not_answer(
         self, world: World, admin: Browser, set_connection: Callable[..., None]
@@ -221,5 +223,5 @@ class TestMissing:
         extra = {"role_arn": "no role", "assume_role_method": "no method"}
         set_connection("aws_default", {"conn_type": "aws", "password": "hidden-secret", "extra": extra})
         world.copy(entry())
-        self._told(admin, 424, "The AWS connection is missing")
+        self._told(admin, 424, "The gallery has no AWS connection")
         assert "hidden-secret" not in admin.get(RESULT).text

@@ -14,8 +14,9 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 
+from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage.marks import MARK
+from airflow_provider_wanx.storage.marks import MARK, TASK, TASK_INSTANCE, ownership
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
 from tests.unit.support.airflow_names import alias_events, is_mapped, stored_dag
@@ -79,7 +80,6 @@ class TestCopying:
         assert runner.xcoms[MARK] == {
             "version": 1,
             "kind": "copy",
-            "aws_conn_id": "aws_default",
             "images": 1,
             "cost": 0.12,
         }
@@ -220,18 +220,21 @@ class TestArguments:
     def test_encryption_acl_and_more_are_passed_on(
         self, painted: Callable[..., list[str]], bucket: Bucket
     ) -> None:
-        copy(
+        metadata = {"project": "x", TASK_INSTANCE: "forged"}
+        runner = copy(
             painted()[0],
             bucket.name,
             encrypt=True,
             acl_policy="public-read",
-            extra_args={"StorageClass": "STANDARD_IA", "Tagging": "team=faces", "Metadata": {"project": "x"}},
-        ).run_try()
+            extra_args={"StorageClass": "STANDARD_IA", "Tagging": "team=faces", "Metadata": metadata},
+        )
+        runner.run_try()
         (key,) = bucket.keys()
         head = bucket.head(key)
         assert (head["ServerSideEncryption"], head["StorageClass"]) == ("AES256", "STANDARD_IA")
-        own = {"dashscope-task-id", "dashscope-request-id", "dashscope-style"}
+        own = {"dashscope-task-id", "dashscope-request-id", "dashscope-style", TASK, TASK_INSTANCE}
         assert head["Metadata"].keys() == {"project", *own}
+        assert ownership(identity_of(runner.context()["ti"])).items() <= head["Metadata"].items()
         tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key=key)["TagSet"]
         assert tags == [{"Key": "team", "Value": "faces"}]
         grants = bucket.client.get_object_acl(Bucket=bucket.name, Key=key)["Grants"]

@@ -148,6 +148,8 @@ def test_without_anybody_upstream_who_knows_it_the_source_is_null(
         "dashscope-task-id",
         "dashscope-request-id",
         "dashscope-style",
+        "airflow-task",
+        "airflow-task-instance",
     }
 
 
