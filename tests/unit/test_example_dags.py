@@ -21,7 +21,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
+from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
+from airflow_provider_wanx.storage.marks import ownership
 from tests import demo
 from tests.stack import ROOT
 from tests.unit.support.airflow import DagRun, TaskInstance
@@ -322,7 +324,8 @@ def test_a_run_without_new_portraits_ends_with_a_sentence() -> None:
 def test_a_review_without_new_results_ends_with_a_sentence() -> None:
     results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
     with pytest.raises(
-        AirflowFailException, match=r"^No event of .* names a result, so .* to review\. Run wanx_new"
+        AirflowFailException,
+        match=r"^No event of .* names a result of its task, so .* to review\. Run wanx_new",
     ):
         results.python_callable(triggering_asset_events={})
 
@@ -342,33 +345,68 @@ def test_one_copy_of_all_new_portraits_that_succeeded_starts_the_review_with_one
         assert copy.outlets == schedule_of(dag_of(ROOT / "dags" / "wanx_review.py"))
 
 
+SENDER = {
+    "source_dag_id": "faces",
+    "source_run_id": "asset__2026-11-25T10:00:00+00:00",
+    "source_task_id": "g.copy",
+    "source_map_index": 4,
+}
+
+
+def owned(**changes: Any) -> dict[str, str]:
+    """The metadata of an object that the sender of an event has written."""
+    ids: dict[str, Any] = {name.removeprefix("source_"): value for name, value in SENDER.items()}
+    return ownership(Identity(**{**ids, **changes}))
+
+
+def asked_about(bucket: Bucket, *events: Any) -> list[dict[str, str]]:
+    """What the review asks when it is started by events."""
+    results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
+    found: list[dict[str, str]] = results.python_callable(
+        triggering_asset_events=Triggering({"s3://wanx-results/repainted": list(events)})
+    )
+    return found
+
+
 @needs_a_person
 def test_the_question_about_a_result_shows_it_beside_its_portrait_from_the_gallery(
-    monkeypatch: pytest.MonkeyPatch,
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/team")
-    results: Any = dag_of(ROOT / "dags" / "wanx_review.py").get_task("results")
-    source = {
-        "source_dag_id": "faces",
-        "source_run_id": "asset__2026-11-25T10:00:00+00:00",
-        "source_task_id": "g.copy",
-    }
-    entries = [{"bucket": "b", "key": f"repainted/anime/ada_{number}.png"} for number in range(2)]
-    events = [event({"objects": entries}, source_map_index=4, **source)]
-    told = Triggering({"s3://wanx-results/repainted": events})
-    first, second = results.python_callable(triggering_asset_events=told)
+    entries = [{"bucket": bucket.name, "key": f"repainted/anime/ada_{number}.png"} for number in range(2)]
+    for each in entries:
+        bucket.put(each["key"], b"picture", Metadata=owned())
+    first, second = asked_about(bucket, event({"objects": entries}, **SENDER))
     page = f"/team{PREFIX}/dags/faces/runs/asset__2026-11-25T10%3A00%3A00%2B00%3A00/tasks/g.copy/4/results"
     assert f"![The portrait]({page}/0/source) ![The result]({page}/0/result)" in first["body"]
     assert f"({page}/1)" in second["body"]
     assert (first["subject"], first["bucket"], first["key"]) == (
         "Publish ada_0.png?",
-        "b",
+        bucket.name,
         "repainted/anime/ada_0.png",
     )
 
 
 @needs_a_person
-def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
+def test_only_what_the_sender_of_an_event_has_written_itself_is_asked_about(bucket: Bucket) -> None:
+    objects = {
+        "mine.png": owned(),
+        "another-dag.png": owned(dag_id="theirs"),
+        "another-run.png": owned(run_id="earlier"),
+        "another-task.png": owned(task_id="other"),
+        "not-made-by-us.png": {},
+    }
+    for key, metadata in objects.items():
+        bucket.put(key, b"picture", Metadata=metadata)
+    named = {"objects": [{"bucket": bucket.name, "key": key} for key in (*objects, "missing.png")]}
+    from_api = event({"from_rest_api": True, **named})
+    assert [each["key"] for each in asked_about(bucket, from_api, event(named, **SENDER))] == ["mine.png"]
+    with pytest.raises(AirflowFailException, match="there is nothing to review"):
+        asked_about(bucket, from_api)
+
+
+@needs_a_person
+def test_only_after_an_approval_is_what_was_shown_copied_to_where_it_is_published(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = load(ROOT / "dags" / "wanx_review.py")
@@ -377,7 +415,8 @@ def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
     assert publish.trigger_rule == "all_success"
     bucket.put("repainted/anime/ada.png", b"picture", Metadata={"dashscope-style": "2"})
     monkeypatch.setattr(module, "RESULT_BUCKET", bucket.name)
-    ada = {"bucket": bucket.name, "key": "repainted/anime/ada.png"}
+    etag = bucket.head("repainted/anime/ada.png")["ETag"]
+    ada = {"bucket": bucket.name, "key": "repainted/anime/ada.png", "etag": etag}
     for options in (["Reject"], []):
         with pytest.raises(AirflowSkipException, match=r"^Rejected, so it is not published: s3://"):
             publish.python_callable({"chosen_options": options}, **ada)
@@ -388,6 +427,10 @@ def test_only_after_an_approval_is_an_object_copied_to_where_it_is_published(
         b"picture",
         {"dashscope-style": "2"},
     )
+    bucket.put("repainted/anime/ada.png", b"another picture")
+    with pytest.raises(AirflowFailException, match=r"^Not what was approved any more"):
+        publish.python_callable({"chosen_options": ["Approve"]}, **ada)
+    assert bucket.body("published/ada.png") == b"picture"
 
 
 def test_before_airflow_3_1_there_is_no_review_and_a_sentence_instead_of_an_error(
