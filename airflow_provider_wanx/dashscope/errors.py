@@ -217,7 +217,12 @@ def _advice(task: Task, advice: str) -> str:
         case TaskStatus.CANCELED:
             return "It was canceled before it ran and is not billed."
         case TaskStatus.FAILED:
-            return f"{advice} A failed task is not billed."
+            asked = (
+                ""
+                if task.code or not task.request_id
+                else f" Its support can look up request {task.request_id}."
+            )
+            return f"{advice}{asked} A failed task is not billed."
         case _:
             return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -69,13 +70,9 @@ def aliases() -> str:
 
 
 def _advice(row: ErrorRow) -> tuple[str, ...]:
-    retry = "yes" if row.retryable else "no"
-    # The flag for upper and lower case says nothing to a reader.
-    if row.retry_when is not None:
-        retry += f"; yes if the text has `{row.retry_when.removeprefix('(?i)')}`"
-    if row.fail_when is not None:
-        retry += f"; no if the text has `{row.fail_when.removeprefix('(?i)')}`"
-    return row.advice, retry, "yes" if row.unsure else "no"
+    # The flags of a pattern say nothing to a reader.
+    said = "" if row.text is None else f" (if the text has `{re.sub(r'^[(][?][is]+[)]', '', row.text)}`)"
+    return f"{row.advice}{said}", "yes" if row.retryable else "no", "yes" if row.unsure else "no"
 
 
 def metrics() -> str:

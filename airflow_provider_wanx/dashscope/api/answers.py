@@ -68,11 +68,13 @@ def json_object(answer: Answer, *, may_say: Callable[[dict[str, Any]], bool] | N
     if may_say is not None and answer.status < 400 and isinstance(document, dict) and may_say(document):
         code = ""
     if answer.status >= 400 or code:
+        if not (code or message):
+            code, message = _unusual_fields(document)
         raise api_error(
             code=code,
             service_message=message or ("" if document is not None else _excerpt(answer)),
             http_status=answer.status,
-            request_id=_request_id(document),
+            request_id=_request_id(document) or answer.headers.get("x-request-id"),
             doing=answer.doing,
             retry_after=retry_after(answer.headers),
         )
@@ -128,6 +130,23 @@ def error_fields(document: object) -> tuple[str, str]:
         str(code) if isinstance(code, str | int) and code not in ("", 0, 200, "200", "Success") else "",
         message if isinstance(message, str) else "",
     )
+
+
+def _unusual_fields(document: object) -> tuple[str, str]:
+    """The code and message of an error answer in the words of gateways and of other services."""
+    if not isinstance(document, dict):
+        return "", ""
+    code = next((str(document[name]) for name in ("error_code", "errorCode") if document.get(name)), "")
+    for name in ("error_msg", "error_message", "errorMessage", "msg", "detail", "errors"):
+        said = document.get(name)
+        if isinstance(said, list) and said:
+            said = said[0]
+        if isinstance(said, dict):
+            own_code, message = error_fields(said)
+            code, said = own_code or code, message or json.dumps(said, ensure_ascii=False)
+        if said and isinstance(said, str):
+            return code, said
+    return code, ""
 
 
 def _request_id(document: object) -> str | None:

@@ -1,6 +1,7 @@
 """What the service's pages say of each error code, written out once more, by hand, from the facts and not from the code.
 
-``YES``: back off and repeat. ``NO``: permanent. Where the text decides, ``unless`` holds a text that turns the answer.
+``YES``: back off and repeat. ``NO``: permanent. Where the text decides, ``unless`` holds a text that turns the answer, and
+``text`` the text of a row that is for such texts only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Expected:
     http: tuple[int, ...]
     retryable: bool
     unless: str = ""
+    text: str = ""
     only_http: bool = False
 
 
@@ -29,10 +31,19 @@ def _all(kind: ErrorKind, http: int | tuple[int, ...], retryable: bool, *codes: 
 
 _TIMED_OUT = "Download the media resource timed out during the data inspection process."
 
+_WRONG_FORMAT = "The media format is not supported or incorrect for the data inspection."
+_BAD_OUTPUT = "Output data may contain inappropriate content."
+_POLICY_EXPIRED = "Invalid according to Policy: Policy expired."
+_NO_ASYNC = "current user api does not support asynchronous calls"
+_NO_SYNC = "current user api does not support synchronous calls"
+_FREE = "Free allocated quota exceeded."
+
 ROWS: list[Expected] = [
     Expected(ErrorKind.INPUT, "InvalidParameter", (400,), NO, unless=_TIMED_OUT),
+    Expected(ErrorKind.INPUT, "InvalidParameter", (400,), YES, text=_TIMED_OUT),
     *_all(ErrorKind.SERVICE, 500, YES, "ModelServingError"),
-    *_all(ErrorKind.INPUT, 400, YES, "InvalidParameter.DataInspection"),
+    Expected(ErrorKind.INPUT, "InvalidParameter.DataInspection", (400,), YES, unless=_WRONG_FORMAT),
+    Expected(ErrorKind.INPUT, "InvalidParameter.DataInspection", (400,), NO, text=_WRONG_FORMAT),
     *_all(ErrorKind.INPUT, 400, NO, "BadRequest.EmptyInput", "BadRequest.EmptyParameters"),
     *_all(ErrorKind.INPUT, 400, NO, "BadRequest.EmptyModel", "BadRequest.IllegalInput"),
     *_all(ErrorKind.INPUT, (400, 415), YES, "BadRequest.InputDownloadFailed"),
@@ -43,6 +54,7 @@ ROWS: list[Expected] = [
     *_all(ErrorKind.INPUT, 400, YES, "InvalidURL.ConnectionRefused", "InvalidURL.Timeout"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidImageResolution", "InvalidImageFormat", "InvalidImage.ImageSize"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidImage.FileFormat", "InvalidImage.NoHumanFace"),
+    *_all(ErrorKind.INPUT, 400, NO, "InvalidImage.*"),
     *_all(ErrorKind.INPUT, 400, YES, "InvalidFile.DownloadFailed"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidFile.*"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidPerson", "InvalidGarment", "InvalidInputLength", "InvalidSchema"),
@@ -52,8 +64,9 @@ ROWS: list[Expected] = [
         "DataInspectionFailed",
         (400,),
         NO,
-        unless="Output data may contain inappropriate content.",
+        unless=_BAD_OUTPUT,
     ),
+    Expected(ErrorKind.CONTENT, "DataInspectionFailed", (400,), YES, text=_BAD_OUTPUT),
     *_all(ErrorKind.CONTENT, 400, NO, "IPInfringementSuspect", "FaqRuleBlocked", "CustomRoleBlocked"),
     *_all(ErrorKind.BILLING, 400, NO, "Arrearage", "isv.OUT_OF_SERVICE"),
     *_all(ErrorKind.UNSUPPORTED, 400, NO, "UnsupportedOperation"),
@@ -68,8 +81,11 @@ ROWS: list[Expected] = [
         "AccessDenied",
         (403,),
         NO,
-        unless="Invalid according to Policy: Policy expired.",
+        unless=_POLICY_EXPIRED,
     ),
+    Expected(ErrorKind.PERMISSION, "AccessDenied", (403,), YES, text=_POLICY_EXPIRED),
+    Expected(ErrorKind.UNSUPPORTED, "AccessDenied", (403,), NO, text=_NO_ASYNC),
+    Expected(ErrorKind.UNSUPPORTED, "AccessDenied", (403,), NO, text=_NO_SYNC),
     *_all(ErrorKind.BILLING, 403, NO, "AccessDenied.Unpurchased", "AllocationQuota.FreeTierOnly"),
     *_all(ErrorKind.PERMISSION, 403, NO, "Model.AccessDenied", "App.AccessDenied", "Workspace.AccessDenied"),
     *_all(ErrorKind.PERMISSION, 403, NO, "Endpoint.AccessDenied"),
@@ -85,14 +101,16 @@ ROWS: list[Expected] = [
         "Throttling.AllocationQuota",
         (429,),
         YES,
-        unless="Free allocated quota exceeded.",
+        unless=_FREE,
     ),
+    Expected(ErrorKind.BILLING, "Throttling.AllocationQuota", (429,), NO, text=_FREE),
     *_all(ErrorKind.THROTTLING, 429, YES, "Throttling.ServiceOverloaded", "Throttling.ResourceExhausted"),
     *_all(ErrorKind.BILLING, 429, NO, "CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue"),
     *_all(ErrorKind.BILLING, 429, NO, "BudgetLimitExceeded"),
     *_all(ErrorKind.INPUT, 430, NO, "Audio.*"),
     *_all(ErrorKind.SERVICE, 500, YES, "InternalError"),
-    Expected(ErrorKind.SERVICE, "InternalError.Algo", (500, 400), YES, unless="list index out of range"),
+    Expected(ErrorKind.SERVICE, "InternalError.Algo", (500,), YES, unless="list index out of range"),
+    Expected(ErrorKind.INPUT, "InternalError.Algo", (500,), NO, text="list index out of range"),
     *_all(ErrorKind.INPUT, (500, 400), NO, "InternalError.Algo.InvalidParameter"),
     *_all(ErrorKind.SERVICE, 500, NO, "InternalError.Timeout"),
     *_all(ErrorKind.SERVICE, 500, YES, "InternalError.FileUpload", "InternalError.Upload", "SystemError"),
@@ -102,13 +120,14 @@ ROWS: list[Expected] = [
     *_all(ErrorKind.THROTTLING, 503, YES, "ModelUnavailable"),
 ]
 
-# Every member of the two families that the pages name.
+# Every member of the families that the pages or recordings name.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "InvalidFile.*": (
         "AudioLengthError", "NoHuman", "MultiHuman", "BodyProportion", "FacePose", "FullFace", "FrontBody", "FullBody",
         "BodyPose", "FaceNotMatch", "Resolution", "FPS", "Value", "Content", "Size", "Duration", "ImageSize",
         "AspectRatio", "Openerror", "Format", "Template.Content",
     ),
+    "InvalidImage.*": ("FullFace", "NoHuman"),
     "Audio.*": ("DecoderError", "ShortAudio"),
 }  # fmt: skip
 
@@ -117,6 +136,7 @@ ALIASES = {
     "data_inspection_failed": "DataInspectionFailed",
     "insufficient_quota": "Throttling.AllocationQuota",
     "internal_error": "InternalError",
+    "InternalError.Algo.DataInspectionFailed": "DataInspectionFailed",
     "invalid_api_key": "InvalidApiKey",
     "limit_burst_rate": "Throttling.BurstRate",
     "limit_requests": "LimitRequests",
@@ -130,11 +150,16 @@ FALLBACKS: dict[str, tuple[str, int | None, ErrorKind, bool]] = {
     "InternalError.*": ("InternalError.NewReason", None, ErrorKind.SERVICE, YES),
     "(401)": ("NewCode", 401, ErrorKind.AUTHENTICATION, NO),
     "(403)": ("NewCode", 403, ErrorKind.PERMISSION, NO),
+    "(402)": ("", 402, ErrorKind.BILLING, NO),
     "(404)": ("NewCode", 404, ErrorKind.NOT_FOUND, NO),
+    "(405)": ("", 405, ErrorKind.PERMISSION, NO),
+    "(407)": ("", 407, ErrorKind.PERMISSION, NO),
+    "(413)": ("", 413, ErrorKind.INPUT, NO),
     "(408)": ("", 408, ErrorKind.SERVICE, YES),
     "(429)": ("", 429, ErrorKind.THROTTLING, YES),
     "(4xx)": ("NewCode", 422, ErrorKind.INPUT, NO),
     "(5xx)": ("", 502, ErrorKind.SERVICE, YES),
+    "(no code)": ("", None, ErrorKind.SERVICE, NO),
     "(other)": ("NewCode", None, ErrorKind.SERVICE, NO),
 }
 
@@ -143,4 +168,5 @@ MAY_HAVE_ACTED = {
     "RequestTimeOut", "InternalError", "InternalError.Algo", "InternalError.Timeout", "InternalError.FileUpload",
     "InternalError.Upload", "SystemError", "ModelServingError", "ModelServiceFailed", "InvokePluginFailed", "AppProcessFailed",
     "RewriteFailed", "RetrivalFailed", "ResponseTimeout", "InternalError.*", "(408)", "(5xx)", "(other)",
+    "(no code)",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from airflow_provider_wanx.dashscope.error_codes import (
     ErrorKind,
     classify,
 )
+from airflow_provider_wanx.dashscope.errors import api_error
 from tests.unit.dashscope import error_expectations as expected
 from tests.unit.dashscope.error_expectations import NO, YES, Expected
 
@@ -30,6 +31,7 @@ def test_the_table_has_exactly_the_documented_rows() -> None:
     rows = Counter((row.code, row.http, row.retryable, row.only_http) for row in ERROR_TABLE)
 
     assert rows == Counter((row.code, row.http, row.retryable, row.only_http) for row in expected.ROWS)
+    assert [row.code for row in ERROR_TABLE if row.text] == [row.code for row in expected.ROWS if row.text]
 
 
 def test_the_aliases_are_exactly_the_documented_ones() -> None:
@@ -43,14 +45,15 @@ def test_the_rules_for_unknown_codes_are_exactly_the_expected_ones() -> None:
 def test_a_rule_for_one_http_status_shows_that_status() -> None:
     shown = {row.code: row.http for row in FALLBACKS if row.code.strip("()").isdecimal()}
 
-    assert len(shown) == 5
+    assert len(shown) == 9
     assert all(http == (int(rule.strip("()")),) for rule, http in shown.items())
 
 
 @pytest.mark.parametrize("row", expected.ROWS, ids=_name)
 def test_a_documented_code_is_judged_as_its_page_says(row: Expected) -> None:
     for status in _statuses(row):
-        verdict = classify(code=row.code.replace("*", "Whatever"), http_status=status, message=_ORDINARY)
+        message = row.text or _ORDINARY
+        verdict = classify(code=row.code.replace("*", "Whatever"), http_status=status, message=message)
 
         assert (verdict.kind, verdict.retryable) == (row.kind, row.retryable), status
         assert verdict.certainly_refused is (row.code not in expected.MAY_HAVE_ACTED)
@@ -66,10 +69,11 @@ def test_the_text_decides_where_a_code_stands_for_several_things(row: Expected) 
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in expected.ROWS if not row.only_http and "*" not in row.code], ids=_name
+    "row", [row for row in expected.ROWS if not (row.only_http or row.text or "*" in row.code)], ids=_name
 )
 def test_the_code_goes_before_the_http_status(row: Expected) -> None:
-    for status in (200, 402, 502):
+    refusals = () if row.code in expected.MAY_HAVE_ACTED else (402,)
+    for status in (200, 502, *refusals):
         assert classify(code=row.code, http_status=status, message=_ORDINARY).kind is row.kind
 
 
@@ -84,6 +88,36 @@ def test_every_documented_member_of_a_family_is_permanent(family: str, member: s
     assert not verdict.retryable
 
 
+@pytest.mark.parametrize(
+    "code", sorted(code for code in expected.MAY_HAVE_ACTED if code[0] != "(" and code != "RequestTimeOut")
+)
+@pytest.mark.parametrize("status", [400, 403, 409, 413, 422])
+def test_a_refusal_is_final_and_nothing_was_accepted_whatever_trouble_the_code_speaks_of(
+    code: str, status: int
+) -> None:
+    for name in (code.replace("*", "NewReason"), f"{code.rstrip('.*')}.NewReason"):
+        verdict = classify(code=name, http_status=status, message=_ORDINARY)
+
+        assert not verdict.retryable
+        assert verdict.certainly_refused
+        assert verdict.kind is not ErrorKind.SERVICE
+
+
+def test_no_advice_contradicts_what_a_retry_can_do() -> None:
+    for row in (*ERROR_TABLE, *FALLBACKS):
+        hopeful = ("recovers", "try again later", "then try again")
+        hopeless = ("will not help", "has to change", "will not do better")
+
+        assert not any(words in row.advice for words in (hopeless if row.retryable else hopeful)), row
+    # Nor where Airflow is told to skip the retries.
+    for row in expected.ROWS:
+        for status in _statuses(row):
+            error = api_error(
+                code=row.code, service_message=row.text or row.unless or _ORDINARY, http_status=status or 200
+            )
+            assert error.retryable or "recovers" not in str(error)
+
+
 @pytest.mark.parametrize("code", ["InvalidFiles", "InvalidFile", "Audiophile"])
 def test_a_code_that_only_begins_like_a_family_is_no_member(code: str) -> None:
     assert classify(code=code, http_status=400, message=_ORDINARY).row.code == "(4xx)"
@@ -91,7 +125,7 @@ def test_a_code_that_only_begins_like_a_family_is_no_member(code: str) -> None:
 
 @pytest.mark.parametrize(("alias", "code"), expected.ALIASES.items())
 def test_an_alias_is_judged_like_the_code_it_stands_for(alias: str, code: str) -> None:
-    meant = next(row for row in expected.ROWS if row.code == code and not row.only_http)
+    meant = next(row for row in expected.ROWS if row.code == code and not (row.only_http or row.text))
 
     verdict = classify(code=alias, http_status=meant.http[0], message=_ORDINARY)
 
@@ -133,7 +167,9 @@ def test_known_texts_are_understood(code: str, message: str, retryable: bool) ->
 
 
 def test_every_billing_error_is_permanent_even_where_it_is_dressed_as_throttling() -> None:
-    billing = [row for row in expected.ROWS if row.kind is ErrorKind.BILLING and row.http == (429,)]
+    billing = [
+        row for row in expected.ROWS if row.kind is ErrorKind.BILLING and row.http == (429,) and not row.text
+    ]
 
     assert len(billing) == 4
     assert not any(

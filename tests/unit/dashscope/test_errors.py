@@ -205,7 +205,7 @@ def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitt
         ),
         (
             _task(status=TaskStatus.FAILED),
-            ". This version does not know the code; see the service's error page. A failed task is not billed.",
+            ". The service has given no code for it. A failed task is not billed.",
         ),
         (_task(status=TaskStatus.CANCELED), ". It was canceled before it ran and is not billed."),
         (

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 import pytest
 
 from airflow_provider_wanx.dashscope.api import endpoints
+from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
@@ -205,10 +206,10 @@ def test_the_free_quota_is_not_asked_again_although_other_quotas_are(
 ) -> None:
     server.script(say_error(429, "Throttling.AllocationQuota", "Free allocated quota exceeded."))
 
-    with pytest.raises(ThrottledError, match="Free allocated quota") as caught:
+    with pytest.raises(ApiError, match="Free allocated quota") as caught:
         connect(server.url).get_task(TASK_ID)
 
-    assert not caught.value.retryable
+    assert (caught.value.kind, caught.value.retryable) == (ErrorKind.BILLING, False)
     assert len(server.seen) == 1
 
 
