@@ -144,5 +144,5 @@ class DashScopeTaskTrigger(BaseTrigger):
         ti = self.task_instance
         if ti is None or await task_state(ti) != DEFERRED:
             return False
-        # After a clear, a quick new try may have submitted anew and be deferred already.
+        # After a clear, a quick new try may have submitted anew and be deferred already: then this is another id, or REPLACED.
         return await own_xcom(ti, SUBMITTED_KEY) in (None, *self._ids)

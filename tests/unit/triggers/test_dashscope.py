@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -262,6 +263,26 @@ class TestKilling:
         published.assert_called_once_with(
             key="dashscope_task_id", dag_id="dag", task_id="wait", run_id=RUN, map_index=-1
         )
+
+    @pytest.mark.parametrize(("status", "state_then"), [(403, "CANCELED"), (500, "PENDING")])
+    def test_a_try_that_airflow_calls_over_is_not_waited_for_any_more_and_one_that_it_cannot_tell_of_is(
+        self,
+        at_rest: BackgroundSimulator,
+        state: mock.Mock,
+        published: mock.Mock,
+        status: int,
+        state_then: str,
+    ) -> None:
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse
+
+        ids = submit_repaints(at_rest, 0, 1)
+        state.return_value = {RUN: {"wait": TaskInstanceState.DEFERRED}}
+        answer = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": status})
+        published.side_effect = AirflowRuntimeError(answer)
+        with nullcontext() if status == 403 else pytest.raises(AirflowRuntimeError):
+            self.killed(ids[1])
+        assert states(at_rest) == ["RUNNING", state_then]
 
     async def test_what_it_has_begun_comes_to_its_end_though_airflow_cancels_it_every_second(
         self, at_rest: BackgroundSimulator, state: mock.Mock

@@ -7,6 +7,8 @@ from datetime import timedelta
 from shapes import alone
 
 alone("alone")
+# The command that clears tasks does so in all runs of a DAG.
+alone("alone_command")
 alone("alone_sync", deferrable=False)
 alone("alone_deadline", wait_timeout=8, retries=0)
 alone("alone_deadline_sync", deferrable=False, wait_timeout=8, retries=0)

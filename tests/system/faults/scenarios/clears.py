@@ -14,7 +14,7 @@ _GOES_BY_THE_RECORD = "is not wanted any more: the Airflow task was cleared"
 
 
 def _through_command(case: Case, run: Run) -> None:
-    command = ["tasks", "clear", "--yes", "--only-running", "--task-regex", "^repaint$", "--downstream"]
+    command = ["tasks", "clear", "--yes", "--task-regex", "^repaint$", "--downstream"]
     case.stack.airflow.command(*command, run.dag_id)
 
 
@@ -39,7 +39,7 @@ def _play(name: str) -> Callable[[Case], None]:
 
     def play(case: Case) -> None:
         case.block()
-        run = case.start("alone")
+        run = case.start("alone_command" if name == "command" else "alone")
         run.reaches("repaint", "deferred")
         case.until(lambda: case.looks() > 0, what="the triggerer to begin with the wait")
         clear(case, run)
