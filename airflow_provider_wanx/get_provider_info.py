@@ -169,6 +169,12 @@ def get_provider_info() -> dict[str, Any]:
                         "Folder for the records that keep a retry from paying again, such as s3://bucket/prefix. "
                         "Needed before Airflow 3.3. On S3, all machines also share the pace of their submissions there.",
                     ),
+                    "image_transfer": _text_field(
+                        "Pictures in S3",
+                        "How the service gets them. link: it fetches a presigned URL. upload: the worker puts them into the "
+                        "service's temporary store, for buckets that the service cannot reach in time. Empty: link.",
+                        enum=[None, "link", "upload"],
+                    ),
                     "submissions_per_second": _number_field(
                         "Submissions per second",
                         "The account's limit for submissions of one model. Empty: 2, as published.",

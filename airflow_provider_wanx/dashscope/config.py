@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.observing import Observer, ignore
-from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+from airflow_provider_wanx.dashscope.redaction import quoted, safe_words, without_query
 from airflow_provider_wanx.dashscope.sharing import SharedPlace
 
 REPAINT_REGION = "cn-beijing"
@@ -44,6 +45,9 @@ QUEUE_TIMEOUT = 3 * 3600.0
 RESULT_LIFETIME = 24 * 3600.0
 """Seconds after which a task and its results are deleted (model page)."""
 
+
+ImageTransfer = Literal["link", "upload"]
+"""How the service gets a picture in S3: it fetches it from a presigned URL, or the worker uploads it to the service's store."""
 
 LONGEST = 24 * 3600.0
 """Seconds; the operating system's sockets take no endless timeouts, and no call is worth waiting longer for."""
@@ -85,6 +89,7 @@ class ClientConfig:
     :param client_key: PEM file with its key, if that is not in the same file.
     :param headers: further headers of requests to the service; results are fetched without them.
     :param result_hosts: the only hosts that results are fetched from, ``*.example.com`` for all below; empty: any public one.
+    :param image_transfer: how pictures in S3 are given to the service, where an operator does not say.
     :param shared_place: where all machines that use the account agree upon the pace of submissions; None: each machine keeps to
         a pace of its own.
     :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.observing`.
@@ -102,6 +107,7 @@ class ClientConfig:
     client_key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     result_hosts: tuple[str, ...] = ()
+    image_transfer: ImageTransfer = "link"
     shared_place: SharedPlace | None = field(default=None, repr=False, compare=False)
     observe: Observer = field(default=ignore, repr=False, compare=False)
 
@@ -114,6 +120,7 @@ class ClientConfig:
         object.__setattr__(self, "result_hosts", tuple(each.strip().lower() for each in self.result_hosts))
         if self.workspace and not _is_workspace(self.workspace):
             raise ConfigurationError(f"workspace {self.workspace!r} is not a workspace id.")
+        check_image_transfer(self.image_transfer)
         for name, least in (("timeout", 0.001), ("retry_for", 0.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= LONGEST:
@@ -160,6 +167,15 @@ def _check_header(name: object, value: object) -> None:
         raise ConfigurationError(f"headers has {name}, which is not for the connection to set.")
     if not isinstance(value, str) or not re.fullmatch(r"[ -~]{0,4096}", value):
         raise ConfigurationError(f"headers: the value of {name} is not text in ASCII on one line.")
+
+
+def check_image_transfer(value: object) -> None:
+    """Refuse what is no way for a picture to the service.
+
+    :raises ConfigurationError: it is none.
+    """
+    if value not in get_args(ImageTransfer):
+        raise ConfigurationError(f"image_transfer must be 'link' or 'upload', not {quoted(value)}.")
 
 
 def region_base_url(region: str, workspace: str | None) -> str:

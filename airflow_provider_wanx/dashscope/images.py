@@ -5,13 +5,15 @@ The limits are the repaint model's (its page), checked by content, never by name
 
 from __future__ import annotations
 
-import io
-import warnings
-from dataclasses import dataclass, replace
-
-from PIL import Image
+from dataclasses import dataclass
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.picture_files import (
+    Header,
+    is_cut_off,
+    name_of_other,
+    read_header,
+)
 
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP": "image/webp"}
 """Formats that the model takes → their content type."""
@@ -32,14 +34,11 @@ MAX_ASPECT_RATIO = 2.0
 """Long side by short side at most; the newest page says 2:1, older ones 1.5:1 with cropping. For a style reference it is a
 recommendation only."""
 
-_PHOTO_WITH_EXTRAS = "MPO"
-"""What Pillow calls a JPEG file that has a preview or a depth map behind the picture, as many phones write it."""
-
-MOST_HEADERS = 16 * 1024
-"""So much of a file's beginning is enough to read format and size of most pictures."""
-
-HEADER_BYTES = 256 * 1024
-"""So much is nearly always enough."""
+_ADVICE = {
+    "HEIC": " Convert it to JPEG first. An iPhone writes JPEG with Settings, Camera, Formats, Most Compatible.",
+    "AVIF": " Convert it to JPEG first.",
+}
+"""What helps with a format that phones and browsers write, and the model does not take."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,18 @@ class ImageInfo:
         """The content type that belongs to the format."""
         return FORMATS[self.format]
 
+    @property
+    def extension(self) -> str:
+        """The extension that belongs to the format, with its dot."""
+        return ".jpg" if self.format == "JPEG" else f".{self.format.lower()}"
+
 
 def check_image(
     head: bytes, *, what: str, size: int | None = None, is_style_reference: bool = False
 ) -> ImageInfo:
-    """Check a picture against the model's limits.
+    """Check a picture against the model's limits, and if all of it is there, that its end is.
 
-    :param head: the file, or at least its first :data:`HEADER_BYTES` bytes.
+    :param head: the file, or as much of its beginning as :func:`bytes_needed` asks for.
     :param what: how to call it in messages: its path or URL without a query.
     :param size: size of the whole file in bytes, where ``head`` is not all of it.
     :param is_style_reference: whether only its style is wanted, so that its shape matters less.
@@ -85,11 +89,7 @@ def check_image(
         doubts.append(
             f"{what} has {total} bytes; the model takes 10 MB at most, and may mean {CERTAIN_BYTES} bytes by that."
         )
-    info = _read_header(head, what)
-    if info.format not in FORMATS:
-        raise InvalidInputError(
-            f"The file is a {info.format} picture; the model takes {', '.join(FORMATS)}: {what}."
-        )
+    info = _read(head, what)
     long_side, short_side = max(info.width, info.height), min(info.width, info.height)
     shape = f"{info.width}×{info.height} pixels"
     if short_side < MIN_SIDE:
@@ -109,27 +109,35 @@ def check_image(
         doubts.append(
             f"{what} has {shape}; {MAX_ASPECT_RATIO:.0f}:1 at most is recommended for a picture whose style is taken."
         )
-    return replace(info, doubts=tuple(doubts))
+    if len(head) >= total and is_cut_off(head, info):
+        raise InvalidInputError(
+            f"The picture is damaged or cut off: {what}. Its {total} bytes end before the picture does, or cannot be decoded. "
+            "Put the whole file there."
+        )
+    return ImageInfo(info.format, info.width, info.height, tuple(doubts))
 
 
-def _read_header(head: bytes, what: str) -> ImageInfo:
+def bytes_needed(head: bytes) -> int:
+    """Tell how many bytes of a file's beginning :func:`check_image` needs; 0 if these suffice.
+
+    :param head: the beginning, as far as it was read.
+    """
+    found = read_header(head)
+    return found if isinstance(found, int) else 0
+
+
+def _read(head: bytes, what: str) -> Header:
     if not head:
         raise InvalidInputError(f"The picture is empty: {what}.")
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of pictures with very many pixels; the check of the sides refuses them.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(head)) as image:
-                name = "JPEG" if image.format == _PHOTO_WITH_EXTRAS else image.format or "unknown"
-                return ImageInfo(name, image.width, image.height)
-    except Image.DecompressionBombError:
-        raise InvalidInputError(
-            f"The picture has far too many pixels; the model takes {MAX_LONG_SIDE}×{MAX_SHORT_SIDE} at most: {what}."
-        ) from None
-    except (OSError, SyntaxError, ValueError, RuntimeError):
-        # Pillow's readers of rarer formats, which are tried too, fail in their own ways.
+    found = read_header(head)
+    if isinstance(found, Header) and found.format in FORMATS:
+        return found
+    name = found.format if isinstance(found, Header) else name_of_other(head) if found is None else None
+    if name in FORMATS or name is None:
         is_text = head[:512].isascii() and b"\0" not in head[:512]
         kind = "text" if is_text else "no picture that can be read"
-        raise InvalidInputError(
-            f"The file is {kind}; the model takes {', '.join(FORMATS)}: {what}."
-        ) from None
+    else:
+        kind = f"a {name} picture"
+    raise InvalidInputError(
+        f"The file is {kind}; the model takes {', '.join(FORMATS)}: {what}.{_ADVICE.get(name or '', '')}"
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote
 
+from airflow_provider_wanx.dashscope.inline import is_inline
 from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES
 
 SOURCE = "dashscope-source"
@@ -21,6 +22,9 @@ NAMELESS = "portrait"
 
 MAX_NAME_BYTES = 120
 """Longest name of a source in a key, in UTF-8: a key has 1,024 bytes, and other parts."""
+
+_MAX_ADDRESS = 4096
+"""Characters of the longest path that systems know, and more than a URL has without its query."""
 
 _MAX_METADATA = 1024
 """S3 takes 2 KB of metadata for an object, and the user may add some."""
@@ -61,16 +65,17 @@ def source_address(image: object) -> str | None:
     text = image.strip() if isinstance(image, str) else ""
     if text in ("", "None"):
         return None
-    if text[:5].lower() == "data:":
-        kind = re.match(r"[\w.+-]+/[\w.+-]+", text[5:105])
-        return f"data:{kind.group().lower() if kind else ''}"
+    if is_inline(text):
+        kind = re.match(r"data:([\w.+-]+/[\w.+-]+)", text[:105], re.IGNORECASE)
+        return f"data:{kind[1].lower() if kind else ''}"
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    if scheme.lower() not in KEY_SCHEMES:
-        rest = re.split("[?#]", rest, maxsplit=1)[0]
-    place, slash, path = rest.partition("/")
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    if separator:
+        if scheme.lower() not in KEY_SCHEMES:
+            rest = re.split("[?#]", rest, maxsplit=1)[0]
+        place, slash, path = rest.partition("/")
+        text = f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    # What is longer is no place, and may be anything.
+    return text if len(text) <= _MAX_ADDRESS else None
 
 
 def file_stem(address: str) -> str:

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 _NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
 _TEXT_EXTRAS = ("workspace", "region")
 _HOSTS = "result_hosts"
+_IMAGE_TRANSFER = "image_transfer"
 _RECORD_PATH = "record_path"
 CONN_TYPE = "dashscope"
 """What the type of a connection must be: the secret of any other belongs to another house."""
 
-EXTRAS = (*_TEXT_EXTRAS, _HOSTS, _RECORD_PATH, *_NUMBER_EXTRAS)
+EXTRAS = (*_TEXT_EXTRAS, _HOSTS, _RECORD_PATH, _IMAGE_TRANSFER, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
 
@@ -79,6 +80,7 @@ def _client_config(connection: Connection) -> ClientConfig:
         workspace=workspace,
         limits=Limits(**numbers),
         result_hosts=_hosts(extras.get(_HOSTS, "")),
+        image_transfer=extras.get(_IMAGE_TRANSFER, "link"),
         **timing,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.requests import repaint_request
+from airflow_provider_wanx.dashscope.config import ImageTransfer
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.repaint import (
@@ -18,7 +19,7 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, st
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.operators.written import check_switch, source_rule, texts_of
+from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
@@ -43,7 +44,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     The picture may be given as
 
     * an ``https://`` or ``http://`` URL that the service can reach, or a ``data:`` URL,
-    * an ``s3://bucket/key`` URL: it is presigned, so that the service can fetch the object,
+    * an ``s3://bucket/key`` URL: it is presigned, so that the service can fetch the object, or uploaded, see
+      ``image_transfer``,
     * a local path or any URL that Airflow's object storage understands (``gs://conn@bucket/key``, ``file:///…``): it is
       uploaded to the service's temporary store,
     * an ``oss://`` URL of an earlier upload.
@@ -68,6 +70,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
     :param aws_conn_id: AWS connection for ``s3://`` pictures.
     :param allow_local_files: whether data may name files of the worker.
     :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
+    :param image_transfer: how the service gets pictures in S3: ``"link"`` presigns them, ``"upload"`` puts them into the
+        service's temporary store. By default, what the connection says, else ``"link"``.
     :param result_bucket: S3 bucket that the result will be copied to later. If it does not exist, or may not be used, the
         task fails before anything is submitted and paid.
     :param result_aws_conn_id: AWS connection that the result will be copied with.
@@ -102,6 +106,7 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         aws_conn_id: str | None = "aws_default",
         allow_local_files: bool = False,
         allow_conn_ids: bool = False,
+        image_transfer: ImageTransfer | None = None,
         **kwargs: Any,
     ) -> None:
         if "parameters" in kwargs:
@@ -111,9 +116,13 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style = style
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
-        self.allow_local_files = check_switch("allow_local_files", allow_local_files)
-        self.allow_conn_ids = check_switch("allow_conn_ids", allow_conn_ids)
-        self._constructed = {"image": texts_of(image), "style_reference": texts_of(style_reference)}
+        self._sources = SourceArguments.read(
+            allow_local_files=allow_local_files,
+            allow_conn_ids=allow_conn_ids,
+            image_transfer=image_transfer,
+            image=image,
+            style_reference=style_reference,
+        )
 
     def known_at_start(self) -> Facts:
         """Return the pictures, the style and the price."""
@@ -135,13 +144,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
             raise InvalidInputError(
                 f"style_reference goes with style -1 only, and style is {number}. Leave one out."
             )
-        rule = source_rule(
-            self,
-            constructed=self._constructed,
-            allow_local_files=self.allow_local_files,
-            allow_conn_ids=self.allow_conn_ids,
-        )
-        source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, rule=rule)
+        given = self._sources.for_images(self)
+        source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **given)
         wish = ImageRow(image=self.image, style=number, style_reference=self.style_reference)
         return repaint_request(source, wish, log=self.log)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,9 @@ from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.requests import repaint_request
 from airflow_provider_wanx.batch.run import Wave
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
-from airflow_provider_wanx.dashscope.repaint import (
-    REPAINT_MODEL,
-    REPAINT_PRICE,
-)
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
@@ -34,11 +30,10 @@ from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage
 from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
-from airflow_provider_wanx.operators.written import check_switch, source_rule, texts_of
+from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.storage.sources import SourceRule
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 
@@ -60,9 +55,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     second run over the same input goes on where the last one ended: an image that is done, or under way, is not submitted
     again. Failures of single images do not stop the others. In the end there is a manifest of all images.
 
-    What is named in manifests, in the ledger and through templates may be a plain URL only; see ``allow_local_files`` and
-    ``allow_conn_ids``. What stands in the DAG word for word may also be a local path or name a connection, and so may all that
-    lies below a folder that does.
+    Local paths and connections may stand in the DAG word for word, also those of a folder. In manifests and through templates
+    they are refused, see ``allow_local_files`` and ``allow_conn_ids``.
 
     It needs nothing of Airflow's own memory, so it works the same on every Airflow from 2.11 on.
 
@@ -94,8 +88,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     :param max_in_flight: images that the service has at a time, at most. By default, what it works off in an hour, and
         at most half of the account's queue.
     :param manifest_formats: formats of the manifest: ``jsonl``, ``parquet`` (needs pyarrow).
-    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do with an image when it cannot be found out
-        whether the service has accepted its submission.
+    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, for an image whose submission may have been accepted or not.
     :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended
         while it is deferred (Airflow 3.3 and later). By default it goes on there, and the next run picks it up.
     :param extra_args: further arguments of boto3's upload of results.
@@ -103,6 +96,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         ``s3://conn_id@bucket/…``.
     :param allow_local_files: whether data may name files of the worker.
     :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
+    :param image_transfer: how the service gets pictures in S3, ``"link"`` or ``"upload"``; by default as the connection says.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param deferrable: whether to wait in the triggerer. On a worker, the wait would hold it for as long as the batch takes.
     :param poll_interval: seconds between two looks at one task.
@@ -152,6 +146,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         aws_conn_id: str | None = "aws_default",
         allow_local_files: bool = False,
         allow_conn_ids: bool = False,
+        image_transfer: ImageTransfer | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         deferrable: bool = True,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
@@ -176,8 +171,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         self.max_cost = max_cost
         self.image_retries = image_retries
         self.retry_failed = retry_failed
-        # Airflow's operators have a method of the argument's name.
-        self.only_look = dry_run
+        self.only_look = dry_run  # Airflow's operators have a method of the argument's name.
         self.results_within = check_seconds("results_within", results_within)
         self.max_in_flight = max_in_flight
         self.manifest_formats = tuple(manifest_formats)
@@ -185,14 +179,15 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.extra_args = extra_args
         self.aws_conn_id = aws_conn_id
-        self.allow_local_files = check_switch("allow_local_files", allow_local_files)
-        self.allow_conn_ids = check_switch("allow_conn_ids", allow_conn_ids)
-        self._constructed = {
-            "destination": texts_of(destination),
-            "images": texts_of(images),
-            "manifest": texts_of(manifest),
-            "style_reference": texts_of(style_reference),
-        }
+        self._sources = SourceArguments.read(
+            allow_local_files=allow_local_files,
+            allow_conn_ids=allow_conn_ids,
+            image_transfer=image_transfer,
+            destination=destination,
+            images=images,
+            manifest=manifest,
+            style_reference=style_reference,
+        )
         self.dashscope_conn_id = dashscope_conn_id
         self.deferrable = deferrable
         self.poll_interval = check_seconds("poll_interval", poll_interval)
@@ -244,9 +239,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     def _show_links(self, context: Context, hook: DashScopeHook, destination: BatchDestination) -> None:
         show_task_links(context, self, hook.get_conn().config.base_url)
         results = destination.results
-        show_link(
-            context, self, S3ObjectLink, s3_folder_url(results.client, results.bucket, destination.prefix)
-        )
+        folder = s3_folder_url(results.client, results.bucket, destination.prefix)
+        show_link(context, self, S3ObjectLink, folder)
 
     def _end_time(self, context: Context) -> float | None:
         """Airflow 3 does not enforce execution_timeout while a task is deferred."""
@@ -316,8 +310,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     def _look(self, context: Context, hook: DashScopeHook) -> dict[str, Any]:
         from airflow_provider_wanx.batch.dry_run import dry_run  # for workers only; DAG parsing needs less
 
-        batch = self._batch(context, hook)
-        pictures = self._pictures_of(hook)
+        batch, pictures = self._batch(context, hook), self._pictures(hook)
 
         def check(wish: ImageRow) -> None:
             pictures.check(wish.image, field="image")
@@ -338,7 +331,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
 
     def _batch(self, context: Context, hook: DashScopeHook) -> Batch:
         check_formats(self.manifest_formats)
-        pictures = self._pictures_of(hook)
+        pictures = self._pictures(hook)
         return Batch(
             hook=hook,
             destination=self._destination(context),
@@ -360,7 +353,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             styles=self.style,
             style_reference=self.style_reference,
             aws_conn_id=self.aws_conn_id,
-            rule=self._rule(),
+            rule=self._sources.rule(self),
         )
         if isinstance(self.images, str):
             _, bucket, prefix = split_destination(self.destination)
@@ -368,7 +361,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         return Shard.read(source, self.shard) if self.shard else source
 
     def _destination(self, context: Context) -> BatchDestination:
-        self._rule().check(self.destination, "destination")
+        self._sources.rule(self).check(self.destination, "destination")
         conn_id, bucket, prefix = split_destination(self.destination)
         results = S3Destination(
             aws_conn_id=conn_id or self.aws_conn_id,
@@ -379,20 +372,9 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         results.check()
         return BatchDestination(prefix=prefix, results=results)
 
-    def _pictures_of(self, hook: DashScopeHook) -> ImageSource:
-        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, rule=self._rule())
-
-    def _rule(self) -> SourceRule:
-        rule = source_rule(
-            self,
-            constructed=self._constructed,
-            allow_local_files=self.allow_local_files,
-            allow_conn_ids=self.allow_conn_ids,
-        )
-        images = rule.written["images"]
-        if isinstance(self.images, str):
-            images = frozenset(f"{folder.rstrip('/')}/" for folder in images)
-        return replace(rule, written={**rule.written, "image": images})
+    def _pictures(self, hook: DashScopeHook) -> ImageSource:
+        how = self._sources.for_images(self)
+        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)
 
     def _rules(self) -> Rules:
         return Rules(

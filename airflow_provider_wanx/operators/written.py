@@ -3,63 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_wanx.dashscope.config import ImageTransfer, check_image_transfer
 from airflow_provider_wanx.storage.sources import SourceRule
 
 
-def texts_of(value: object) -> frozenset[str]:
-    """Return an argument's texts, as the constructor gets them: what an upstream task will give is not among them."""
-    values = value if isinstance(value, list | tuple) else [value]
-    return frozenset(each.strip() for each in values if isinstance(each, str))
+@dataclass(frozen=True, kw_only=True)
+class SourceArguments:
+    """Arguments of an operator that opens pictures, as its constructor gets them.
 
-
-def source_rule(
-    operator: BaseOperator,
-    *,
-    constructed: Mapping[str, frozenset[str]],
-    allow_local_files: bool,
-    allow_conn_ids: bool,
-) -> SourceRule:
-    """Make the rule for an operator's sources: what stands in the DAG word for word may name any.
-
-    A template, and the output of a task, are other texts once the task runs. Of a mapped task, Airflow makes the operator anew
-    with what it is mapped over, which may be data, its switches included. So the DAG itself is asked then.
-
-    :param operator: the operator that runs.
-    :param constructed: :func:`texts_of` each argument in its constructor.
-    :param allow_local_files: the operator's argument.
-    :param allow_conn_ids: the operator's argument.
+    :param allow_local_files: whether data may name files of the worker.
+    :param allow_conn_ids: whether data may name connections.
+    :param image_transfer: how the service gets pictures in S3; None for the connection's way.
+    :param texts: of each argument that names sources; what an upstream task will give is not among them.
     """
-    task: Any = operator.dag.get_task(operator.task_id) if operator.has_dag() else operator
-    if isinstance(task, BaseOperator):
-        return SourceRule(
-            allow_local_files=allow_local_files, allow_conn_ids=allow_conn_ids, written=constructed
+
+    allow_local_files: bool
+    allow_conn_ids: bool
+    image_transfer: ImageTransfer | None
+    texts: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        allow_local_files: bool,
+        allow_conn_ids: bool,
+        image_transfer: ImageTransfer | None,
+        **sources: object,
+    ) -> Self:
+        """Read the arguments.
+
+        :param sources: those that name sources.
+        :raises ValueError: a switch is text, as of a template, and every text would count as True.
+        :raises ConfigurationError: there is no such way for pictures.
+        """
+        for name, value in (("allow_local_files", allow_local_files), ("allow_conn_ids", allow_conn_ids)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be True or False, written in the DAG, not {value!r}.")
+        if image_transfer is not None:
+            check_image_transfer(image_transfer)
+        return cls(
+            allow_local_files=allow_local_files,
+            allow_conn_ids=allow_conn_ids,
+            image_transfer=image_transfer,
+            texts={name: _texts_of(value) for name, value in sources.items()},
         )
-    partial: Mapping[str, Any] = task.partial_kwargs
-    mapped_over = task.expand_input.value
-    given = [each for each in _listed(mapped_over) if isinstance(each, Mapping)]
-    return SourceRule(
-        allow_local_files=partial.get("allow_local_files") is True,
-        allow_conn_ids=partial.get("allow_conn_ids") is True,
-        written={
-            name: frozenset().union(*(texts_of(each.get(name)) for each in (partial, *given)))
-            for name in constructed
-        },
-    )
+
+    def rule(self, operator: BaseOperator) -> SourceRule:
+        """Make the rule for the operator's sources: what stands in the DAG word for word may name any.
+
+        A template, and the output of a task, are other texts once the task runs. Of a mapped task, Airflow makes the operator
+        anew with what it is mapped over, which may be data, its switches included. So the DAG itself is asked then.
+
+        :param operator: the operator that runs.
+        """
+        task: Any = operator.dag.get_task(operator.task_id) if operator.has_dag() else operator
+        switches = {"allow_local_files": self.allow_local_files, "allow_conn_ids": self.allow_conn_ids}
+        written = dict(self.texts)
+        if not isinstance(task, BaseOperator):
+            partial, mapped_over = task.partial_kwargs, task.expand_input.value
+            switches = {name: partial.get(name) is True for name in switches}
+            listed = mapped_over if isinstance(mapped_over, list) else [mapped_over]
+            given = [each for each in (partial, *listed) if isinstance(each, Mapping)]
+            written = {
+                name: frozenset().union(*(_texts_of(each.get(name)) for each in given)) for name in written
+            }
+        if "images" in written:
+            # What is in the folder, or in the list.
+            written["image"] = written["images"]
+        return SourceRule(**switches, written=written)
+
+    def for_images(self, operator: BaseOperator) -> dict[str, Any]:
+        """Return what they say, as arguments of :class:`~airflow_provider_wanx.storage.pictures.ImageSource`.
+
+        :param operator: the operator that runs.
+        """
+        return {"rule": self.rule(operator), "transfer": self.image_transfer}
 
 
-def _listed(mapped_over: Any) -> list[Any]:
-    return mapped_over if isinstance(mapped_over, list) else [mapped_over]
-
-
-def check_switch(name: str, value: object) -> bool:
-    """Return a switch that only the author of a DAG turns.
-
-    :raises ValueError: it is text, as of a template, and every text would count as True.
-    """
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, written in the DAG, not {value!r}.")
-    return value
+def _texts_of(value: object) -> frozenset[str]:
+    values = value if isinstance(value, list | tuple) else [value]
+    # An empty text would be the working directory.
+    return frozenset(each.strip() for each in values if isinstance(each, str) and each.strip())

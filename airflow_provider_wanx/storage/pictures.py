@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import quote, unquote_to_bytes
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.redaction import without_query, without_signature
+from airflow_provider_wanx.dashscope.inline import data_url, inline_content
+from airflow_provider_wanx.dashscope.origin import file_stem
+from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.s3.addresses import split_s3_url
-from airflow_provider_wanx.s3.errors import s3_errors
-from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import read_object
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
+from airflow_provider_wanx.storage.s3_source import Beginning, S3Source
 from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
+    from airflow_provider_wanx.dashscope.config import ImageTransfer
     from airflow_provider_wanx.dashscope.images import ImageInfo
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
-ImageTransfer = Literal["link", "upload"]
-"""How the service gets a picture in S3: it fetches it from a presigned URL, or the worker uploads it to the service's store."""
+_LONGEST_DATA_URL = 10_000_000
+"""Characters of a ``data:`` URL that every model takes; a larger picture is uploaded."""
 
-PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT)
-"""Seconds for which a presigned S3 URL is valid: the service may queue a task that long before it fetches the input."""
+_Reader = Callable[[int], Beginning]
+"""Reads so many bytes of a picture's beginning."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class ImageSource:
     :param model: the model that will read the pictures; uploads are bound to it.
     :param aws_conn_id: AWS connection for ``s3://`` URLs.
     :param rule: who may name which source.
-    :param transfer: how the service gets what lies in S3.
+    :param transfer: how the service gets what lies in S3; None for the connection's way.
     """
 
     def __init__(
@@ -72,14 +67,14 @@ class ImageSource:
         model: str,
         aws_conn_id: str | None,
         rule: SourceRule,
-        transfer: ImageTransfer = "link",
+        transfer: ImageTransfer | None = None,
     ) -> None:
         self._hook = hook
         self._model = model
         self._aws_conn_id = aws_conn_id
         self._rule = rule
         self._transfer = transfer
-        self._s3: dict[str | None, S3Hook] = {}
+        self._s3: dict[tuple[str | None, str], S3Source] = {}
         self._making_s3 = Lock()
 
     def open(self, image: str, *, field: str, is_style_reference: bool = False) -> Picture:
@@ -93,8 +88,7 @@ class ImageSource:
         """
         text, scheme = self._read(image, field)
         if scheme in ("https", "http", "oss"):
-            # The service refuses URLs with characters outside ASCII; what is escaped already stays as it is.
-            url = quote(text, safe="%/:?#[]@!$&'()*+,;=~")
+            url = _ascii_url(text, field)
             return Picture(without_query(url), without_signature(url), lambda: url)
         from airflow_provider_wanx.dashscope.images import check_image  # loads Pillow
 
@@ -116,7 +110,7 @@ class ImageSource:
         elif scheme in ("https", "http", "oss", "data"):
             self.open(image, field=field, is_style_reference=is_style_reference)
         else:
-            with unreadable_is_refused(f"{field} {text!r}"):
+            with unreadable_is_refused(f"{field} {quoted(text)}"):
                 _look(_file_reader(text), check)
 
     def _read(self, image: str, field: str) -> tuple[str, str]:
@@ -129,117 +123,109 @@ class ImageSource:
         return text, scheme
 
     def _data_url(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
-        header, comma, payload = text.partition(",")
-        try:
-            content = (
-                base64.b64decode("".join(payload.split()), validate=True)
-                if header.endswith(";base64")
-                else unquote_to_bytes(payload)
-            )
-        except (binascii.Error, ValueError):
-            content = b""
-        if not comma or not content:
-            raise InvalidInputError(f"{field} is not a readable data: URL.")
+        content = inline_content(text)
+        if not content:
+            raise InvalidInputError(f"{field} is not a readable data: URL, nor a picture in Base64.")
         info = check(content, what=f"{field} (a data: URL)")
-        return Picture(without_query(text), _digest(content), lambda: text, info.doubts)
+        url = data_url(content, info.content_type)
+        if len(url) > _LONGEST_DATA_URL:
+            return self._uploaded(content, text, _digest(content), info)
+        return Picture(without_query(url), _digest(content), lambda: url, info.doubts)
 
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         read = self._s3_reader(text)
-        if self._transfer == "upload":
-            content, size, version = read(MAX_BYTES)
-            return self._uploaded(content, text, f"{text} {version}", check(content, what=text, size=size))
-        version, info = _look(read, partial(check, what=text))
+        if (self._transfer or self._hook.get_conn().config.image_transfer) == "upload":
+            whole = read(MAX_BYTES)
+            info = check(whole.content, what=text, size=whole.size)
+            return self._uploaded(whole.content, text, f"{text} {whole.version}", info)
+        head, info = _look(read, partial(check, what=text))
         conn_id, bucket, key = split_s3_url(text)
-        s3 = self._s3_hook(conn_id or self._aws_conn_id)
-
-        def publish() -> str:
-            url = s3.generate_presigned_url(
-                "get_object", {"Bucket": bucket, "Key": key}, expires_in=PRESIGNED_FOR
-            )
-            if not url:
-                raise InvalidInputError(f"The AWS connection cannot presign URLs; check it: {text}.")
-            return url
-
-        return Picture(text, f"{text} {version}", publish, info.doubts)
+        source = self._s3_source(conn_id, bucket)
+        answer_as = (
+            {} if head.content_type == info.content_type else {"ResponseContentType": info.content_type}
+        )
+        return Picture(
+            text,
+            f"{text} {head.version}",
+            lambda: source.link(key, **answer_as),
+            (*info.doubts, *source.new_doubts()),
+        )
 
     def _s3_reader(self, text: str) -> _Reader:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         conn_id, bucket, key = split_s3_url(text)
-        s3 = self._s3_hook(conn_id or self._aws_conn_id)
+        return partial(self._s3_source(conn_id, bucket).read, key, limit=MAX_BYTES)
 
-        def read(most: int) -> _Beginning:
-            with s3_errors(f"read {text}"):
-                content, answer = read_object(
-                    s3.get_conn(), bucket=bucket, key=key, limit=MAX_BYTES, Range=f"bytes=0-{most - 1}"
-                )
-            total = str(answer.get("ContentRange", "")).rpartition("/")[2]
-            size = int(total) if total.isdecimal() else len(content)
-            return _Beginning(content, size, str(answer.get("ETag", "")))
-
-        return read
-
-    def _s3_hook(self, conn_id: str | None) -> S3Hook:
+    def _s3_source(self, conn_id: str | None, bucket: str) -> S3Source:
+        place = (conn_id or self._aws_conn_id, bucket)
+        # Making a client takes longer than reading a header, and is nothing for several threads at a time.
         with self._making_s3:
-            if conn_id not in self._s3:
-                self._s3[conn_id] = s3_hook(conn_id)
-                # Making a client takes longer than reading a header, and is nothing for several threads at a time.
-                self._s3[conn_id].get_conn()
-            return self._s3[conn_id]
+            if place not in self._s3:
+                self._s3[place] = S3Source(aws_conn_id=place[0], bucket=bucket)
+            return self._s3[place]
 
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
-        with unreadable_is_refused(f"{field} {text!r}"):
-            content, size, _ = _file_reader(text)(MAX_BYTES)
-        return self._uploaded(content, text, _digest(content), check(content, what=text, size=size))
+        with unreadable_is_refused(f"{field} {quoted(text)}"):
+            whole = _file_reader(text)(MAX_BYTES)
+        info = check(whole.content, what=text, size=whole.size)
+        return self._uploaded(whole.content, text, _digest(whole.content), info)
 
     def _uploaded(self, content: bytes, text: str, identity: str, info: ImageInfo) -> Picture:
-        name = PurePosixPath(text).name
+        # The service goes by the extension.
+        name = f"{file_stem(text)}{info.extension}"
         return Picture(
-            text,
+            without_query(text),
             identity,
             lambda: self._hook.upload_file(content, model=self._model, filename=name),
             info.doubts,
         )
 
 
-class _Beginning(NamedTuple):
-    content: bytes
-    size: int
-    """Of the whole."""
-    version: str = ""
-
-
-_Reader = Callable[[int], _Beginning]
-"""Reads so many bytes of a picture's beginning."""
-
-
 def _file_reader(place: str) -> _Reader:
-    def read(most: int) -> _Beginning:
+    def read(most: int) -> Beginning:
         with opened(place) as file:
             # One byte more tells a file that is too large. What the file system says of the size need not be so.
             content = file.read(most + 1) or b""
             size = max(len(content), file.seek(0, os.SEEK_END))
-        return _Beginning(content[:most], size)
+        return Beginning(content[:most], size)
 
     return read
 
 
-def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[str, ImageInfo]:
-    """Check a picture by as much of its beginning as that needs; return its version, and what it is."""
-    from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, MOST_HEADERS
+def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[Beginning, ImageInfo]:
+    """Check a picture by as much of its beginning as its format needs; return that and what the picture is."""
+    from airflow_provider_wanx.dashscope.images import MAX_BYTES, bytes_needed
+    from airflow_provider_wanx.dashscope.picture_files import FIRST_BYTES
 
-    for most in (MOST_HEADERS, HEADER_BYTES, MAX_BYTES):
-        content, size, version = read(most)
-        with suppress(InvalidInputError):
-            return version, check(content, size=size)
-        # Cameras and editors may write much before the size. What is bad otherwise is refused again.
-        if not len(content) < size <= MAX_BYTES:
-            break
-    return version, check(content, size=size)
+    head = read(FIRST_BYTES)
+    while len(head.content) < min(needed := bytes_needed(head.content), head.size, MAX_BYTES):
+        # Many small pieces of metadata may come before the size.
+        head = read(min(max(needed, 4 * len(head.content)), MAX_BYTES))
+    return head, check(head.content, size=head.size)
+
+
+def _ascii_url(text: str, field: str) -> str:
+    """Write an address in ASCII, as the service wants it; what is escaped already stays as it is."""
+    try:
+        place = urlsplit(text).netloc
+        user, at, host = place.rpartition("@")
+        if not host:
+            raise ValueError
+    except ValueError:
+        raise InvalidInputError(f"{field} has no readable host: {quoted(text)}.") from None
+    if not host.isascii():
+        host = unicodedata.normalize("NFKC", host).lower().replace("。", ".")
+        labels = (
+            label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
+            for label in host.split(".")
+        )
+        text = text.replace(place, f"{user}{at}{'.'.join(labels)}", 1)
+    return quote(text, safe="%/:?#[]@!$&'()*+,;=~")
 
 
 def _digest(content: bytes) -> str:

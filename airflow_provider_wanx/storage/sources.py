@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.redaction import safe_words
+from airflow_provider_wanx.dashscope.inline import is_inline
+from airflow_provider_wanx.dashscope.redaction import quoted
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)|(?:data|file|local)(?=:)", re.IGNORECASE | re.ASCII)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)|(?:file|local)(?=:)", re.IGNORECASE | re.ASCII)
 
 _BY_SERVICE = frozenset({"https", "http", "oss", "data"})
 """What the service reads itself, or is sent."""
@@ -20,13 +21,12 @@ _BY_BUCKET = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "adl"})
 
 _LOCAL = frozenset({"", "file", "local"})
 
-_QUOTED = 120
-"""Characters of a place that a message quotes."""
-
 
 def split_scheme(place: str) -> tuple[str, str]:
     """Return a place's scheme, empty for a path, and the place itself; both without what differs in writing only."""
     text = place.strip()
+    if is_inline(text):
+        return "data", text if text[:5].lower() == "data:" else f"data:;base64,{text}"
     found = _SCHEME.match(text)
     scheme = found.group().lower() if found else ""
     return scheme, scheme + text[len(scheme) :]
@@ -49,8 +49,7 @@ class SourceRule:
 
     :param allow_local_files: whether data may name files of the worker.
     :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
-    :param written: what the DAG's author has written, for each argument; a text that ends in a slash is a folder with all
-        that is in it.
+    :param written: what the DAG's author has written, for each argument. It may be a folder, with all that is in it.
     """
 
     allow_local_files: bool = False
@@ -70,7 +69,7 @@ class SourceRule:
         if scheme in _LOCAL:
             if not self.allow_local_files:
                 raise InvalidInputError(
-                    f"{argument} is a path on the worker, which only the DAG's author may choose: {_quoted(text)}. Give an "
+                    f"{argument} is a path on the worker, which only the DAG's author may choose: {quoted(text)}. Give an "
                     "https:// or s3:// URL, or let the author set allow_local_files=True."
                 )
             return
@@ -80,13 +79,13 @@ class SourceRule:
         is_plain = scheme in _BY_BUCKET and "@" not in place_of_bucket
         if is_chain or not (is_plain or self.allow_conn_ids):
             raise InvalidInputError(
-                f"{argument} names a connection or a store that only the DAG's author may choose: {_quoted(text)}. Give an "
+                f"{argument} names a connection or a store that only the DAG's author may choose: {quoted(text)}. Give an "
                 "https:// or s3://bucket/key URL, or let the author set allow_conn_ids=True."
             )
 
     def _is_written(self, text: str, argument: str) -> bool:
         own = [split_scheme(each)[1] for each in self.written.get(argument, ())]
-        return text in own or any(_is_below(text, each) for each in own if each.endswith("/"))
+        return text in own or any(_is_below(text, each) for each in own)
 
 
 ANYWHERE = SourceRule(allow_local_files=True, allow_conn_ids=True)
@@ -96,14 +95,9 @@ ANYWHERE = SourceRule(allow_local_files=True, allow_conn_ids=True)
 def _is_below(text: str, folder: str) -> bool:
     path, root = local_path(text), local_path(folder)
     if path is None or root is None:
-        return text.startswith(folder) and ".." not in text.split("/")
+        return text.startswith(f"{folder.rstrip('/')}/") and ".." not in text.split("/")
     # Whoever may write into the folder could lay a link to elsewhere.
     try:
         return Path(path).resolve().is_relative_to(Path(root).resolve())
     except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all
         return False
-
-
-def _quoted(text: str) -> str:
-    words = safe_words(text)
-    return repr(words if len(words) <= _QUOTED else f"{words[:_QUOTED]}…")

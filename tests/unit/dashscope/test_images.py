@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.images import HEADER_BYTES, MAX_BYTES, check_image
+from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
+from airflow_provider_wanx.dashscope.picture_files import FIRST_BYTES
 from tests.unit.support.pictures import picture_claiming
 
 
@@ -95,8 +96,8 @@ def test_the_beginning_of_a_file_is_enough() -> None:
     file = io.BytesIO()
     Image.frombytes("RGB", (900, 900), whole).save(file, "PNG")
 
-    assert len(file.getvalue()) > HEADER_BYTES
-    assert check_image(file.getvalue()[:HEADER_BYTES], what="me", size=len(file.getvalue())).width == 900
+    assert len(file.getvalue()) > FIRST_BYTES
+    assert check_image(file.getvalue()[:FIRST_BYTES], what="me", size=len(file.getvalue())).width == 900
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_what_is_no_picture_is_called_by_what_it_is(content: bytes, told: str) -
 
 
 def test_a_picture_made_to_exhaust_memory_is_refused_unread() -> None:
-    with pytest.raises(InvalidInputError, match="far too many pixels; the model takes 5760×3240 at most"):
+    with pytest.raises(InvalidInputError, match="has 60000×60000 pixels; the model takes 5760×3240 at most"):
         check_image(picture_claiming(60_000), what="me")
 
 

@@ -110,6 +110,7 @@ def test_every_extra_is_read(read: Read) -> None:
         "workspace": "ws-1",
         "region": "ap-southeast-1",
         "record_path": "s3://bucket/records",
+        "image_transfer": "upload",
         "submissions_per_second": 5,
         "requests_per_second": "40",
         "timeout": 12.5,
@@ -125,6 +126,7 @@ def test_every_extra_is_read(read: Read) -> None:
         timeout=12.5,
         retry_for=0,
         result_hosts=("results.example.com",),
+        image_transfer="upload",
     )
 
 

@@ -88,7 +88,8 @@ class TestOnePicture:
     def test_the_author_may_allow_it(self, file: Path, bucket: Bucket) -> None:
         assert request(runs(one(image="{{ params.image }}", allow_local_files=True), image=str(file)))
         named = bucket.put("a.png", picture()).replace("s3://", "s3://aws_default@")
-        assert request(runs(one(image="{{ params.image }}", allow_conn_ids=True), image=named))
+        task = one(image="{{ params.image }}", allow_conn_ids=True, image_transfer="link")
+        assert request(runs(task, image=named))
 
     @pytest.mark.parametrize("switch", ["allow_local_files", "allow_conn_ids"])
     @pytest.mark.parametrize("value", ["{{ params.allow }}", "False", None, 1])
@@ -246,6 +247,15 @@ class TestBatch:
         assert str(caught.value).count(CONN) == 1
         assert accepted(at_rest) == 0
 
+    def test_an_argument_left_empty_opens_no_working_directory(
+        self, bulk: Bulk, at_rest: BackgroundSimulator, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(file.parent)
+        url = bulk.bucket.put("faces.jsonl", _manifest("jsonl", [{"image": file.name}]))
+        with pytest.raises(AirflowFailException, match=LOCAL):
+            bulk.run(images="", manifest=url)
+        assert accepted(at_rest) == 0
+
     def test_what_the_author_has_written_is_read(
         self, bulk: Bulk, service: Callable[..., BackgroundSimulator], file: Path
     ) -> None:
@@ -257,6 +267,14 @@ class TestBatch:
         assert bulk.run(images=f"{file.parent}", destination=f"{named}/folder/")["succeeded"] == 1
         assert bulk.run(images=f"{named}/in", destination=f"{named}/more/")["succeeded"] == 3
         assert accepted(simulator) == 6
+
+    def test_the_pictures_of_a_batch_may_be_uploaded(
+        self, bulk: Bulk, service: Callable[..., BackgroundSimulator]
+    ) -> None:
+        simulator = service()
+        assert bulk.run(image_transfer="upload")["succeeded"] == 3
+        assert all(task["image_url"].startswith("oss://") for task in simulator.ledger()["tasks"])
+        assert simulator.ledger(summary=True)["endpoints"]["upload"]["requests"] == 3
 
     def test_a_row_of_the_ledger_names_no_path_and_no_connection(
         self, bulk: Bulk, service: Callable[..., BackgroundSimulator], file: Path

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
 from tests.unit.support.airflow_names import is_mapped, stored_dag
@@ -337,6 +338,42 @@ def test_the_record_of_a_submission_holds_neither_key_nor_presigned_url(
     assert at_rest.api_key not in kept
     assert "Signature" not in kept
     assert "Expires" not in kept
+
+
+@pytest.mark.parametrize(
+    ("of_connection", "given", "is_uploaded"),
+    [(None, None, False), (None, "upload", True), ("upload", None, True), ("upload", "link", False)],
+)
+def test_a_picture_in_s3_is_linked_or_uploaded_as_operator_or_connection_say(
+    at_rest: BackgroundSimulator,
+    bucket: Bucket,
+    set_connection: Callable[..., None],
+    of_connection: str | None,
+    given: str | None,
+    is_uploaded: bool,
+) -> None:
+    set_connection("dashscope_default", at_rest.connection_json(image_transfer=of_connection))
+    place = bucket.put("photo.heic", picture(kind="JPEG"))
+    repaint(image=place, style=-1, style_reference=place, image_transfer=given).run_try()
+    assert ("upload" in at_rest.ledger(summary=True)["endpoints"]) == is_uploaded
+    (task,) = tasks(at_rest)
+    assert task["image_url"].startswith("oss://" if is_uploaded else "http://")
+    assert "photo" in task["image_url"]
+
+
+def test_another_way_for_the_picture_is_refused(set_connection: Callable[..., None]) -> None:
+    for operator in (WanxStyleRepaintOperator, WanxStyleRepaintBatchOperator):
+        needed = (
+            {"image": "a", "style": 3} if operator is WanxStyleRepaintOperator else {"destination": "s3://b/"}
+        )
+        with pytest.raises(ConfigurationError, match="image_transfer must be 'link' or 'upload', not 'copy'"):
+            operator(task_id="repaint", image_transfer="copy", **needed)
+    set_connection(
+        "dashscope_default",
+        '{"conn_type": "dashscope", "password": "sk-1", "extra": {"image_transfer": "copy"}}',
+    )
+    with pytest.raises(AirflowFailException, match="'dashscope_default': image_transfer must be"):
+        repaint(image="https://example.com/a.jpg").run_try()
 
 
 def test_arguments_are_templates(at_rest: BackgroundSimulator) -> None:

@@ -169,7 +169,7 @@ def test_a_refusal_tells_nothing_of_what_exists(tmp_path: Path) -> None:
 
 
 def test_a_refusal_quotes_neither_an_endless_text_nor_a_secret() -> None:
-    for place in ("A" * 129_000, "s3://AKIA:topsecretvalue@bucket/" + "k" * 5000):
+    for place in ("a b.c/" * 20_000, "s3://AKIA:topsecretvalue@bucket/" + "k" * 5000):
         with pytest.raises(InvalidInputError) as caught:
             PLAIN.check(place, "image")
         assert len(str(caught.value)) < 400

@@ -164,9 +164,7 @@ def test_a_folder_may_name_its_connection_and_its_images_can_be_opened(
     (image,) = _images(_source(f"s3://aws_other@{bucket.name}/people"))
     assert image == f"s3://aws_other@{bucket.name}/people/a.png"
     with DashScopeHook() as hook:
-        opened = ImageSource(
-            hook=hook, model="wanx-style-repaint-v1", aws_conn_id="aws_default", rule=ANYWHERE
-        )
+        opened = ImageSource(hook=hook, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link")
         assert opened.open(image, field="image").publish().startswith(s3_url)
 
 
