@@ -263,6 +263,9 @@ class Airflow:
             "API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            # A file takes seconds to import, and ten times as long on a busy machine. Airflow gives up after 30 and 50 s.
+            "CORE__DAGBAG_IMPORT_TIMEOUT": str(PATIENCE),
+            "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": str(int(PATIENCE)),
             "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "TRIGGERER__JOB_HEARTBEAT_SEC": "2",

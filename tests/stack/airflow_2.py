@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.stack.airflow_api import AirflowApi, TaskInstance
-from tests.stack.waiting import checked
+from tests.stack.waiting import PATIENCE, checked
 
 # Everybody is an administrator and need not log in.
 _WEBSERVER_CONFIG = 'AUTH_ROLE_PUBLIC = "Admin"\nWTF_CSRF_ENABLED = False\n'
@@ -67,6 +67,7 @@ def settings(*, home: Path, host: str, port: int, url: str, secret: str) -> dict
         # As a process of its own, as it always is in Airflow 3.
         "SCHEDULER__STANDALONE_DAG_PROCESSOR": "True",
         "SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+        "CORE__DAG_FILE_PROCESSOR_TIMEOUT": str(int(PATIENCE)),
         "SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "20",
     }
 
