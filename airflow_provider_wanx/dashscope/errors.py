@@ -20,7 +20,8 @@
 
 ``retryable`` says whether doing the same again later can help. ``certainly_refused`` says whether it is certain that the
 service did *not* act on the request: only then may a submission be repeated without risk of paying twice. ``final`` says
-that a task has ended badly and stays so: only submitting its input again can help.
+that a task has ended badly and stays so: only submitting its input again can help. ``kind`` says what sort of thing went wrong,
+and so who can mend it, ``code`` the service's code, if it gave one, and ``request_id`` what its support asks for.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class DashScopeError(Exception):
     retryable: bool = False
     certainly_refused: bool = True
     final: bool = False
+    kind: str = ""
+    code: str = ""
+    request_id: str | None = None
 
     def __init__(self, message: str = "") -> None:
         super().__init__(without_secrets(message))
@@ -50,15 +54,20 @@ class DashScopeError(Exception):
 class InvalidInputError(DashScopeError, ValueError):
     """The input cannot succeed; found out before anything was sent and before money was spent."""
 
+    kind = ErrorKind.INPUT
+
 
 class ConfigurationError(DashScopeError, ValueError):
     """A setting is wrong."""
+
+    kind = "configuration"
 
 
 class TransportError(DashScopeError):
     """The service could not be reached; nothing was sent."""
 
     retryable = True
+    kind = ErrorKind.SERVICE
 
 
 class LostAnswerError(TransportError):
@@ -75,6 +84,7 @@ class InvalidResponseError(DashScopeError):
 
     retryable = True
     certainly_refused = False
+    kind = ErrorKind.SERVICE
 
     def __init__(self, message: str, *, http_status: int | None = None) -> None:
         super().__init__(message)
@@ -133,7 +143,7 @@ class ApiError(DashScopeError):
         self.http_status = http_status
         self.request_id = request_id
         self.retry_after = retry_after
-        self.kind: ErrorKind = verdict.kind
+        self.kind = verdict.kind
         self.retryable = verdict.retryable
         self.certainly_refused = verdict.certainly_refused
 
@@ -201,10 +211,18 @@ class TaskNotSucceededError(DashScopeError):
         self.resubmission_may_help = all(
             task.status is TaskStatus.FAILED and verdict.retryable for task, verdict in judged
         )
+        worst, verdict = judged[0]
+        self.code = worst.code or str(worst.status)
+        self.kind = verdict.kind if worst.status is TaskStatus.FAILED else _ENDS.get(worst.status, "")
+        self.request_id = worst.request_id
         shown = [f"{task.describe()} {_advice(task, verdict.advice)}" for task, verdict in judged[:5]]
         more = f" (and {len(self.tasks) - 5} more)" if len(self.tasks) > 5 else ""
         good = f" {succeeded} other task(s) succeeded." if succeeded else ""
         super().__init__(" ".join(shown) + more + good)
+
+
+_ENDS = {TaskStatus.UNKNOWN: ErrorKind.NOT_FOUND, TaskStatus.CANCELED: "canceled"}
+"""Kinds of those ends that have no code."""
 
 
 def _advice(task: Task, advice: str) -> str:
@@ -231,6 +249,7 @@ class WaitTimeoutError(DashScopeError):
     """The deadline passed before every task had ended."""
 
     retryable = True
+    kind = "timeout"
 
 
 class ForbiddenHostError(DashScopeError):
@@ -241,3 +260,4 @@ class DownloadError(DashScopeError):
     """A result could not be read whole."""
 
     retryable = True
+    kind = ErrorKind.SERVICE

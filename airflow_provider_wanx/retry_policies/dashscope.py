@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.errors import DashScopeError, ThrottledError
+from airflow_provider_wanx.exceptions import causes
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
 
 if not AIRFLOW_V_3_3_PLUS:
@@ -48,7 +48,7 @@ class DashScopeRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide what follows a failed try; called by Airflow."""
-        error = next((each for each in _causes(exception) if isinstance(each, DashScopeError)), None)
+        error = next((each for each in causes(exception) if isinstance(each, DashScopeError)), None)
         if error is None:
             return RetryDecision.default()
         if not error.retryable:
@@ -77,10 +77,3 @@ def _wait(error: DashScopeError) -> timedelta | None:
     if not isinstance(error, ThrottledError | SubmissionQueueError):
         return None
     return RECOVERY if error.retry_after is None else timedelta(seconds=error.retry_after)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Go through an exception and what it was raised for: operators raise Airflow's exceptions in place of this package's."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

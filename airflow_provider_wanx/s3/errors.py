@@ -15,6 +15,8 @@ class S3Error(DashScopeError):
     :param code: S3's code, empty if it sent none.
     """
 
+    kind = "storage"
+
     def __init__(self, message: str, *, retryable: bool, code: str = "") -> None:
         super().__init__(message)
         self.retryable = retryable

@@ -126,3 +126,31 @@ def test_a_folder_is_shared_by_two_accounts_and_each_image_is_billed_to_one_of_t
     assert sorted(name.partition("-")[0] for name in pictures) == ["ada", "grace"]
     assert {"bulk/part-1/manifest.jsonl", "bulk/part-2/manifest.jsonl"} <= set(keys)
     assert dashscope.ledger()["totals"]["billed"] == 2
+
+
+@pytest.mark.dashscope_simulator(speed=50)
+def test_a_failure_is_posted_to_who_can_mend_it_and_the_branch_goes_by_it(
+    dashscope: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = importlib.import_module("failures")
+    dashscope.add_fault(
+        endpoint="job", kind="outcome", outcome="FAILED", code="InvalidImage.NoHumanFace", message="no face"
+    )
+    posted: list[dict[str, Any]] = []
+
+    def post(url: str, *, json: dict[str, Any], **_: Any) -> httpx.Response:
+        posted.append({"url": url, **json})
+        return httpx.Response(204, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(failures.httpx, "post", post)
+    run = failures.dag.test(
+        run_conf={"portrait": "s3://portraits/ada.jpg", "webhook": "https://chat.example/hook"}
+    )
+
+    (told,) = posted
+    assert (told["url"], told["channel"]) == ("https://chat.example/hook", "#editors")
+    assert "no face" in told["text"]
+    assert told["request"]
+    states = {ti.task_id: ti.state for ti in run.get_task_instances()}
+    assert states["repaint"] == "failed"
+    assert states["use_another_picture"] == "success"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import traceback
+from typing import Any
 
 import httpx
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
+    DashScopeError,
     DownloadError,
     InvalidInputError,
     LostAnswerError,
@@ -21,6 +24,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, without_frames
+from airflow_provider_wanx.s3.errors import S3Error
 
 
 @pytest.mark.parametrize(
@@ -132,3 +136,101 @@ def test_what_others_raise_keeps_its_traceback() -> None:
     with pytest.raises(AirflowException) as caught:
         execute()
     assert frames(caught.value)[-2:] == ["execute", "library"]
+
+
+class Instance:
+    """A task instance that takes XComs."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.xcoms: dict[str, Any] = {}
+        self._broken = broken
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        if self._broken:
+            raise RuntimeError("no backend")
+        self.xcoms[key] = value
+
+
+def ended(error: BaseException, instance: Instance) -> Any:
+    @without_frames
+    def execute(context: dict[str, Any]) -> None:
+        with airflow_errors():
+            raise error
+
+    with pytest.raises(AirflowException) as caught:
+        execute({"ti": instance})
+    return caught.value
+
+
+_FAILED = Task(task_id="id-1", status=TaskStatus.FAILED, code="InvalidImage.NoHumanFace", request_id="r-3")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind", "request_id"),
+    [
+        (
+            api_error(code="Arrearage", service_message="no", http_status=400, request_id="r-1"),
+            "Arrearage",
+            "billing",
+            "r-1",
+        ),
+        (api_error(code="", service_message="", http_status=502), "Api", "service", None),
+        (TaskNotSucceededError([_FAILED]), "InvalidImage.NoHumanFace", "input", "r-3"),
+        (
+            TaskNotSucceededError([Task(task_id="id-1", status=TaskStatus.UNKNOWN)]),
+            "UNKNOWN",
+            "not found",
+            None,
+        ),
+        (
+            TaskNotSucceededError([Task(task_id="id-1", status=TaskStatus.CANCELED)]),
+            "CANCELED",
+            "canceled",
+            None,
+        ),
+        (InvalidInputError("bad"), "InvalidInput", "input", None),
+        (ConfigurationError("bad"), "Configuration", "configuration", None),
+        (S3Error("no", retryable=False, code="NoSuchBucket"), "NoSuchBucket", "storage", None),
+        (WaitTimeoutError("later"), "WaitTimeout", "timeout", None),
+        (TransportError("later"), "Transport", "service", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_callbacks_and_later_tasks_are_told_what_they_decide_by(
+    error: DashScopeError, code: str, kind: str, request_id: str | None
+) -> None:
+    instance = Instance()
+
+    raised = ended(error, instance)
+
+    assert (raised.code, raised.kind, raised.request_id) == (code, kind, request_id)
+    told = instance.xcoms["dashscope_failure"]
+    assert told == {
+        "code": code,
+        "kind": kind,
+        "request_id": request_id,
+        "retryable": error.retryable,
+        "message": str(raised),
+    }
+    json.dumps(told)
+
+
+def test_a_failure_is_told_even_where_its_xcom_is_not_taken() -> None:
+    raised = ended(InvalidInputError("bad"), Instance(broken=True))
+
+    assert raised.code == "InvalidInput"
+    assert str(raised) == "bad Retries are skipped."
+
+
+def test_a_timeout_of_airflows_own_has_a_kind_too() -> None:
+    @without_frames
+    def execute(context: dict[str, Any]) -> None:
+        try:
+            raise WaitTimeoutError("Too late.")
+        except WaitTimeoutError as error:
+            raise AirflowTaskTimeout(str(error)) from None
+
+    instance = Instance()
+    with pytest.raises(AirflowTaskTimeout):
+        execute(context={"ti": instance})
+    assert instance.xcoms["dashscope_failure"]["kind"] == "timeout"
