@@ -24,14 +24,13 @@ from airflow_provider_wanx.batch.report import (
     write_manifests,
 )
 from airflow_provider_wanx.batch.run import (
-    LONGEST_WAVE,
     BatchRun,
     BatchStoppedError,
     Wave,
     progress_line,
 )
 from airflow_provider_wanx.batch.settling import Settler
-from airflow_provider_wanx.batch.submitting import UNCERTAIN, WarningsOnly
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature

@@ -1,7 +1,6 @@
 """Work on a batch: settle what has ended, submit what is wanted, and say what to wait for next.
 
-One thread keeps the ledger and submits, one image after the other, so that at most one submission is ever unconfirmed. Others
-open pictures ahead of it and copy results beside it.
+One thread keeps the ledger. Others open pictures, submit them one after the other, and copy results beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from airflow_provider_wanx.batch.flow import (
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import Settled, Settler
-from airflow_provider_wanx.batch.submitting import Submitting
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, MOST_POSTS, Submitting
 from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
@@ -41,9 +40,6 @@ COPIES = 8
 
 OPENERS = 4
 """Pictures that are opened at a time, ahead of their submission."""
-
-LONGEST_WAVE = 1800.0
-"""Seconds after which a worker is woken whatever has ended, to stay the ledger's owner: half of what a lease may last."""
 
 TROUBLE_PAUSE = 120.0
 """Seconds until the next try when the service takes nothing and nothing is in flight."""
@@ -144,9 +140,14 @@ class BatchRun:
         :return: what to wait for, None if every image is done.
         :raises DashScopeError: the batch cannot go on; the ledger is up to date.
         """
-        self._submitting.settle_intents()
         self._learned = False
-        with _pool(COPIES) as copying, _pool(OPENERS) as opening:
+        with (
+            _pool(COPIES) as copying,
+            _pool(OPENERS) as opening,
+            _pool(MOST_POSTS) as posting,
+            self._submitting.working(),
+        ):
+            self._submitting.settle_intents()
             settling = {
                 copying.submit(copy_context().run, self._settler.settle, row): row
                 for row in self._ledger.rows_in(RowStatus.SUBMITTED)
@@ -154,11 +155,12 @@ class BatchRun:
             }
             again = True
             while again:
-                self._submit(opening, settling)
+                self._submit(opening, posting, settling)
                 while settling:
                     self._take_settled(settling, timeout=LINE_EVERY)
                 # Images whose tasks have failed for a passing reason are wanted again.
                 again = self._may_submit() and self._has_room()
+            self._submitting.take_answers()
         self._note_pace()
         self._note_fruitless(bool(ended) and not self._learned)
         try:
@@ -166,12 +168,15 @@ class BatchRun:
         finally:
             self._ledger.compact()
 
-    def _submit(self, opening: ThreadPoolExecutor, settling: dict[Future[Settled], LedgerRow]) -> None:
+    def _submit(
+        self,
+        opening: ThreadPoolExecutor,
+        posting: ThreadPoolExecutor,
+        settling: dict[Future[Settled], LedgerRow],
+    ) -> None:
         """Submit one image after the other, as many as may be in flight."""
         most = self._most_in_flight()
-        rows = (
-            row for row in self._ledger.rows_in(RowStatus.PLANNED) if row.row not in self._submitting.later
-        )
+        rows = self._submitting.candidates()
         opened: deque[tuple[LedgerRow, Future[TaskRequest]]] = deque()
         while self._may_submit():
             self._take_settled(settling, timeout=0)
@@ -181,7 +186,7 @@ class BatchRun:
                 opened.append((row, opening.submit(self._submitting.open, row)))
             if room <= 0 or not opened:
                 break
-            self._submitting.submit(*opened.popleft())
+            self._submitting.submit(*opened.popleft(), posting)
         for _, future in opened:
             future.cancel()
         # What was submitted last has been written in no intent.
@@ -200,7 +205,8 @@ class BatchRun:
     def _take_settled(self, settling: dict[Future[Settled], LedgerRow], *, timeout: float) -> None:
         """Note what has been settled in the meantime."""
         if settling:
-            done, _ = wait(settling, timeout=timeout, return_when=FIRST_COMPLETED)
+            with self._submitting.waiting():
+                done, _ = wait(settling, timeout=timeout, return_when=FIRST_COMPLETED)
             for future in done:
                 settled = future.result()
                 self._learned = self._learned or settled.is_news
@@ -266,8 +272,15 @@ class BatchRun:
             dashscope_task_ids=ids,
             wake_when_left=wake_when_left(len(ids), more_to_submit=more),
             wake_within=self._rules.results_within,
-            wake_at=time.time() + (LONGEST_WAVE if ids else self._pause_for_trouble()),
+            wake_at=time.time() + (LONGEST_WAVE if ids else self._pause()),
         )
+
+    def _pause(self) -> float:
+        """Seconds until the next try when nothing is in flight."""
+        settled_at = self._submitting.settled_at()
+        if settled_at is None or self._submitting.trouble is not None:
+            return self._pause_for_trouble()
+        return min(max(settled_at - time.time(), 0.0), LONGEST_WAVE)
 
     def _pause_for_trouble(self) -> float:
         troubles = self._ledger.notes.troubles + 1

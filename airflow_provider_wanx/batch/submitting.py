@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.flow import Rules
@@ -14,13 +17,36 @@ from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import OWN_KINDS, Settler, code_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.models import Submission
+from airflow_provider_wanx.metrics.tracing import name_tasks, span
 from airflow_provider_wanx.s3.errors import S3Error
-from airflow_provider_wanx.submission.record import Phase, SubmissionRecord
-from airflow_provider_wanx.submission.submitter import Submitter, TaskRequest, UnconfirmedSubmissionError
+from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.submission.search import settled_at
+from airflow_provider_wanx.submission.submitter import (
+    Submitter,
+    TaskRequest,
+    UnconfirmedSubmissionError,
+    given_up,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+
+PATIENCE = 5.0
+"""Seconds after which the next image is submitted although the answer to the last one is missing; the service needs one."""
+
+MOST_POSTS = 4
+"""Submissions that may be without an answer at a time."""
+
+LONGEST_WAVE = 1800.0
+"""Seconds after which a worker is woken whatever has ended, to stay the ledger's owner: half of what a lease may last."""
+
+RECENTLY = 300.0
+"""Seconds after an accepted submission for which the service counts as being in order."""
+
+MOST_UNANSWERED = 5
+"""Submissions in a row that stay unconfirmed, after which it is taken for trouble of the service."""
 
 MOST_MISSES = 10
 """Images in a row that fail for a passing reason of their own, after which it is taken for a reason of all."""
@@ -28,9 +54,15 @@ MOST_MISSES = 10
 UNCERTAIN = "UnconfirmedSubmission"
 """Code of an image whose submission may or may not have been accepted."""
 
+_Answer = tuple[Record, Submission | DashScopeError]
+"""The intent, and what came of it."""
+
 
 class Submitting:
     """Submits rows of a ledger.
+
+    One image is submitted after the other. A submission whose answer takes long does not hold up the next ones, and one that
+    stays unconfirmed is set aside: the service's list tells later, with one look, what became of it.
 
     ``trouble`` is why no more are submitted for now, ``later`` has the rows that wait for the next wave.
 
@@ -61,18 +93,59 @@ class Submitting:
         self._rules = rules
         self._log = log
         self._misses = 0
+        self._unanswered = 0
+        self._missed: DashScopeError | None = None
+        self._posts: dict[Future[_Answer], LedgerRow] = {}
+        self._turn = _Turn()
+
+    def candidates(self) -> Iterator[LedgerRow]:
+        """Go through the rows that are wanted, in their order; those that have met trouble before come last."""
+        for met_trouble in (False, True):
+            for row in self._ledger.rows_in(RowStatus.PLANNED):
+                if row.row not in self.later and bool(row.failed_tasks or row.code) is met_trouble:
+                    yield row
 
     def settle_intents(self) -> None:
-        """Find out what became of a submission during which a worker died."""
-        for row in list(self._ledger.rows_in(RowStatus.INTENT)):
+        """Find out what became of submissions that were not confirmed, or during which a worker died."""
+        rows = list(self._ledger.rows_in(RowStatus.INTENT))
+        records = {row.row: record for row in rows if (record := self._record(row).read())}
+        for row in rows:
+            record = records.get(row.row)
+            if row.code and record is not None and 0 < settled_at(record) - time.time() < LONGEST_WAVE:
+                # Set aside by this task: one look is enough later.
+                continue
+            rivals = [each for number, each in records.items() if number != row.row]
             try:
-                task_id = self._submitter(row).earlier_task(None)
+                task_id = self._submitter(row, rivals=rivals).earlier_task(None)
             except UnconfirmedSubmissionError as error:
                 self._settler.fail(row, UNCERTAIN, str(error))
                 continue
+            records.pop(row.row, None)
             if task_id is None:
-                self._ledger.update(row, status=RowStatus.PLANNED, submission=None)
+                self._not_accepted(row, record)
+            else:
+                self._accepted()
         self._ledger.flush()
+
+    def settled_at(self) -> float | None:
+        """From when on the list tells about all unconfirmed submissions, in seconds since 1970; None if there are none."""
+        records = [self._record(row).read() for row in self._ledger.rows_in(RowStatus.INTENT)]
+        return max((settled_at(record) for record in records if record), default=None)
+
+    def _not_accepted(self, row: LedgerRow, record: Record | None) -> None:
+        """Decide about an image of which the service has no task although it was submitted.
+
+        If the service took others at about that time, or this one has met the same before, it is the picture's fault.
+        """
+        sent = record.time if record is not None else time.time()
+        in_order = sent - self._ledger.notes.accepted_at < RECENTLY
+        own = bool(row.code) and (in_order or row.failed_tasks > 0)
+        if own and row.failed_tasks >= self._rules.image_retries:
+            self._settler.fail(row, row.code or "", row.message or "", submission=None)
+            return
+        self._ledger.update(
+            row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + own
+        )
 
     def open(self, row: LedgerRow) -> TaskRequest:
         """Check a picture and make it reachable for the service."""
@@ -81,8 +154,11 @@ class Submitting:
         content = request.build_input()
         return replace(request, build_input=lambda: content)
 
-    def submit(self, row: LedgerRow, opened: Future[TaskRequest]) -> None:
-        """Submit an image, and note what became of that."""
+    def submit(self, row: LedgerRow, opened: Future[TaskRequest], posting: ThreadPoolExecutor) -> None:
+        """Submit an image, and note what became of that, unless the answer takes long.
+
+        :param posting: has a thread for each of :data:`MOST_POSTS`.
+        """
         try:
             request = opened.result()
         except S3Error as error:
@@ -92,14 +168,79 @@ class Submitting:
         except DashScopeError as error:
             self._not_submitted(row, error, own=_concerns_one_image(error))
             return
+        self.take_answers(at_most=MOST_POSTS - 1)
+        post = _Post(self._ledger, row, self._turn)
+        future = posting.submit(copy_context().run, _send, self._submitter(row, post), request)
+        self._posts[future] = row
+        with self.waiting():
+            while not future.done() and not post.is_slow:
+                wait([future], timeout=PATIENCE / 10)
+        self.take_answers(at_most=MOST_POSTS)
+
+    def take_answers(self, *, at_most: int = 0) -> None:
+        """Note what has become of submissions that were sent.
+
+        :param at_most: how many may go on without an answer.
+        """
+        while len(self._posts) > at_most:
+            with self.waiting():
+                wait(self._posts, return_when=FIRST_COMPLETED)
+            self._take_done()
+        self._take_done()
+        if not at_most and self._missed is not None and not self._ledger.totals.counts[RowStatus.SUBMITTED]:
+            # Nothing shows that the service takes anything at the moment.
+            self.trouble = self.trouble or self._missed
+
+    def _take_done(self) -> None:
+        for future in [each for each in self._posts if each.done()]:
+            row = self._posts.pop(future)
+            intent, answer = future.result()
+            if isinstance(answer, Submission):
+                self._submitter(row).keep(intent, answer.task_id)
+                self._accepted()
+            elif answer.certainly_refused:
+                self._not_submitted(row, answer, own=_concerns_one_image(answer))
+            else:
+                self._set_aside(row, intent, answer)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Let this thread be the one that writes to the ledger. When an error ends that, nothing more is sent."""
+        with self._turn.lock:
+            try:
+                yield
+            except BaseException:
+                self._turn.is_over = True
+                raise
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let the threads that submit write their intents while this one waits."""
+        self._turn.lock.release()
         try:
-            self._submitter(row).submit(request)
-        except UnconfirmedSubmissionError as error:
-            self._settler.fail(row, UNCERTAIN, str(error))
-        except DashScopeError as error:
-            self._not_submitted(row, error, own=_concerns_one_image(error))
-        else:
-            self._misses = 0
+            yield
+        finally:
+            self._turn.lock.acquire()
+
+    def _accepted(self) -> None:
+        self._misses = self._unanswered = 0
+        self._missed = None
+        self._ledger.notes.accepted_at = time.time()
+        self._ledger.notes.troubles = 0
+
+    def _set_aside(self, row: LedgerRow, intent: Record, error: DashScopeError) -> None:
+        """Keep an unconfirmed submission for the next wave, and what was said instead of an answer."""
+        self._log.warning(
+            "Row %s: it is not known whether the service accepted the submission; that is found out later. %s",
+            row.row,
+            error,
+        )
+        record = given_up(intent, time.time()).to_json()
+        self._ledger.update(row, submission=record, code=code_of(error), message=str(error))
+        self._unanswered += 1
+        self._missed = error
+        if self._unanswered >= MOST_UNANSWERED:
+            self._stop_for_now(error)
 
     def _not_submitted(self, row: LedgerRow, error: DashScopeError, *, own: bool) -> None:
         """Decide about an image that was certainly not submitted.
@@ -108,7 +249,7 @@ class Submitting:
         """
         again = own and error.retryable and row.failed_tasks < self._rules.image_retries
         if own and not again:
-            self._settler.fail(row, code_of(error), str(error))
+            self._settler.fail(row, code_of(error), str(error), submission=None)
             return
         self._ledger.update(
             row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + again
@@ -120,18 +261,36 @@ class Submitting:
         if not error.retryable:
             self._settler.fatal = self._settler.fatal or error
         elif not own or self._misses >= MOST_MISSES:
-            self._log.warning("No more submissions for now: %s", error)
-            self.trouble = error
+            self._stop_for_now(error)
 
-    def _submitter(self, row: LedgerRow) -> Submitter:
+    def _stop_for_now(self, error: DashScopeError) -> None:
+        self._log.warning("No more submissions for now: %s", error)
+        self.trouble = error
+
+    def _submitter(
+        self, row: LedgerRow, post: _Post | None = None, *, rivals: Sequence[Record] = ()
+    ) -> Submitter:
         return Submitter(
             hook=self._hook,
-            record=SubmissionRecord(_RowRecord(self._ledger, row)),
+            record=self._record(row, post),
             max_tries=0,
             on_unconfirmed=self._rules.on_unconfirmed,
             claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME),
             log=WarningsOnly(self._log),
+            rivals=rivals,
         )
+
+    def _record(self, row: LedgerRow, post: _Post | None = None) -> SubmissionRecord:
+        where = f"row {row.row} of the ledger {self._ledger.url}"
+        return SubmissionRecord(post or _RowRecord(self._ledger, row), where=where)
+
+
+def _send(submitter: Submitter, request: TaskRequest) -> _Answer:
+    with span("submit", model=request.model) as submission:
+        intent, answer = submitter.post(request, request.build_input())
+        if isinstance(answer, Submission):
+            name_tasks(submission, [answer.task_id])
+    return intent, answer
 
 
 def _concerns_one_image(error: DashScopeError) -> bool:
@@ -170,6 +329,45 @@ class _RowRecord:
     def delete(self, key: str) -> None:
         """Drop the record of a submission that the service has certainly refused."""
         self._ledger.update(self._row, submission=None)
+
+
+class _WorkIsOverError(DashScopeError):
+    """A submission was not sent, because the work on the batch has ended."""
+
+
+class _Turn:
+    """Whose turn it is to write to the ledger, which takes one thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.is_over = False
+
+
+class _Post(_RowRecord):
+    """The record of a row while a thread submits it."""
+
+    def __init__(self, ledger: Ledger, row: LedgerRow, turn: _Turn) -> None:
+        super().__init__(ledger, row)
+        self._turn = turn
+        self._sent_at = float("inf")
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it was sent some time ago."""
+        return time.monotonic() - self._sent_at > PATIENCE
+
+    def set(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep the intent.
+
+        :raises DashScopeError: it is not kept; nothing may be sent then.
+        """
+        with self._turn.lock:
+            if self._turn.is_over:
+                raise _WorkIsOverError(
+                    "The submission was not sent, because the work on the batch has ended."
+                )
+            super().set(key, value)
+            self._sent_at = time.monotonic()
 
 
 class WarningsOnly:

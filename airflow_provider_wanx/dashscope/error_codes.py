@@ -1,8 +1,9 @@
 """The service's error codes: what each means, whether trying again can help, and what a person should do.
 
 The code decides first, then the HTTP status; for the few codes that stand for several things, the text decides. A code
-that is not in the table is judged by rule: ``Throttling…`` and HTTP 429 can be tried again, other 4xx cannot, 5xx can. An
-HTTP status of 4xx outranks a code that speaks of trouble at the service: the service has refused, and accepted nothing.
+that is not in the table is judged by its last part, then by rule: ``Throttling…`` and HTTP 429 can be tried again, other 4xx
+cannot, 5xx can. An HTTP status of 4xx outranks a code that speaks of trouble at the service: the service has refused, and
+accepted nothing.
 Sources: the service's error-code pages and its task-management page; see the reference in the documentation.
 """
 
@@ -288,7 +289,9 @@ def classify(*, code: str, http_status: int | None, message: str) -> Verdict:
     :param http_status: status of the answer, None for the error inside a task, which arrives with HTTP 200.
     :param message: the service's text.
     """
-    row = _listed(_CANONICAL.get(code.casefold(), code), http_status, message)
+    code = _CANONICAL.get(code.casefold(), code)
+    # "InternalError.Algo.DataInspectionFailed" is what its last part says; the rest tells where that was found.
+    row = _listed(code, http_status, message) or _listed(code.rpartition(".")[2], http_status, message)
     if row is None or (row.unsure and _refuses(http_status)):
         row = _by_rule(code, http_status)
     return Verdict(row=row)

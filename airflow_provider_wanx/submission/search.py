@@ -8,7 +8,7 @@ times, and keeps what any look has shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -90,6 +90,7 @@ def find_submission(
     claimed: frozenset[str],
     clock_offset: timedelta,
     now: datetime,
+    rivals: Iterable[Record] = (),
 ) -> Finding:
     """Decide which row of the list is the task of an unconfirmed submission.
 
@@ -100,7 +101,9 @@ def find_submission(
     :param claimed: ids that are known to belong to somebody else.
     :param clock_offset: the service's clock minus this machine's.
     :param now: this machine's clock after the rows were read.
+    :param rivals: other unconfirmed submissions of whoever asks: a task that can be one of theirs is nobody's for certain.
     """
+    windows = [[moment + clock_offset for moment in _window(each)] for each in rivals]
     start, end = (moment + clock_offset for moment in _window(record))
     candidates: list[str] = []
     neighbours: list[str] = []
@@ -113,13 +116,20 @@ def find_submission(
             neighbours.append(row.task_id)
         elif start <= row.create_time <= end:
             candidates.append(row.task_id)
+            if any(begin <= row.create_time <= until for begin, until in windows):
+                neighbours.append(row.task_id)
         elif start - QUIET_MARGIN <= row.create_time <= end + QUIET_MARGIN:
             neighbours.append(row.task_id)
     if not candidates:
         return Unclear(tuple(neighbours)) if undated else NotAccepted()
     if len(candidates) == 1 and not neighbours:
         return Found(candidates[0])
-    return Unclear((*candidates, *neighbours))
+    return Unclear(tuple(dict.fromkeys((*candidates, *neighbours))))
+
+
+def settled_at(record: Record) -> float:
+    """From when on, in seconds since 1970, one look at the list is enough to settle a submission."""
+    return record.time + record.within + sum(LOOKS)
 
 
 def _window(record: Record) -> tuple[datetime, datetime]:
@@ -134,11 +144,19 @@ class TaskSearch:
     :param claimed: returns the ids that other task instances are known to have submitted.
     :param log: the task's log.
     :param clock: tells the time and waits.
+    :param rivals: see :func:`find_submission`.
     """
 
     def __init__(
-        self, *, hook: DashScopeHook, claimed: Callable[[], frozenset[str]], log: Log, clock: Clock
+        self,
+        *,
+        hook: DashScopeHook,
+        claimed: Callable[[], frozenset[str]],
+        log: Log,
+        clock: Clock,
+        rivals: Sequence[Record] = (),
     ) -> None:
+        self._rivals = rivals
         self._hook = hook
         self._claimed = claimed
         self._log = log
@@ -153,7 +171,7 @@ class TaskSearch:
         if self._clock.time() - record.time > LISTED_FOR:
             return Unclear(())
         # From then on, every task of the submission is in the list and its owner is known: one look is enough.
-        settled_at = record.time + record.within + sum(LOOKS)
+        settled = settled_at(record)
         finding: Finding = Unclear(())
         rows: dict[str, TaskRow] = {}
         for number, pause in enumerate(LOOKS):
@@ -168,9 +186,14 @@ class TaskSearch:
                 continue
             claimed = self._claimed().union(not_ours)
             finding = find_submission(
-                record, rows.values(), claimed=claimed, clock_offset=offset, now=self._now()
+                record,
+                rows.values(),
+                claimed=claimed,
+                clock_offset=offset,
+                now=self._now(),
+                rivals=self._rivals,
             )
-            if self._clock.time() > settled_at:
+            if self._clock.time() > settled:
                 break
         return finding
 

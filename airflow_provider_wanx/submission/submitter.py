@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 OnUnconfirmed = Literal["fail", "resubmit"]
 
-MAX_POSTS = 3
-"""Submissions of one try at most, each but the last known or allowed to count as not accepted."""
+MAX_POSTS = 2
+"""Submissions of one try at most, the first known or allowed to count as not accepted: two such answers to one picture are the
+picture's, or trouble that lasts. What comes then is for Airflow's retries."""
 
 LATE_ACCEPTANCE = 30.0
 """Seconds after a request was given up within which the service may still act on it: what lies between may have queued it."""
@@ -61,6 +62,11 @@ class TaskRequest:
     summary: str = ""
 
 
+def given_up(intent: Record, now: float) -> Record:
+    """Return the record of a submission of which nothing more is heard. What was sent by now may be acted on a little later."""
+    return replace(intent, within=now - intent.time + LATE_ACCEPTANCE)
+
+
 class Submitter:
     """Gets one request submitted once, across the tries of one task instance.
 
@@ -72,6 +78,7 @@ class Submitter:
     :param claimed: returns the ids that other task instances are known to have submitted.
     :param log: the task's log.
     :param clock: tells the time and waits.
+    :param rivals: records of other unconfirmed submissions of whoever submits.
     """
 
     def __init__(
@@ -84,12 +91,13 @@ class Submitter:
         claimed: Callable[[], frozenset[str]],
         log: Log,
         clock: Clock = time,
+        rivals: Sequence[Record] = (),
     ) -> None:
         self._hook = hook
         self._record = record
         self._max_tries = max_tries
         self._on_unconfirmed = on_unconfirmed
-        self._search = TaskSearch(hook=hook, claimed=claimed, log=log, clock=clock)
+        self._search = TaskSearch(hook=hook, claimed=claimed, log=log, clock=clock, rivals=rivals)
         self._log = log
         self._clock = clock
         self._not_ours: set[str] = set()
@@ -135,7 +143,7 @@ class Submitter:
         content = request.build_input()
         error: DashScopeError
         for _ in range(MAX_POSTS):
-            intent, answer = self._post(request, content)
+            intent, answer = self.post(request, content)
             if isinstance(answer, Submission):
                 self._log.info(
                     "Submitted DashScope task %s of model %s (request id %s).",
@@ -143,22 +151,26 @@ class Submitter:
                     request.model,
                     answer.request_id,
                 )
-                self._keep(intent, answer.task_id)
+                self.keep(intent, answer.task_id)
                 return answer.task_id
             error = answer
             if error.certainly_refused:
                 break
             self._log.warning("It is not known whether the service accepted the submission: %s", error)
-            unconfirmed = replace(intent, within=self._clock.time() - intent.time + LATE_ACCEPTANCE)
+            unconfirmed = given_up(intent, self._clock.time())
             if (task_id := self._reconcile(unconfirmed, adopt=True)) is not None:
                 return task_id
-        self._forget()
+        self.forget()
         raise error
 
-    def _post(
+    def post(
         self, request: TaskRequest, content: Mapping[str, Any]
     ) -> tuple[Record, Submission | DashScopeError]:
-        """Send a submission, with its intent written right before: it may have been held back for minutes."""
+        """Send a submission, with its intent written right before: it may have been held back for minutes.
+
+        :param content: the input object.
+        :return: the intent, and the answer, or what came instead.
+        """
         intent = self._intent(request)
 
         def write_intent() -> None:
@@ -181,7 +193,8 @@ class Submitter:
             answer = error
         return intent, answer
 
-    def _keep(self, intent: Record, task_id: str) -> None:
+    def keep(self, intent: Record, task_id: str) -> None:
+        """Record that a submission was accepted."""
         try:
             self._record.write(replace(intent, phase=Phase.SUBMITTED, dashscope_task_id=task_id))
         except RecordStoreError as error:
@@ -193,7 +206,8 @@ class Submitter:
                 error,
             )
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Drop the record of a submission that was certainly refused."""
         try:
             self._record.forget()
         except RecordStoreError as error:
@@ -233,7 +247,7 @@ class Submitter:
                 self._log.info(
                     "The service had accepted it as DashScope task %s; going on with that.", task_id
                 )
-                self._keep(record, task_id)
+                self.keep(record, task_id)
                 return task_id
             case Found(task_id):
                 self._log.info("An earlier try's DashScope task %s is not wanted any more.", task_id)

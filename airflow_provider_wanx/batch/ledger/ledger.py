@@ -16,7 +16,7 @@ Four rules hold, and nothing here may relax them:
 4. Whoever may write the bucket may have written the ledger. A task believes its sums and its rows only as it has left them
    itself; else all rows are read, counted, and held against the input before anything is submitted.
 
-So a process may be killed at any moment: at most one submission is then unconfirmed, and the ledger says which.
+So a process may be killed at any moment: the ledger says which submissions are then unconfirmed.
 """
 
 from __future__ import annotations

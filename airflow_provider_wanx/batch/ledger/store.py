@@ -90,6 +90,7 @@ class Notes:
     :param fruitless: how often in a row a worker was woken for nothing.
     :param columns: names of the user's own columns, in the input's order.
     :param signed: whether addresses of the input are signed.
+    :param accepted_at: when the service has accepted a submission last, in seconds since 1970.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STORED
@@ -100,6 +101,7 @@ class Notes:
     fruitless: Count = 0
     columns: list[str] = field(default_factory=list)
     signed: bool = False
+    accepted_at: Seconds = 0.0
 
 
 @dataclass(kw_only=True)

@@ -77,6 +77,36 @@ def test_the_code_goes_before_the_http_status(row: Expected) -> None:
         assert classify(code=row.code, http_status=status, message=_ORDINARY).kind is row.kind
 
 
+@pytest.mark.parametrize("status", [400, 413, 422, 451])
+@pytest.mark.parametrize(
+    "code",
+    [*sorted(expected.MAY_HAVE_ACTED - {"(408)", "(5xx)", "(other)", "(no code)"}), "InternalError.Algo.X"],
+)
+def test_an_answer_4xx_is_a_refusal_whatever_its_code_begins_with(code: str, status: int) -> None:
+    verdict = classify(code=code.replace("*", "Whatever"), http_status=status, message=_ORDINARY)
+
+    assert (verdict.kind, verdict.retryable, verdict.certainly_refused) == (ErrorKind.INPUT, NO, True)
+
+
+@pytest.mark.parametrize("status", [400, 500, None])
+def test_the_last_part_of_a_code_says_what_it_is(status: int | None) -> None:
+    code, message = (
+        "InternalError.Algo.DataInspectionFailed",
+        "Input image data may contain inappropriate content.",
+    )
+
+    verdict = classify(code=code, http_status=status, message=message)
+
+    assert (verdict.kind, verdict.retryable, verdict.certainly_refused) == (ErrorKind.CONTENT, NO, True)
+
+
+@pytest.mark.parametrize("status", [408, 500, 503])
+def test_trouble_of_the_service_is_none_of_the_pictures(status: int) -> None:
+    verdict = classify(code="RequestTimeOut", http_status=status, message=_ORDINARY)
+
+    assert (verdict.kind, verdict.retryable, verdict.certainly_refused) == (ErrorKind.SERVICE, YES, False)
+
+
 @pytest.mark.parametrize(
     ("family", "member"),
     [(family, member) for family, members in expected.FAMILIES.items() for member in members],

@@ -12,7 +12,7 @@ from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage import copying
-from airflow_provider_wanx.submission import search
+from airflow_provider_wanx.submission import search, submitter
 from tests.unit.operators.repainting import Bulk
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket
@@ -22,6 +22,7 @@ from tests.unit.support.s3 import Bucket
 def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope's task list does not lag behind."""
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
+    monkeypatch.setattr(submitter, "LATE_ACCEPTANCE", 0.05)
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""Single pictures that the service refuses, fails at, or never answers: the others are done as if there were none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_wanx.batch import run, submitting
+from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
+from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
+from airflow_provider_wanx.dashscope.errors import LostAnswerError
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
+from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.operators.repainting import Bulk, accepted
+from tests.unit.support.airflow import DagRun, TaskRunner
+from tests.unit.support.pictures import data_url, picture
+from tests.unit.support.service import totals
+
+Service = Callable[..., BackgroundSimulator]
+
+NEVER, BROKEN, REFUSED = 30, 31, 32
+"""Styles of the pictures that the service does not take."""
+
+GOOD = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 33, 34, 35, 36, 37]
+
+CONTENT = {
+    "code": "InternalError.Algo.DataInspectionFailed",
+    "message": "Input image data may contain inappropriate content.",
+}
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "TROUBLE_PAUSE", 0.05)
+    monkeypatch.setattr(submitting, "PATIENCE", 0.05)
+
+
+@pytest.fixture
+def posts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What was sent, and what was answered or given up: in this order, by style. One kind gets no answer before all others."""
+    seen: list[tuple[str, int]] = []
+    send_once, others_are_done = DashScopeClient.send_once, threading.Event()
+
+    def watched(self: DashScopeClient, call: Any) -> Any:
+        if call.endpoint is not Endpoint.SUBMIT:
+            return send_once(self, call)
+        style = call.json["input"]["style_index"]
+        seen.append(("sent", style))
+        try:
+            if style == NEVER:
+                others_are_done.wait(60)
+                raise LostAnswerError("No answer came.")
+            return send_once(self, call)
+        finally:
+            seen.append(("ended", style))
+            if {ended for what, ended in seen if what == "ended"} >= {*GOOD, REFUSED, BROKEN}:
+                others_are_done.set()
+
+    monkeypatch.setattr(DashScopeClient, "send_once", watched)
+    return seen
+
+
+def rows(bulk: Bulk, styles: list[int]) -> dict[str, Any]:
+    """A manifest with a picture for each style."""
+    image = data_url(picture())
+    lines = "".join(json.dumps({"image": image, "style": style}) + "\n" for style in styles)
+    manifest = bulk.bucket.put("people.jsonl", lines.encode())
+    return {"images": None, "style": None, "manifest": manifest, "s3_key": "anime/{row}{extension}"}
+
+
+@pytest.fixture
+def poisoned(service: Service) -> BackgroundSimulator:
+    """A service that does not take two kinds of pictures."""
+    simulator = service()
+    simulator.add_fault(endpoint="submit", kind="status", status=400, style=REFUSED, **CONTENT)
+    simulator.add_fault(
+        endpoint="submit",
+        kind="status",
+        status=500,
+        style=BROKEN,
+        code="InternalError.Algo",
+        message="inference error",
+    )
+    return simulator
+
+
+@pytest.mark.parametrize("at", ["beginning", "end"])
+def test_three_poisonous_rows_of_twenty_are_recorded_and_the_others_done(
+    bulk: Bulk, poisoned: BackgroundSimulator, posts: list[tuple[str, int]], at: str
+) -> None:
+    place = {"beginning": 0, "end": 17}[at]
+    styles = [*GOOD[:place], NEVER, BROKEN, REFUSED, *GOOD[place:]]
+    summary = bulk.run(**rows(bulk, styles))
+    assert (summary["succeeded"], summary["failed"]) == (17, 3)
+    assert {code: each["count"] for code, each in summary["failures"].items()} == {
+        "LostAnswer": 1,
+        "InternalError.Algo": 1,
+        CONTENT["code"]: 1,
+    }
+    told = {row["style"]: (row["status"], row["code"], row["message"]) for row in bulk.manifest()}
+    assert told[REFUSED][:2] == ("failed", CONTENT["code"])
+    assert CONTENT["message"] in told[REFUSED][2]
+    assert "inference error" in told[BROKEN][2]
+    assert told[NEVER][1] == "LostAnswer"
+    sent = Counter(style for what, style in posts if what == "sent")
+    # A refusal is final; what stayed unconfirmed is tried twice again.
+    assert sent == {**dict.fromkeys(GOOD, 1), REFUSED: 1, BROKEN: 3, NEVER: 3}
+    assert accepted(poisoned) == totals(poisoned)["billed"] == 17
+    # While one answer was missing, all others were submitted, and before any of the three was tried again.
+    ends = [style for what, style in posts if what == "ended"]
+    assert set(ends[: ends.index(NEVER)]) == {*GOOD, REFUSED, BROKEN}
+    again = [style for style in ends if style in (NEVER, BROKEN)][2:]
+    assert set(again) == {NEVER, BROKEN}
+    assert max(map(ends.index, GOOD)) < len(ends) - len(again)
+    # No list is read for each of the others.
+    assert poisoned.ledger(summary=True)["endpoints"]["list_tasks"]["requests"] <= 3 * 3 * 4
+
+
+def test_a_service_that_answers_nothing_is_no_fault_of_the_pictures(
+    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = service()
+    simulator.add_fault(endpoint="submit", kind="status", status=500, code="InternalError", times=15)
+    summary = bulk.run()
+    assert (summary["succeeded"], summary.get("failed", 0)) == (3, 0)
+    assert accepted(simulator) == 3
+
+
+def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_them(
+    bulk: Bulk, service: Service
+) -> None:
+    simulator = service()
+    simulator.add_fault(endpoint="submit", kind="status", status=500, code="InternalError.Algo", style=BROKEN)
+    images = [f"s3://{bulk.bucket.name}/in/{name}.png" for name in ("ann", "bob", "cleo")]
+    bulk.portraits("ann", "bob", "cleo", *(f"p{number}" for number in range(submitting.MOST_UNANSWERED)))
+    lines = [
+        *(
+            {"image": f"s3://{bulk.bucket.name}/in/p{number}.png", "style": BROKEN}
+            for number in range(submitting.MOST_UNANSWERED)
+        ),
+        *({"image": image, "style": 2} for image in images),
+    ]
+    manifest = bulk.bucket.put("people.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    summary = bulk.run(images=None, style=None, manifest=manifest)
+    assert (summary["succeeded"], summary["failed"]) == (3, submitting.MOST_UNANSWERED)
+    assert accepted(simulator) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "posts", "lists", "is_final"),
+    [
+        ({"status": 400, **CONTENT}, 1, 0, True),
+        ({"status": 500, "code": "InternalError.Algo", "message": "inference error"}, 2, 4, False),
+    ],
+)
+def test_the_operator_for_one_picture_asks_no_list_about_a_refusal(
+    service: Service, fault: dict[str, Any], posts: int, lists: int, is_final: bool
+) -> None:
+    simulator = service()
+    simulator.add_fault(endpoint="submit", kind="status", **fault)
+    runner = TaskRunner(
+        lambda: WanxStyleRepaintOperator(task_id="repaint", image=data_url(picture()), style="anime"),
+        run=DagRun(),
+    )
+    with pytest.raises(AirflowException, match=fault["code"]) as caught:
+        runner.start()
+    assert isinstance(caught.value, AirflowFailException) is is_final
+    asked = simulator.ledger(summary=True)["endpoints"]
+    assert asked["submit"]["requests"] == posts
+    assert asked.get("list_tasks", {}).get("requests", 0) <= lists
