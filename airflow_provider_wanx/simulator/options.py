@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_wanx.simulator.settings import (
+    LIST_KEYS,
     LIST_ORDERS,
     RATE_WINDOWS,
     UNKNOWN_MODEL_ANSWERS,
@@ -46,6 +47,7 @@ def add_options(add_argument: Callable[..., Any]) -> None:
     add("--max-page-size", type=int, help="largest list page (default: %(default)s)")
     number("--list-delay", help="how far the list lags (default: %(default)s)")
     add("--list-order", choices=LIST_ORDERS, help="order of the list (default: %(default)s)")
+    add("--list-key", choices=LIST_KEYS, help="where the list has its rows (default: %(default)s)")
     totals = "the list does not say how many rows and pages it has"
     add("--no-list-totals", dest="list_totals", action="store_false", help=totals)
     add(
@@ -53,6 +55,10 @@ def add_options(add_argument: Callable[..., Any]) -> None:
         choices=RATE_WINDOWS,
         help="how requests per second are counted (default: %(default)s)",
     )
+    number("--unknown-for", help="how long a new task is UNKNOWN to whoever reads it (default: %(default)s)")
+    number("--max-data-url-mb", help="longest data: URL that is taken (default: any)")
+    names = "refuse uploaded pictures whose names end otherwise than their content"
+    add("--check-upload-names", action="store_true", help=names)
     lifetime = (
         "how long a result URL works after it was handed out (default: until a day after the task's end)"
     )

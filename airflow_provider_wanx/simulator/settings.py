@@ -9,6 +9,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 
 LIST_ORDERS = ("newest", "oldest", "shuffled")
+LIST_KEYS = ("data", "tasks")
 RATE_WINDOWS = ("sliding", "fixed")
 UNKNOWN_MODEL_ANSWERS = ("404", "400", "documented")
 
@@ -27,12 +28,15 @@ _NOT_NEGATIVE = (
     "task_rate",
     "upload_rate",
     "list_delay",
+    "unknown_for",
     "upload_lifetime",
     "queue_limit",
+    "max_data_url_mb",
 )
 _AT_LEAST_ONE = ("concurrency", "max_page_size")
 _CHOICES = {
     "list_order": LIST_ORDERS,
+    "list_key": LIST_KEYS,
     "rate_windows": RATE_WINDOWS,
     "unknown_model": UNKNOWN_MODEL_ANSWERS,
 }
@@ -54,7 +58,9 @@ class Settings:
     :param max_page_size: the largest page of the task list; larger requests get this many rows.
     :param list_delay: how far the task list lags behind the tasks themselves.
     :param list_order: order of the task list: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
+    :param list_key: under which the task list has its rows: ``data``, as recorded, or ``tasks``, as SDK 2.0 reads it.
     :param list_totals: whether the task list says how many rows and pages it has.
+    :param unknown_for: how long a new task is UNKNOWN to whoever reads it, as others have met it.
     :param rate_windows: how requests per second are counted: in ``sliding`` or in ``fixed`` windows of a second.
     :param url_lifetime: how long a result URL works after it was handed out, each time with a new expiry; None, as
         recorded: until about 24 hours after the task's end, and the same URL each time.
@@ -63,6 +69,8 @@ class Settings:
     :param policy_lifetime: how long an upload policy works.
     :param upload_lifetime: how long an uploaded file can be used.
     :param max_upload_mb: the largest file that the temporary store takes, in MB.
+    :param max_data_url_mb: the longest ``data:`` URL that is taken, in MB; None for any whose picture is not too large.
+    :param check_upload_names: whether an uploaded picture whose name ends otherwise than its content is refused.
     :param unknown_model: how a model that does not exist is refused: as recorded, with HTTP ``404`` or ``400`` and code
         ``InvalidParameter``, or as ``documented``, with HTTP 404 and code ``ModelNotFound``.
     :param inspect_on_submit: read the input before a task is accepted, and refuse the submission where it is bad;
@@ -84,7 +92,9 @@ class Settings:
     max_page_size: int = 100
     list_delay: float = 0.0
     list_order: str = "newest"
+    list_key: str = "data"
     list_totals: bool = True
+    unknown_for: float = 0.0
     rate_windows: str = "sliding"
     url_lifetime: float | None = None
     retention: float = DAY
@@ -92,6 +102,8 @@ class Settings:
     policy_lifetime: float = 300.0
     upload_lifetime: float = 2 * DAY
     max_upload_mb: int = 1024
+    max_data_url_mb: float | None = None
+    check_upload_names: bool = False
     unknown_model: str = "404"
     inspect_on_submit: bool = False
     fetch_timeout: float = 10.0

@@ -177,7 +177,8 @@ def list_tasks(**filters: Unpack[TaskFilters]) -> Call[TaskPage]:
 
 def _task_page(answer: Answer) -> TaskPage:
     document = json_object(answer)
-    rows = document.get("data")
+    # Recorded is "data"; the official SDK 2.0 reads "tasks".
+    rows = document.get("data", document.get("tasks"))
     if rows is None and document.get("total") != 0:
         # To take this for an empty list would mean that a task that was paid for does not exist.
         raise InvalidResponseError(

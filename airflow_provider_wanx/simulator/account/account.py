@@ -47,7 +47,7 @@ class Account:
             uploads=self.uploads,
             faults=self.faults,
             workshop=self._workshop,
-            timeout=settings.fetch_timeout,
+            settings=settings,
             fetched=self.ledger.count_input,
         )
         self.board = JobBoard(settings=settings, clock=self.clock, faults=self.faults, make=self._make)

@@ -25,7 +25,7 @@ async def get_task(request: Request, account: Account) -> Response:
     account.limits.admit("get_task", rate=account.settings.task_rate)
     task_id = request.path_params["task_id"]
     job = account.board.find(task_id)
-    if job is None:
+    if job is None or account.clock.now() - job.submitted < account.settings.unknown_for:
         return answer({"output": task_bodies.unknown_output(task_id)})
     job.polls += 1
     urls = account.results.urls(job, base=base_url(request))
@@ -60,7 +60,7 @@ async def list_tasks(request: Request, account: Account) -> Response:
         )
     totals = {"total": total, "total_page": math.ceil(total / page_size)}
     shown = totals if account.settings.list_totals else {}
-    return answer({**shown, "data": rows, "page_no": page_no, "page_size": page_size})
+    return answer({**shown, account.settings.list_key: rows, "page_no": page_no, "page_size": page_size})
 
 
 async def cancel(request: Request, account: Account) -> Response:

@@ -12,21 +12,32 @@ from urllib.parse import unquote_to_bytes
 import httpx
 
 from airflow_provider_wanx.simulator.catalogue import Family
-from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
+from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter, invalid_url
 from airflow_provider_wanx.simulator.faults import Faults
 from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.files import Source
 from airflow_provider_wanx.simulator.painting.painter import PictureInfo
 from airflow_provider_wanx.simulator.painting.workshop import Workshop
+from airflow_provider_wanx.simulator.settings import Settings
 from airflow_provider_wanx.simulator.storage.uploads import UploadStore
 from airflow_provider_wanx.simulator.tls import tls_context
 
-MAX_IMAGE_BYTES = 10 * 1024 * 1024
+_MEGABYTE = 1024 * 1024
+MAX_IMAGE_BYTES = 10 * _MEGABYTE
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MIN_SIDE = 256
 MAX_LONG_SIDE = 5760
 MAX_SHORT_SIDE = 3240
 USER_AGENT = "Mozilla/5.0 (compatible; DashScopeUserBot; airflow-provider-wanx simulator)"
+
+# How the content begins that files with such names have.
+_BEGINNINGS = {
+    "jpg": b"\xff\xd8\xff",
+    "jpeg": b"\xff\xd8\xff",
+    "png": b"\x89PNG",
+    "bmp": b"BM",
+    "webp": b"RIFF",
+}
 
 # Their inputs are recordings, texts, or pictures, recordings and videos together.
 _UNDECODED = (
@@ -44,7 +55,7 @@ class InputReader:
     :param uploads: the temporary store behind ``oss://`` URLs.
     :param faults: lets downloads fail.
     :param workshop: decodes pictures.
-    :param timeout: of a download, in real seconds.
+    :param settings: how long a download may take, and what else is refused.
     :param fetched: called for every input that was read.
     """
 
@@ -54,13 +65,14 @@ class InputReader:
         uploads: UploadStore,
         faults: Faults,
         workshop: Workshop,
-        timeout: float,
+        settings: Settings,
         fetched: Callable[[], None],
     ) -> None:
         self._uploads = uploads
         self._faults = faults
         self._workshop = workshop
-        self._timeout = timeout
+        self._settings = settings
+        self._timeout = settings.fetch_timeout
         self._fetched = fetched
         self._client: httpx.AsyncClient | None = None
 
@@ -82,6 +94,8 @@ class InputReader:
         data = await self._bytes(order, url, limit=MAX_IMAGE_BYTES if is_picture else MAX_FILE_BYTES)
         self._fetched()
         sha256 = hashlib.sha256(data).hexdigest()
+        if is_picture and self._settings.check_upload_names and url.startswith("oss://"):
+            _check_name(url, data)
         if not is_picture:
             return Source(url=url, data=data, sha256=sha256)
         info = await self._workshop.inspect(data, sha256=sha256)
@@ -101,6 +115,7 @@ class InputReader:
 
     async def _bytes(self, order: Order, url: str, *, limit: int) -> bytes:
         if url.startswith("data:"):
+            self._check_length(url)
             data = _decode_data_url(url)
         elif url.startswith("oss://"):
             data = self._uploads.read(url, model=order.model)
@@ -109,6 +124,12 @@ class InputReader:
         if len(data) > limit:
             raise _too_large()
         return data
+
+    def _check_length(self, url: str) -> None:
+        most = self._settings.max_data_url_mb
+        if most is not None and len(url) > most * _MEGABYTE:
+            limit = int(most * _MEGABYTE)
+            raise invalid_parameter(f"Exceeded limit on max bytes per data-uri item : {limit}.")
 
     async def _download(self, url: str, *, limit: int) -> bytes:
         if self._client is None:
@@ -154,6 +175,15 @@ def _decode_data_url(url: str) -> bytes:
         return base64.b64decode(payload, validate=True)
     except binascii.Error as error:
         raise invalid_url() from error
+
+
+def _check_name(url: str, data: bytes) -> None:
+    extension = url.rpartition(".")[2].lower()
+    if not data.startswith(_BEGINNINGS.get(extension, b"")):
+        raise ServiceError(
+            code="InvalidImage.FileFormat",
+            message=f"The content of the file is not that of a .{extension} file.",
+        )
 
 
 def _check_resolution(info: PictureInfo) -> None:

@@ -56,7 +56,11 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "list-flat", "its answer has data at the top level, and no output", known=Known.RECORDED, source=_LIST
+    "list-flat",
+    "its answer has data at the top level, and no output",
+    known=Known.RECORDED,
+    source=_LIST,
+    point="list-rows",
 )
 def _(visit: Visit) -> Observation:
     body = visit.plain_list.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -148,6 +149,15 @@ def test_a_lost_answer_is_found_in_the_task_list_and_not_paid_twice(at_rest: Bac
     at_rest.add_fault(endpoint="submit", kind="lose_answer", times=1)
     task_id = paint().run_try()
     assert [task["task_id"] for task in at_rest.ledger()["tasks"]] == [task_id]
+
+
+def test_a_lost_answer_is_found_in_a_list_with_its_rows_where_the_sdk_reads_them(
+    connect_dashscope: Callable[..., BackgroundSimulator],
+) -> None:
+    service = connect_dashscope(speed=0.01, submit_rate=0, task_rate=0, list_key="tasks")
+    service.add_fault(endpoint="submit", kind="lose_answer", times=1)
+    task_id = paint().run_try()
+    assert [task["task_id"] for task in service.ledger()["tasks"]] == [task_id]
 
 
 def test_a_submission_that_never_arrived_is_sent_again(
