@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.report import manifest_row, status
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.pacing.state import PaceState
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import batches
+from airflow_provider_wanx.plugins.gallery.records import Mark, results_of, rows_of
 from airflow_provider_wanx.s3.errors import ObjectTooLargeError
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore, Version
 from airflow_provider_wanx.storage.records import RecordStore
@@ -81,6 +84,14 @@ _RECORD = Record(
 def _read_record(body: bytes) -> None:
     record = SubmissionRecord(RecordStore(_Objects(body), _TASK)).read()
     decide(record, fingerprint="a" * 64, max_tries=2)
+
+
+def _read_pace(body: bytes) -> None:
+    state = PaceState.from_bytes(body)
+    wait = state.reserve(rate=2.0, now=1_790_000_000.0, patience=60.0)
+    state.refused(rate=2.0, now=1_790_000_000.0, retry_after=None)
+    assert 0 <= wait <= 4000
+    assert math.isfinite(json.loads(state.to_bytes())["next_at"])
 
 
 def _ledger_world() -> World:
@@ -166,6 +177,38 @@ def _read_with(model: Any) -> Callable[[bytes], None]:
     return read
 
 
+def _read_rows(body: bytes) -> None:
+    for row in rows_of(body.split(b"\n")):
+        if row is not None:
+            _show(row)
+
+
+def _show(result: Any) -> None:
+    str(
+        (
+            result.url,
+            result.name,
+            result.style_label,
+            result.seconds,
+            result.is_picture,
+            result.source_is_shown,
+        )
+    )
+    assert result.cost is None or result.cost >= 0
+
+
+def _read_mark(body: bytes) -> None:
+    Mark.read(body)
+    Mark.read(_value(body))
+
+
+def _read_results(body: bytes) -> None:
+    for value in (body, _value(body)):
+        for result in results_of(value) or ():
+            if result is not None:
+                _show(result)
+
+
 def _read_xcom(body: bytes) -> None:
     value = _value(body)
 
@@ -193,6 +236,22 @@ def _lines(*values: Any) -> bytes:
     return b"\n".join(json.dumps(value).encode() for value in values)
 
 
+_RESULT = {
+    "bucket": "b",
+    "key": "out/0.jpg",
+    "bytes": 10,
+    "sha256": "f" * 64,
+    "content_type": "image/jpeg",
+    "dashscope_task_id": "id-0",
+    "index": 0,
+    "source": "https://example.com/a.jpg",
+    "style": 2,
+    "model": "wanx-style-repaint-v1",
+    "written": True,
+    "submit_time": "2026-11-30T12:00:00.000+00:00",
+    "end_time": "2026-11-30T12:00:09.000+00:00",
+    "cost": 0.12,
+}
 _TABLE = [
     {"image": "s3://b/a.jpg", "style": "anime", "style_reference": None, "who": "Ada, 'x'"},
     {"image": "https://x/b.jpg", "style": -1, "style_reference": "https://x/r.png", "who": {"id": [7]}},
@@ -223,6 +282,7 @@ class Place:
 
 PLACES = {
     "record": Place(json.dumps({**_TASK.to_json(), STATE_KEY: _RECORD.to_json()}).encode(), _read_record),
+    "pace": Place(PaceState(1.79e9, 1.79e9 + 5, 4.0).to_bytes(), _read_pace),
     **{
         f"ledger's {name}": Place(_WORLD.body(name), _read_ledger(name), share=1)
         for name in ("journal.jsonl", "index.json", "rows-000000.jsonl")
@@ -247,6 +307,26 @@ PLACES = {
         _lines({"rows": 250, "step": 100, "bytes": 9000, "offsets": [0, 3000, 6000]}),
         _read_with(batches._Index),
     ),
+    "manifest of results": Place(
+        _lines(*(manifest_row(row, bucket="b", price=PRICE) for row in _WORLD.acquired().all_rows())),
+        _read_rows,
+    ),
+    "mark": Place(
+        _lines(
+            {
+                "version": 1,
+                "kind": "batch",
+                "aws_conn_id": "aws_default",
+                "bucket": "b",
+                "prefix": "out/",
+                "rows": 3,
+                "images": 2,
+                "cost": 0.24,
+            }
+        ),
+        _read_mark,
+    ),
+    "XCom of a copy": Place(_lines([_RESULT, {**_RESULT, "index": 1}]), _read_results),
     "XCom of a submission": Place(
         _lines(
             {
