@@ -181,10 +181,15 @@ COMMANDS: tuple[Command | Group, ...] = (
     ),
     Command(
         "repaint",
-        "Repaint one portrait; this costs money",
+        "Repaint portraits; this costs money",
         "repaint.repaint",
         (
-            _option("image", metavar="IMAGE", help="a path, or an https://, s3://, data: or oss:// URL"),
+            _option(
+                "images",
+                nargs="+",
+                metavar="IMAGE",
+                help="a path, an https://, s3://, data: or oss:// URL, or a folder, as an s3:// URL with / at its end",
+            ),
             _option("--style", required=True, help="number, or Chinese or English name, of the style"),
             _option(
                 "--style-reference", metavar="IMAGE", help="a picture whose style is taken; for style -1 only"
@@ -194,8 +199,34 @@ COMMANDS: tuple[Command | Group, ...] = (
             *_SERVICE,
             _OUTPUT,
         ),
-        "Picture, style and destination are checked before anything is paid for. The price is printed before the "
-        "submission, the task's id right after it. Without --to, the result goes into the current folder.",
+        "Pictures, style and destination are checked before anything is paid for. The price is printed before the "
+        "submission, a task's id right after it. Without --to, results go into the current folder.",
+    ),
+    Command(
+        "submit",
+        "Submit a task of any asynchronous model; this costs money",
+        "submit.submit",
+        (
+            _option("service", metavar="SERVICE", help="path, for example aigc/text2image/image-synthesis"),
+            _option("model", metavar="MODEL", help="exact name, for example wan2.2-t2i-flash"),
+            _option(
+                "--input",
+                metavar="JSON",
+                help="the input, a JSON object; @FILE reads it from a file, - from stdin",
+            ),
+            _option("--parameters", metavar="JSON", help="the parameters, likewise"),
+            _option(
+                "--file",
+                action="append",
+                metavar="FIELD=PATH",
+                help="upload a file, and put its URL into this field of the input; repeatable",
+            ),
+            _option("--wait", action="store_true", help="wait for its end, as --to does too"),
+            *_SAVE,
+            *_WAIT,
+            *_SERVICE,
+            _OUTPUT,
+        ),
     ),
     Command("simulator", DESCRIPTION, "simulator.serve_simulator", _simulator_options(), EPILOG),
 )

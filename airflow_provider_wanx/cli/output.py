@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 Row = Mapping[str, Any]
@@ -65,8 +65,8 @@ def say(message: str) -> None:
 
 
 def iso(moment: datetime | None) -> str | None:
-    """Write a time, to the second, in the zone that it has."""
-    return None if moment is None else moment.isoformat(timespec="seconds")
+    """Write a time in UTC, to the second: the service tells some in China's time, and some in UTC."""
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _print_json(value: Any) -> None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import iso, print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client
 from airflow_provider_wanx.cli.saving import target_of
-from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import (
+    ConfigurationError,
+    DashScopeError,
+    TaskNotSucceededError,
+    WaitTimeoutError,
+)
+from airflow_provider_wanx.dashscope.models import TaskStatus
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
@@ -55,7 +61,16 @@ def show_task(arguments: Namespace) -> int:
     with open_client(arguments) as client:
         task = client.get_task(arguments.task_id)
     print_record(_record(task), output=arguments.output)
+    if task.status is TaskStatus.UNKNOWN:
+        say(f"Error: {_not_known(task.task_id)}")
+        return REFUSED
+    if task.results:
+        say(f"To save the results: tasks wait {task.task_id} --to PLACE")
     return DONE
+
+
+def _not_known(task_id: str) -> str:
+    return f"The service does not know task {task_id}: the id is wrong, belongs to another account, or is older than 24 hours."
 
 
 def _record(task: Task) -> dict[str, Any]:
@@ -78,14 +93,29 @@ def cancel_tasks(arguments: Namespace) -> int:
     rows = []
     with open_client(arguments) as client:
         for task_id in arguments.task_ids:
-            canceled = client.cancel_task(task_id)
+            canceled, why = _cancel(client, task_id)
             rows.append({"task_id": task_id, "canceled": canceled})
-            if not canceled:
-                say(
-                    f"Task {task_id} is past canceling; only queued tasks can be. It costs money if it succeeds."
-                )
+            if why:
+                say(why)
     print_rows(rows, ("task_id", "canceled"), output=arguments.output)
     return DONE if all(row["canceled"] for row in rows) else REFUSED
+
+
+def _cancel(client: DashScopeClient, task_id: str) -> tuple[bool, str | None]:
+    """Cancel one task; say why it is not. The others are to be canceled whatever is wrong with it."""
+    try:
+        if client.cancel_task(task_id):
+            return True, None
+        if client.get_task(task_id).status is TaskStatus.UNKNOWN:
+            return False, f"Error: {_not_known(task_id)}"
+    except ConfigurationError:
+        raise
+    except DashScopeError as error:
+        return False, f"Error: {error}"
+    return (
+        False,
+        f"Task {task_id} is past canceling; only queued tasks can be. It costs money if it succeeds.",
+    )
 
 
 def wait_for_tasks(arguments: Namespace) -> int:

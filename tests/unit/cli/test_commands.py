@@ -178,6 +178,31 @@ def test_only_a_queued_task_can_be_canceled(run: Run, at_rest: BackgroundSimulat
     assert "past canceling" in done.err
 
 
+def test_an_id_that_the_service_does_not_know_is_an_error(run: Run, at_rest: BackgroundSimulator) -> None:
+    (queued,) = submit_repaints(at_rest, 0, 1)[1:]
+    shown = run("tasks", "show", "no-such-task", "-o", "json")
+    assert (shown.code, shown.json["status"]) == (1, "UNKNOWN")
+    assert "does not know task no-such-task" in shown.err
+    # The others are canceled all the same.
+    canceled = run("tasks", "cancel", "no-such-task", "not an id", queued, "-o", "json")
+    assert canceled.code == 1
+    assert [row["canceled"] for row in canceled.json] == [False, False, True]
+    assert "does not know task no-such-task" in canceled.err
+    assert "past canceling" not in canceled.err
+
+
+def test_list_and_show_tell_the_same_times_and_how_to_save_the_result(
+    run: Run, dashscope: BackgroundSimulator
+) -> None:
+    (task_id,) = submit_repaints(dashscope, 3)
+    dashscope.advance(9)
+    (row,) = run("tasks", "list", "-o", "json").json
+    done = run("tasks", "show", task_id, "-o", "json")
+    assert (done.json["submitted"], done.json["ended"]) == (row["submitted"], row["ended"])
+    assert done.json["submitted"].endswith("+00:00")
+    assert f"To save the results: tasks wait {task_id} --to PLACE" in done.err
+
+
 def test_waiting_saves_what_has_succeeded_and_reports_the_rest(
     run: Run, dashscope: BackgroundSimulator, tmp_path: Path
 ) -> None:
@@ -323,6 +348,115 @@ class TestRepaint:
         done = run("repaint", portrait, "--style", "3", *FAST)
         assert done.code == 1
         assert "It is not known whether the service has accepted it." in done.err
+
+
+class TestSeveral:
+    """Several portraits from the command line."""
+
+    def test_pictures_and_folders_are_repainted_into_a_folder(
+        self, run: Run, key: list[str], dashscope: BackgroundSimulator, portrait: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "more" / "deep").mkdir(parents=True)
+        for number, name in enumerate(("b.png", "a.jpg", "deep/c.webp")):
+            (tmp_path / "more" / name).write_bytes(picture(300 + number, 320))
+        (tmp_path / "more" / "notes.txt").write_text("no picture")
+        done = run("repaint", portrait, "more", "--style", "3", "--to", "out/", "-o", "json", *FAST, *key)
+        assert done.code == 0, done.err
+        assert [Path(row["image"]).name for row in done.json] == ["portrait.png", "a.jpg", "b.png", "c.webp"]
+        assert "Repainting 4 pictures in style 3" in done.err
+        assert "for 0.48 CNY if all succeed" in done.err
+        assert len(list((tmp_path / "out").iterdir())) == 4
+        assert totals(dashscope)["accepted"] == 4
+
+    def test_a_folder_in_s3_is_repainted_too(self, run: Run, key: list[str], bucket: Bucket) -> None:
+        for name in ("in/a.png", "in/b.png"):
+            bucket.put(name, picture(300, 320))
+        folder = f"s3://{bucket.name}/in/"
+        done = run("repaint", folder, "--style", "3", "--to", f"s3://{bucket.name}/out/", *FAST, *key)
+        assert done.code == 0, done.err
+        assert len([name for name in bucket.keys() if name.startswith("out/")]) == 2  # noqa: SIM118 - no dictionary
+
+    @pytest.mark.parametrize("words", [["--to", "one.jpg"], ["bad.png"], ["empty/"]])
+    def test_what_is_wrong_with_one_is_found_before_any_is_paid_for(
+        self, run: Run, key: list[str], dashscope: BackgroundSimulator, portrait: str, tmp_path: Path, words: list[str]
+    ) -> None:  # fmt: skip
+        (tmp_path / "bad.png").write_text("no picture")
+        (tmp_path / "empty").mkdir()
+        done = run("repaint", portrait, portrait, *words, "--style", "3", *key)
+        assert (done.code, done.out) == (2, "")
+        assert totals(dashscope)["accepted"] == 0
+
+    def test_one_that_fails_costs_nothing_and_keeps_none_of_the_others(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str
+    ) -> None:
+        dashscope.add_fault(endpoint="job", kind="outcome", outcome="FAILED", times=1)
+        done = run("repaint", portrait, portrait, "--style", "3", "--to", "out/", "-o", "json", *FAST)
+        assert (done.code, len(done.json)) == (1, 1)
+        assert "A failed task is not billed." in done.err
+
+    def test_one_that_is_not_taken_ends_the_submissions_and_what_was_submitted_is_saved(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str
+    ) -> None:
+        dashscope.add_fault(endpoint="submit", kind="status", status=400, code="Arrearage", after=1, times=1)
+        done = run("repaint", *[portrait] * 3, "--style", "3", "--to", "out/", "-o", "json", *FAST)
+        assert (done.code, len(done.json)) == (1, 1)
+        assert "Arrearage" in done.err
+        assert totals(dashscope)["accepted"] == 1
+
+
+class TestSubmit:
+    """A task of any model."""
+
+    WORDS = ("submit", "aigc/text2image/image-synthesis", "wanx2.1-t2i-turbo")
+
+    def test_it_is_submitted_and_its_id_printed(
+        self, run: Run, key: list[str], dashscope: BackgroundSimulator
+    ) -> None:
+        done = run(*self.WORDS, "--input", '{"prompt": "1984"}', "-o", "json", *key)
+        assert done.code == 0, done.err
+        (task,) = dashscope.ledger()["tasks"]
+        assert (done.json["task_id"], task["model"]) == (task["task_id"], "wanx2.1-t2i-turbo")
+
+    def test_its_results_are_saved(self, run: Run, key: list[str], tmp_path: Path) -> None:
+        (tmp_path / "input.json").write_text('{"prompt": "A lighthouse"}')
+        words = ["--input", "@input.json", "--parameters", '{"n": 2, "size": "256*256"}', "--to", "out/"]
+        done = run(*self.WORDS, *words, "-o", "json", *FAST, *key)
+        assert done.code == 0, done.err
+        assert (done.json["status"], done.json["images_billed"]) == ("SUCCEEDED", 2)
+        assert len(done.json["saved"]) == len(list((tmp_path / "out").iterdir())) == 2
+
+    def test_a_file_is_uploaded_into_a_field_of_the_input(
+        self, run: Run, key: list[str], dashscope: BackgroundSimulator, portrait: str
+    ) -> None:
+        words = ("submit", "aigc/image-generation/generation", "wanx-style-repaint-v1")
+        file = f"image_url={portrait}"
+        done = run(
+            *words, "--input", '{"style_index": 3}', "--file", file, "--wait", "-o", "json", *FAST, *key
+        )
+        assert (done.code, done.json["status"]) == (0, "SUCCEEDED"), done.err
+        assert totals(dashscope)["billed"] == 1
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], "There is no input"),
+            (["--input", "[1]"], "--input is no JSON object"),
+            (["--input", "{"], "--input is no JSON"),
+            (["--input", "@missing.json"], "No such file"),
+            (["--input", '{"prompt": "x"}', "--parameters", "7"], "--parameters is no JSON object"),
+            (["--file", "image_url"], "is not like image_url=portrait.jpg"),
+            (["--file", "image_url=missing.jpg"], "there is no such file"),
+            (["--input", '{"prompt": "x"}', "--to", "input.txt/x"], "nothing can be written"),
+        ],
+    )
+    def test_what_is_wrong_is_found_before_anything_is_paid_for(
+        self, run: Run, key: list[str], dashscope: BackgroundSimulator, tmp_path: Path, words: list[str], said: str
+    ) -> None:  # fmt: skip
+        (tmp_path / "input.txt").write_text("a file")
+        done = run(*self.WORDS, *words, *key)
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+        assert totals(dashscope)["accepted"] == 0
 
 
 def test_what_a_service_says_cannot_command_the_terminal(
