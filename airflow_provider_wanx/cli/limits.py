@@ -8,23 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_rows, say
 from airflow_provider_wanx.cli.running import REFUSED, open_client
+from airflow_provider_wanx.dashscope.client.retirement import announced_ends
+from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.models import CHINA_TIME
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import Quota
 
-COLUMNS = ("model", "applies_to", "submissions", "seconds", "running_at_once", "queue")
+COLUMNS = ("model", "applies_to", "submissions", "seconds", "running_at_once", "queue", "ends")
 
 
 def show_limits(arguments: Namespace) -> int:
     """List the limits of one model or of all, for the account and for the workspace."""
     with open_client(arguments) as client:
-        rows = [row for quota in _quotas(client, arguments.model) for row in _rows(quota)]
+        ends = _ends(client)
+        rows = [
+            {**row, "ends": ends.get(quota.model)}
+            for quota in _quotas(client, arguments.model)
+            for row in _rows(quota)
+        ]
     if not rows and arguments.model:
         say(f"Error: the service has no limits for model {arguments.model!r}; is that its exact name?")
         return REFUSED
     print_rows(rows, COLUMNS, output=arguments.output)
     return 0
+
+
+def _ends(client: DashScopeClient) -> dict[str, str]:
+    """The announced ends of models, in China time as the service tells them."""
+    try:
+        ends = announced_ends(client)
+    except DashScopeError as error:
+        say(f"Which models are announced to end is not known: {error}")
+        return {}
+    return {model: f"{end.astimezone(CHINA_TIME):%Y-%m-%d %H:%M}" for model, end in ends.items()}
 
 
 def _quotas(client: DashScopeClient, model: str | None) -> Iterator[Quota]:

@@ -349,3 +349,33 @@ class QuotaPage(_Model):
     total: int = 0
     page_no: int = 1
     page_size: int = 20
+
+
+def _announced_end(value: object) -> object:
+    """Find the time in what is told of a model's end: ``{"offline_time": …}``, or one such object for each region."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = [each for each in value.values() if isinstance(each, Mapping)]
+    times = [each.get("offline_time", each.get("offlineTime")) for each in (value, *inner)]
+    return min((each for each in times if isinstance(each, str)), default=None)
+
+
+class ListedModel(_Model):
+    """A model that the service offers.
+
+    :param offline_time: when it will be taken away, if that is announced.
+    """
+
+    model: str
+    offline_time: Annotated[TextTime, BeforeValidator(_announced_end)] = Field(
+        default=None, validation_alias=AliasChoices("inference_offline_info", "offline_time")
+    )
+
+
+class ModelPage(_Model):
+    """One page of the service's models."""
+
+    models: tuple[ListedModel, ...] = ()
+    total: int = 0
+    page_no: int = 1
+    page_size: int = 20

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_wanx.dashscope.client import DashScopeClient
+from airflow_provider_wanx.dashscope.client.retirement import announced_ends, words_of
 from airflow_provider_wanx.dashscope.config import REPAINT_REGION, region_of
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
@@ -45,13 +46,23 @@ def check_access(config: ClientConfig) -> tuple[bool, str]:
                 True,
                 f"{accepted} Its limits, and whether it may use {REPAINT_MODEL}, are not known: {error}",
             )
+        end = _end(client)
     limit = next((quota.model_limit for quota in quotas if quota.model == REPAINT_MODEL), None)
     if not any(quota.model == REPAINT_MODEL for quota in quotas):
         if region not in (None, REPAINT_REGION):
             return True, f"{accepted} {REPAINT_MODEL} is in {REPAINT_REGION} only, so it is for other models."
         advice = "activate the model in the service's console, or grant it to the key's workspace."
         return False, f"No access to {REPAINT_MODEL}: {advice} {accepted}"
-    return True, f"{accepted} {REPAINT_MODEL}: {_limits(limit)}."
+    return True, f"{accepted} {REPAINT_MODEL}: {_limits(limit)}.{end}"
+
+
+def _end(client: DashScopeClient) -> str:
+    try:
+        end = announced_ends(client).get(REPAINT_MODEL)
+    except DashScopeError:
+        # The connection works; this is only more to know.
+        return ""
+    return "" if end is None else f" {words_of(REPAINT_MODEL, end)}"
 
 
 def _accepted(config: ClientConfig, region: str | None, tasks: TaskPage) -> str:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_wanx.dashscope.api.endpoints import NewTask
-    from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
+    from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
-    from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+    from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
 
 
 class DashScopeHook(BaseHook):
@@ -188,6 +188,17 @@ class DashScopeHook(BaseHook):
         """See :meth:`get_quotas`."""
         return await (await self.aget_conn()).get_quotas(**filters)
 
+    def list_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
+        """List the models that the service offers, with the announced ends of those that it will take away.
+
+        :param filters: see :class:`~airflow_provider_wanx.dashscope.api.filters.ModelFilters`.
+        """
+        return self.get_conn().list_models(**filters)
+
+    async def alist_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
+        """See :meth:`list_models`."""
+        return await (await self.aget_conn()).list_models(**filters)
+
     def test_connection(self) -> tuple[bool, str]:
         """Try the connection on the task list and the list of limits, which cost nothing.
 
@@ -265,3 +276,12 @@ def cancel_tasks(hook: DashScopeHook, ids: Iterable[str], log: Log) -> None:
             log.info(cancel_outcome(task_id, hook.cancel_task(task_id)))
         except DashScopeError as error:
             log.warning("DashScope task %s could not be canceled: %s", task_id, error)
+
+
+def warn_of_end(hook: DashScopeHook, model: str, log: Log) -> None:
+    """Log a warning if the service has announced that it will take a model away."""
+    from airflow_provider_wanx.dashscope.client.retirement import end_of, words_of  # see get_conn
+
+    end = end_of(model, hook.get_conn().config)
+    if end is not None:
+        log.warning(words_of(model, end))

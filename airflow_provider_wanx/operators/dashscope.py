@@ -11,7 +11,7 @@ from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, publish_origin
 from airflow_provider_wanx.exceptions import airflow_error, without_frames
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
@@ -140,6 +140,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 if isinstance(request, DashScopeError):
                     raise request
                 self._check_destination()
+                warn_of_end(hook, request.model, self.log)
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
             self.learned(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))

@@ -24,7 +24,7 @@ from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage
@@ -210,6 +210,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
                 return self._look(context, hook)
             with self._batch(context, hook) as batch:
                 self._show_links(context, hook, batch.destination)
+                warn_of_end(hook, REPAINT_MODEL, self.log)
                 batch.begin(retry_failed=self.retry_failed)
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))

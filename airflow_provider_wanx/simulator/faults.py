@@ -18,6 +18,7 @@ Endpoint = Literal[
     "upload_policy",
     "upload",
     "quotas",
+    "models",
     "result",
     "job",
     "input",

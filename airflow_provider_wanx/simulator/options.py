@@ -39,6 +39,7 @@ def add_options(add_argument: Callable[..., Any]) -> None:
     number("--speed", help="service seconds in a real one (default: %(default)s)")
     listed("--api-key", dest="api_keys", metavar="KEY", help="accept this key only; repeatable")
     listed("--workspace", dest="workspaces", metavar="ID", help="know this workspace only; repeatable")
+    listed("--model-ends", metavar="MODEL=DATE", help="announce the end of a model; repeatable")
     number("--duration", help="how long a job runs (default: %(default)s)")
     add("--concurrency", type=int, help="jobs of one model at once (default: as documented, 1 for portraits)")
     add("--queue-limit", type=int, help="tasks that may wait (default: %(default)s)")

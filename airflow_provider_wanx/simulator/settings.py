@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 HOUR = 3600.0
@@ -73,6 +74,7 @@ class Settings:
     :param check_upload_names: whether an uploaded picture whose name ends otherwise than its content is refused.
     :param unknown_model: how a model that does not exist is refused: as recorded, with HTTP ``404`` or ``400`` and code
         ``InvalidParameter``, or as ``documented``, with HTTP 404 and code ``ModelNotFound``.
+    :param model_ends: announced ends of models, each as ``model=2027-01-31``.
     :param inspect_on_submit: read the input before a task is accepted, and refuse the submission where it is bad;
         otherwise the task fails. The documents allow both.
     :param fetch_timeout: how long the download of an input may take, in real seconds.
@@ -105,6 +107,7 @@ class Settings:
     max_data_url_mb: float | None = None
     check_upload_names: bool = False
     unknown_model: str = "404"
+    model_ends: tuple[str, ...] = ()
     inspect_on_submit: bool = False
     fetch_timeout: float = 10.0
     seed: int = 0
@@ -120,6 +123,8 @@ class Settings:
         for name in _AT_LEAST_ONE:
             if given.get(name, 1) < 1:
                 raise ValueError(f"{name} must be at least 1, not {given[name]}")
+        if wrong := [end for end in self.model_ends if not re.fullmatch(r"[^=]+=\d{4}-\d\d-\d\d", end)]:
+            raise ValueError(f"model_ends must be like model=2027-01-31, not {wrong[0]}")
         for name, choices in _CHOICES.items():
             if given[name] not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {given[name]}")

@@ -32,6 +32,7 @@ FACTS_NOT_OBSERVABLE: dict[str, str] = {
     "upload-policy-expiry": "takes five minutes",
     "upload-lifetime": "takes 48 hours",
     "upload-for-other-model": "costs an image if the service does not mind",
+    "announced-ends": "no end of a model is announced",
     "upload-names": "a picture under another extension may cost an image; the error page tells of such refusals",
     "long-data-urls": "a picture whose data: URL is longer than 10 MB may cost an image; other models refuse it",
     "upload-rate": "100 policies a second are more than one client should ask for",

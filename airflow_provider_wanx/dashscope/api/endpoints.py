@@ -20,7 +20,14 @@ from airflow_provider_wanx.dashscope.api.answers import (
     read_output,
     store_error,
 )
-from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters, quota_params, task_params
+from airflow_provider_wanx.dashscope.api.filters import (
+    ModelFilters,
+    QuotaFilters,
+    TaskFilters,
+    model_params,
+    quota_params,
+    task_params,
+)
 from airflow_provider_wanx.dashscope.api.results import find_results
 from airflow_provider_wanx.dashscope.config import sends_safely
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
@@ -32,6 +39,7 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import (
+    ModelPage,
     QuotaPage,
     Submission,
     Task,
@@ -55,6 +63,7 @@ class Endpoint(StrEnum):
     UPLOAD_POLICY = "upload_policy"
     UPLOAD = "upload"
     QUOTAS = "quotas"
+    MODELS = "models"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +309,22 @@ def get_quotas(**filters: Unpack[QuotaFilters]) -> Call[QuotaPage]:
         doing="read the account's limits",
         params=quota_params(filters),
         read=lambda answer: read_output(answer, QuotaPage),
+    )
+
+
+def list_models(**filters: Unpack[ModelFilters]) -> Call[ModelPage]:
+    """Read which models the service offers, and which of them are announced to end.
+
+    :param filters: the fields of :class:`ModelFilters`.
+    :raises InvalidInputError: there is no such filter, or a value is out of range.
+    """
+    return Call(
+        endpoint=Endpoint.MODELS,
+        method="GET",
+        url="/models",
+        doing="read the service's models",
+        params=model_params(filters),
+        read=lambda answer: read_output(answer, ModelPage),
     )
 
 

@@ -73,6 +73,26 @@ def task_params(filters: TaskFilters) -> dict[str, str]:
     }
 
 
+class ModelFilters(TypedDict, total=False):
+    """Which part of the service's models to read.
+
+    :param page_no: from 1.
+    :param page_size: models of a page, 200 at most.
+    """
+
+    page_no: int
+    page_size: int
+
+
+def model_params(filters: ModelFilters) -> dict[str, str]:
+    """Return the parameters of a request for models.
+
+    :raises InvalidInputError: there is no such filter, or a value is out of range.
+    """
+    _check_names(filters, known=ModelFilters)
+    return _page(filters, page_size=200)
+
+
 def quota_params(filters: QuotaFilters) -> dict[str, str]:
     """Return the parameters of a request for limits.
 

@@ -21,7 +21,7 @@ from tenacity import AsyncRetrying, Retrying
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
-from airflow_provider_wanx.dashscope.api.filters import QuotaFilters, TaskFilters
+from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
 from airflow_provider_wanx.dashscope.client.bodies import AnswerBody, async_stream, sync_stream
 from airflow_provider_wanx.dashscope.client.connecting import AsyncTransport, Transport
 from airflow_provider_wanx.dashscope.client.download import ReceivedFile, Redirects
@@ -36,7 +36,7 @@ from airflow_provider_wanx.dashscope.client.transport import (
 )
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, DownloadError
-from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.polling import (
     DEFAULT_POLL_INTERVAL,
@@ -173,6 +173,10 @@ class DashScopeClient:
     def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
         """See :func:`endpoints.get_quotas`."""
         return self.send(endpoints.get_quotas(**filters))
+
+    def list_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
+        """See :func:`endpoints.list_models`."""
+        return self.send(endpoints.list_models(**filters))
 
     def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
         """Put a file into the service's temporary store, for 48 hours and for use with one model.
@@ -334,6 +338,10 @@ class AsyncDashScopeClient:
     async def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
         """See :func:`endpoints.get_quotas`."""
         return await self.send(endpoints.get_quotas(**filters))
+
+    async def list_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
+        """See :func:`endpoints.list_models`."""
+        return await self.send(endpoints.list_models(**filters))
 
     async def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
         """See :meth:`DashScopeClient.upload_file`."""

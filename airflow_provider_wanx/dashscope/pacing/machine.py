@@ -66,7 +66,7 @@ def _locked(name: str) -> Iterator[int]:
     """
     if fcntl is None:
         raise OSError("This system has no file locks.")
-    path = _directory() / name
+    path = private_directory() / name
     if not path.exists():
         _remove_old(path.parent)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -85,7 +85,7 @@ def _locked(name: str) -> Iterator[int]:
         os.close(file)
 
 
-def _directory() -> Path:
+def private_directory() -> Path:
     """The directory of this user's files, which nobody else can read or replace.
 
     :raises OSError: somebody else has taken its name.

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from airflow_provider_wanx.simulator.account.account import Account
 from airflow_provider_wanx.simulator.endpoints import control, files, page, submission, tasks
 from airflow_provider_wanx.simulator.endpoints.answers import answer
-from airflow_provider_wanx.simulator.endpoints.quotas import quotas
+from airflow_provider_wanx.simulator.endpoints.quotas import models, quotas
 from airflow_provider_wanx.simulator.endpoints.site import Site
 from airflow_provider_wanx.simulator.endpoints.task_bodies import unknown_output
 from airflow_provider_wanx.simulator.endpoints.visitors import NoOtherPages
@@ -165,6 +165,7 @@ def create_app(settings: Settings) -> tuple[Starlette, Site]:
         Route(f"{api}/services/{{path:path}}", guarded("submit", submission.submit), methods=["POST"]),
         Route(f"{api}/uploads", guarded("upload_policy", files.upload_policy), methods=["GET"]),
         Route(f"{api}/quotas", limits, methods=["GET"]),
+        Route(f"{api}/models", guarded("models", models), methods=["GET"]),
         Route(f"{api}/models/limits", limits, methods=["GET"]),
         Route("/oss", upload, methods=["POST"]),
         Route("/oss/", upload, methods=["POST"]),

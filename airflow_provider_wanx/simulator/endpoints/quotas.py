@@ -35,6 +35,32 @@ async def quotas(request: Request, account: Account) -> Response:
     )
 
 
+async def models(request: Request, account: Account) -> Response:
+    """``GET /api/v1/models``"""
+    authorize(request.headers, account)
+    page_no = positive(request.query_params.get("page_no"), "page_no", default=1)
+    page_size = min(positive(request.query_params.get("page_size"), "page_size", default=20), 200)
+    ends = dict(each.split("=") for each in account.settings.model_ends)
+    named = [model for service in SERVICES for model in service.models if "*" not in model]
+    found = [
+        {
+            "model": model,
+            "name": model,
+            **(
+                {"inference_offline_info": {"offline_time": f"{ends[model]} 00:00:00"}}
+                if model in ends
+                else {}
+            ),
+        }
+        for model in dict.fromkeys([*named, *ends])
+    ]
+    start = (page_no - 1) * page_size
+    shown = found[start : start + page_size]
+    return answer(
+        {"output": {"total": len(found), "page_no": page_no, "page_size": page_size, "models": shown}}
+    )
+
+
 def _quota(settings: Settings, model: str, service: Service) -> dict[str, Any]:
     # The simulator's own figures go before the documented ones.
     rate = service.submit_rate if settings.submit_rate is None else settings.submit_rate

@@ -193,7 +193,7 @@ class TestTestConnection:
         )
         ledger = dashscope.ledger(summary=True)
         assert ledger["totals"]["submissions"] == 0
-        assert set(ledger["endpoints"]) == {"list_tasks", "quotas"}
+        assert set(ledger["endpoints"]) == {"list_tasks", "quotas", "models"}
 
     def test_it_tells_the_documented_limits(
         self, connect_dashscope: Callable[..., BackgroundSimulator]
