@@ -176,9 +176,11 @@ def _read_date(value: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-LONGEST_RETRY_AFTER = 20.0
-"""Seconds that a ``Retry-After`` may ask to wait. Asking again after them costs one request at most; to believe any number
-would let one header stop all work on the account."""
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds that a ``Retry-After`` may ask to wait. Rates are counted in minutes at most; who asks again costs one request."""
+
+SHARED_RETRY_AFTER = 20.0
+"""Seconds of them for which others wait too: the limits are the account's. More would let one header stop all its work."""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Protocol, TypeVar
 
-from airflow_provider_wanx.dashscope.api.answers import LONGEST_RETRY_AFTER
+from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class PaceState:
         :return: seconds until the moment.
         """
         ahead = max(self.next_at, self.paused_until) - now
-        if ahead > max(queue, LONGEST_QUEUE) + LONGEST_RETRY_AFTER + LONGEST_PAUSE * MARGIN / rate:
+        if ahead > max(queue, LONGEST_QUEUE) + SHARED_RETRY_AFTER + LONGEST_PAUSE * MARGIN / rate:
             logger.warning(
                 "The next submission is said to be due in %.0f s only, which is not believed: the pace begins anew.",
                 ahead,
@@ -82,7 +82,7 @@ class PaceState:
         if now - self.paused_until > QUIET * MARGIN / rate:
             self.reach = 1.0
         self.reach = min(2 * self.reach, LONGEST_PAUSE)
-        pause = (retry_after or 0.0) + random.uniform(0, self.reach) * MARGIN / rate
+        pause = min(retry_after or 0.0, SHARED_RETRY_AFTER) + random.uniform(0, self.reach) * MARGIN / rate
         self.paused_until = max(self.paused_until, now + pause)
 
     def accepted(self) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER
+
 TOLERANCE = 1.5
 """Requests by which a late timer may catch up, at most; more would be a burst. Without, 200 ends in a list without totals are
 noticed 0.4 s later."""
@@ -156,7 +158,8 @@ class Budget:
 
     def _wait(self, now: float, seconds: float) -> None:
         # Never shorter, or what the service has asked for would not be kept to.
-        self._paused_until = max(self._paused_until, now + seconds * random.uniform(1.0, 1.5))
+        pause = min(seconds, SHARED_RETRY_AFTER) * random.uniform(1.0, 1.5)
+        self._paused_until = max(self._paused_until, now + pause)
 
     def _refill(self, now: float) -> None:
         elapsed = now - self._credited_at

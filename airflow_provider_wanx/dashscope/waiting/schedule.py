@@ -197,13 +197,17 @@ class Schedule:
             if watched.hinted or (watched.listed and self._too_late(lateness)):
                 self._observe(lateness, since=task.end_time.timestamp() - watched.added)
 
-    def put_back(self, task_id: str, *, now: float) -> None:
-        """Note that a question was refused and is to be asked again, after the others: a refusal may be for this task only."""
+    def put_back(self, task_id: str, *, now: float, pause: float | None = None) -> None:
+        """Note that a question was refused and is to be asked again, after the others: a refusal may be for this task only.
+
+        :param pause: seconds that the refusal asked to wait.
+        """
         watched = self._watched.get(task_id)
-        if watched is not None and watched.hinted:
+        if watched is not None and watched.hinted and not pause:
             self._hints.append(watched)
         elif watched is not None:
-            self._plan(watched, now + watched.interval)
+            watched.hinted = False
+            self._plan(watched, now + max(watched.interval, pause or 0.0))
 
     def urge(self, task_id: str) -> None:
         """Ask for a task before all that only may have ended."""

@@ -236,7 +236,7 @@ class TaskWatcher:
         except ThrottledError as error:
             now = self._loop.time()
             budget.refused(sent_at=sent_at, now=now, retry_after=error.retry_after)
-            self._schedule.put_back(task_id, now=now)
+            self._schedule.put_back(task_id, now=now, pause=error.retry_after)
         except AuthenticationError as error:
             budget.answered(sent_at=sent_at, now=self._loop.time())
             self._schedule.put_back(task_id, now=self._loop.time())
