@@ -20,9 +20,12 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 DEFAULT_POLL_INTERVAL = 3.0
 """Seconds between two looks; what the model's page recommends for tasks of about 15 seconds."""
 
-UNKNOWN_GRACE = 10.0
-"""Seconds for which UNKNOWN is not believed. Whether a new task can be UNKNOWN for a moment is not documented; ending
-a wait wrongly would cost a paid result, so the service gets time to find the task."""
+UNKNOWN_GRACE = 120.0
+"""Seconds for which UNKNOWN is not believed. The service has been met not to find new tasks for half a minute, and others'
+clients give it two; ending a wait wrongly would cost a paid result."""
+
+UNKNOWN_LOOKS = 4
+"""Looks in that time at least."""
 
 NEW_STATUS_LOOKS = 5
 """Looks in a row that may find a state nobody knows before a wait is given up. It may be a passing one; to wait for its end
@@ -94,7 +97,7 @@ class TaskWait:
             if self.unknown_since is None:
                 self.unknown_since = now
             if now - self.unknown_since < UNKNOWN_GRACE:
-                return self._wait(now, UNKNOWN_GRACE / 4)
+                return self._wait(now, min(self.poll_interval, UNKNOWN_GRACE / UNKNOWN_LOOKS))
             return Ended(task)
         self.unknown_since = None
         return Ended(task) if task.status.is_terminal else self._wait(now, self.poll_interval)

@@ -20,6 +20,7 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
     DEFAULT_POLL_INTERVAL,
     UNKNOWN_GRACE,
+    UNKNOWN_LOOKS,
     TaskWait,
     Wait,
     check_outcome,
@@ -199,10 +200,12 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
 
     def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
         tasks = [self._look_at(hook, task_id) for task_id in ids]
-        unknown = any(task.status is TaskStatus.UNKNOWN for task in tasks)
-        if unknown and all(task.status.is_terminal for task in tasks):
+        for _ in range(UNKNOWN_LOOKS):
             # A task so new that the service does not find it yet is not to be taken for one that is gone.
-            time.sleep(UNKNOWN_GRACE)
+            unknown = any(task.status is TaskStatus.UNKNOWN for task in tasks)
+            if not unknown or not all(task.status.is_terminal for task in tasks):
+                break
+            time.sleep(UNKNOWN_GRACE / UNKNOWN_LOOKS)
             tasks = [
                 self._look_at(hook, task.task_id) if task.status is TaskStatus.UNKNOWN else task
                 for task in tasks
