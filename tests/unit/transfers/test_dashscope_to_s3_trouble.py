@@ -221,6 +221,9 @@ class TestTrouble:
         assert bucket.keys() == []
 
 
+FILM = {"Content-Type": "video/mp4"}
+
+
 class TestLargeFiles:
     """Files of many parts."""
 
@@ -228,7 +231,7 @@ class TestLargeFiles:
 
     @pytest.fixture
     def large(self) -> Iterator[TinyCloud]:
-        with TinyCloud(File(self.SIZE, lambda _: plain_body(self.SIZE)), name="film.mp4") as cloud:
+        with TinyCloud(File(self.SIZE, lambda _: plain_body(self.SIZE), FILM), name="film.mp4") as cloud:
             yield cloud
 
     def test_memory_does_not_grow_with_the_file(
@@ -274,7 +277,7 @@ class TestLargeFiles:
     ) -> None:
         size = 12 * 1024 * 1024
         broken = {1: size - 1, 2: size // 2}
-        file = File(size, lambda number: plain_body(broken.get(number, size)))
+        file = File(size, lambda number: plain_body(broken.get(number, size)), FILM)
         with TinyCloud(file, name="film.mp4") as cloud:
             set_connection(
                 "dashscope_default", {"conn_type": "dashscope", "host": cloud.url, "password": "sk-x"}

@@ -180,7 +180,7 @@ def test_an_empty_file_is_an_error(server: ScriptedServer, connect: Connect, sta
 def test_an_error_page_with_http_200_is_an_error(server: ScriptedServer, connect: Connect) -> None:
     server.script(_say(b"<html>Sorry</html>", Content_Type="text/html"))
 
-    assert "is no picture" in str(_failure(server, connect, DownloadError))
+    assert "is no .png file" in str(_failure(server, connect, DownloadError))
 
 
 @pytest.mark.parametrize(("status", "body"), [(403, _EXPIRED), (404, _GONE), (410, b"")])

@@ -12,7 +12,7 @@ from airflow_provider_wanx.dashscope.errors import DownloadError
 _JPEG = b"\xff\xd8\xff\xe0" + bytes(range(200))
 
 
-def _file(headers: Mapping[str, str] | None = None, *, extension: str = "") -> ReceivedFile:
+def _file(headers: Mapping[str, str] | None = None, extension: str = "") -> ReceivedFile:
     return ReceivedFile(what="result 0", headers=headers or {}, extension=extension)
 
 
@@ -78,7 +78,6 @@ def test_a_size_beyond_every_result_is_refused_before_its_first_byte() -> None:
         ("image/png", ".png"),
         ("application/octet-stream", ".jpg"),
         ("", ".webp"),
-        ("text/html", ".png"),
     ],
 )
 def test_an_error_page_in_a_pictures_place_is_no_picture(content_type: str, extension: str) -> None:
@@ -106,3 +105,72 @@ def test_an_error_page_in_a_pictures_place_is_no_picture(content_type: str, exte
 )
 def test_every_kind_of_result_passes_as_what_it_is(content_type: str, extension: str, content: bytes) -> None:
     _take(_file({"content-type": content_type}, extension=extension), content).finish()
+
+
+@pytest.mark.parametrize(
+    ("extension", "content_type"),
+    [
+        (".mp4", "text/html"), (".json", "text/html"), (".wav", "text/html; charset=utf-8"), (".zip", "text/html"),
+        (".png", "text/plain"), (".mp4", "application/json"), (".mp3", "application/xml"), (".mp4", "image/png"),
+        (".png", "video/mp4"), (".jsonl", "image/jpeg"),
+    ],
+)  # fmt: skip
+def test_a_type_that_contradicts_the_extension_is_refused_before_the_first_byte(
+    extension: str, content_type: str
+) -> None:
+    with pytest.raises(DownloadError, match=f"is no {extension} file: it comes as"):
+        _file({"content-type": content_type}, extension)
+
+
+@pytest.mark.parametrize(
+    ("extension", "body"),
+    [
+        (".mp4", b"<!DOCTYPE html><html><body>Sorry"),
+        (".mp4", b'{"code": "NotFound", "message": "there is no such file"}'),
+        (".wav", b"Access denied\r\n"),
+        (".json", b"  <html><body>Sorry"),
+        (".json", b"\xff\xd8\xff\xe0"),
+        (".txt", b"\xef\xbb\xbf<HTML>"),
+        (".zip", b"<html>"),
+    ],
+)
+@pytest.mark.parametrize("content_type", ["", "application/octet-stream"])
+def test_a_beginning_that_contradicts_the_extension_is_refused(
+    extension: str, body: bytes, content_type: str
+) -> None:
+    with pytest.raises(DownloadError, match=f"is no {extension} file: it begins with"):
+        _take(_file({"content-type": content_type}, extension), body).finish()
+
+
+@pytest.mark.parametrize(
+    ("extension", "content_type", "body"),
+    [
+        (".mp4", "video/mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41"),
+        (".mp4", "application/octet-stream", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41"),
+        (".wav", "audio/x-wav", b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0"),
+        (".wav", "audio/wav", b"RIFF!!!!WAVEfmt \x10\0\0\0\x01\0\x02\0"),
+        (".mp3", "audio/mpeg", b"ID3\x04\0\0\0\0\0\x23TSSE\0\0\0\x0f"),
+        (".webm", "audio/webm", b"\x1a\x45\xdf\xa3\x9f\x42\x86"),
+        (".json", "application/octet-stream", b'\xef\xbb\xbf {"a": 1}'),
+        (".json", "text/plain", b"[1, 2]"),
+        (".txt", "text/plain", b"no < html"),
+        (".srt", "application/x-subrip", b"1\n00:00:00,000 --> 00:00:01,000\nHello\n"),
+        (".svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        (".html", "text/html", b"<!doctype html>"),
+        (".zip", "application/zip", b"PK\x03\x04"),
+        (".glb", "", b"glTF\x02\0\0\0"),
+        ("", "text/html", b"<html>"),
+    ],
+)
+def test_what_is_as_it_should_be_passes(extension: str, content_type: str, body: bytes) -> None:
+    _take(_file({"content-type": content_type}, extension), body).finish()
+
+
+def test_the_checksum_of_the_object_store_is_compared() -> None:
+    """The value for these digits is that of the algorithm's definition."""
+    announced = {"x-oss-hash-crc64ecma": "11051210869376104954"}
+    file = _take(_file(announced, ".txt"), b"12345")
+    file.add(b"6789")
+    file.finish()
+    with pytest.raises(DownloadError, match="damaged on the way"):
+        _take(_file(announced, ".txt"), b"123456780").finish()
