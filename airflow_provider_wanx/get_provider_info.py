@@ -185,6 +185,30 @@ def get_provider_info() -> dict[str, Any]:
                         "The account's limit for each task endpoint. Empty: 20, as published.",
                         exclusiveMinimum=0,
                     ),
+                    "proxy": _text_field(
+                        "Proxy",
+                        "URL of the proxy for all requests, such as http://proxy.example.com:3128. If empty: what HTTPS_PROXY, "
+                        "HTTP_PROXY, ALL_PROXY and NO_PROXY say on each worker.",
+                        format="password",
+                    ),
+                    "ca_bundle": _text_field(
+                        "CA bundle",
+                        "File with the certificate authorities to trust, on each worker and triggerer. If empty: what "
+                        "SSL_CERT_FILE or REQUESTS_CA_BUNDLE say, or those that Python brings.",
+                    ),
+                    "client_certificate": _text_field(
+                        "Client certificate",
+                        "PEM file with the certificate that a gateway asks for, on each worker and triggerer.",
+                    ),
+                    "client_key": _text_field(
+                        "Client key",
+                        "PEM file with the certificate's key, without a password; empty if the certificate's file has it.",
+                    ),
+                    "secret_headers": _text_field(
+                        "Headers",
+                        'Further headers of all requests to the service, as JSON: {"X-Gateway-Key": "…"}. They are not shown.',
+                        format="password",
+                    ),
                     "result_hosts": _text_field(
                         "Hosts of results",
                         "The only hosts that results are fetched from, such as *.aliyuncs.com, with commas between them. "

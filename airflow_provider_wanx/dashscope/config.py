@@ -162,11 +162,11 @@ _OWN_HEADER_FAMILIES = (
 def _check_header(name: object, value: object) -> None:
     """Refuse what is no header, or one that this package sends itself; the value may be a secret."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
-        raise ConfigurationError(f"headers has {name!r}, which is no header's name.")
+        raise ConfigurationError(f"secret_headers has {name!r}, which is no header's name.")
     if name.lower() in _OWN_HEADERS or name.lower().startswith(_OWN_HEADER_FAMILIES):
-        raise ConfigurationError(f"headers has {name}, which is not for the connection to set.")
+        raise ConfigurationError(f"secret_headers has {name}, which is not for the connection to set.")
     if not isinstance(value, str) or not re.fullmatch(r"[ -~]{0,4096}", value):
-        raise ConfigurationError(f"headers: the value of {name} is not text in ASCII on one line.")
+        raise ConfigurationError(f"secret_headers: the value of {name} is not text in ASCII on one line.")
 
 
 def check_image_transfer(value: object) -> None:
@@ -201,14 +201,22 @@ def region_base_url(region: str, workspace: str | None) -> str:
     return f"https://{workspace}.{region}.maas.aliyuncs.com"
 
 
+_REGION = r"([a-z]+(?:-[a-z0-9]+)+)"
+_REGIONAL_HOSTS = (
+    rf"[\w-]+\.{_REGION}\.maas\.aliyuncs\.com",
+    rf"vpc-{_REGION}\.dashscope\.aliyuncs\.com",
+    rf"ep-[\w-]+(?:\.[\w-]+)*\.{_REGION}\.privatelink\.aliyuncs\.com",
+)
+"""Hosts that name their region: of one workspace, and for access from within the cloud, with or without a PrivateLink."""
+
+
 def region_of(base_url: str) -> str | None:
     """Return the region that a host serves, None if its name does not tell."""
     host = urlsplit(base_url).hostname or ""
     for region, shared in SHARED_HOSTS.items():
         if host == shared:
             return region
-    found = re.fullmatch(r"[\w-]+\.([a-z]+(?:-[a-z0-9]+)+)\.maas\.aliyuncs\.com", host)
-    return found[1] if found else None
+    return next((found[1] for each in _REGIONAL_HOSTS if (found := re.fullmatch(each, host))), None)
 
 
 def _is_workspace(text: str) -> bool:

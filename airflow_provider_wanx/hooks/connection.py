@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 
 _NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
 _TEXT_EXTRAS = ("workspace", "region")
-_HOSTS = "result_hosts"
 _IMAGE_TRANSFER = "image_transfer"
+# Airflow masks what has such a name, wherever it shows a connection.
+_HOSTS, _HEADERS = "result_hosts", "secret_headers"
+_WAYS = ("proxy", "ca_bundle", "client_certificate", "client_key")
 _RECORD_PATH = "record_path"
 CONN_TYPE = "dashscope"
 """What the type of a connection must be: the secret of any other belongs to another house."""
 
-EXTRAS = (*_TEXT_EXTRAS, _HOSTS, _RECORD_PATH, _IMAGE_TRANSFER, *_NUMBER_EXTRAS)
+EXTRAS = (*_TEXT_EXTRAS, *_WAYS, _HEADERS, _HOSTS, _RECORD_PATH, _IMAGE_TRANSFER, *_NUMBER_EXTRAS)
 """The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
 
 
@@ -72,6 +74,7 @@ def _client_config(connection: Connection) -> ClientConfig:
         raise ConfigurationError(
             "there is no API key. Put it into the connection's password; it begins with sk-."
         )
+    ways: dict[str, Any] = {name: str(extras[name]).strip() for name in _WAYS if name in extras}
     workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
     base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
     return ClientConfig(
@@ -81,6 +84,8 @@ def _client_config(connection: Connection) -> ClientConfig:
         limits=Limits(**numbers),
         result_hosts=_hosts(extras.get(_HOSTS, "")),
         image_transfer=extras.get(_IMAGE_TRANSFER, "link"),
+        headers=_headers(extras.get(_HEADERS, {})),
+        **ways,
         **timing,
     )
 
@@ -120,6 +125,18 @@ def _hosts(value: object) -> tuple[str, ...]:
     """Read a list of hosts, as JSON or with commas between them."""
     listed = value if isinstance(value, list) else str(value).split(",")
     return tuple(host for host in (str(each).strip() for each in listed) if host)
+
+
+def _headers(value: object) -> dict[str, Any]:
+    """Read an object, which a form has as text. What is wrong with a header is told without its value."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, dict):
+        raise ConfigurationError('secret_headers must be a JSON object like {"X-Gateway-Key": "…"}.')
+    return value
 
 
 def _number(name: str, value: object) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, is_loopback
+from airflow_provider_wanx.dashscope.config import REPAINT_REGION, is_loopback, region_of
 from airflow_provider_wanx.identity import Identity
 
 CHINA_CONSOLE = "https://bailian.console.aliyun.com/"
@@ -25,8 +25,7 @@ def console_url(base_url: str, dashscope_task_id: str) -> str | None:
         return f"{parts.scheme}://{parts.netloc}/#{quote(dashscope_task_id, safe='')}"
     if not host.endswith(".aliyuncs.com"):
         return None
-    in_china = host == SHARED_HOSTS["cn-beijing"] or host.endswith(".cn-beijing.maas.aliyuncs.com")
-    return CHINA_CONSOLE if in_china else INTERNATIONAL_CONSOLE
+    return CHINA_CONSOLE if region_of(base_url) == REPAINT_REGION else INTERNATIONAL_CONSOLE
 
 
 def s3_object_url(client: Any, bucket: str, key: str) -> str | None:

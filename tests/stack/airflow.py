@@ -221,10 +221,7 @@ class Airflow:
     def _parsed(self, dag_ids: Collection[str]) -> bool:
         if failures := self.api.import_failures():
             reasons = [f"{each.filename} ({each.stack_trace.strip().splitlines()[-1]})" for each in failures]
-            log = shown(self.dag_processor.log_file)
-            error = StackError(
-                f"Airflow cannot import {', '.join(reasons)}; the DAG processor's log is {log}"
-            )
+            error = StackError(f"Airflow cannot import {', '.join(reasons)}")
             error.add_note("\n".join(each.stack_trace for each in failures))
             raise error
         return not dag_ids or set(dag_ids) <= self.api.dag_ids()

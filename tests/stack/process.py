@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,10 +16,7 @@ from tests.stack import guard
 from tests.stack.waiting import PATIENCE, wait_until
 
 _LINES, _WORDS = 40, 200
-"""How many lines of a log go into notes, and how many characters of one into the message."""
-
-# What a program says after that, such as that it has shut down, does not tell why.
-_TROUBLE = re.compile(r"error|exception", re.IGNORECASE)
+"""How many lines of a log go into notes, and how many characters of its last line into the message."""
 
 
 class ManagedProcess:
@@ -163,9 +159,8 @@ def failure(name: str, *, status: int, log_file: Path) -> StackError:
     """
     lines = [line.rstrip() for line in log_file.read_text(errors="replace").splitlines() if line.strip()]
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    told = [line for line in lines if _TROUBLE.search(line)] or lines
-    # What it said has to do with its end only if it ended by itself.
-    words = f" (“{told[-1].strip()[:_WORDS]}”)" if told and status >= 0 else ""
+    # What it said last has to do with its end only if it ended by itself.
+    words = f" (“{lines[-1].strip()[:_WORDS]}”)" if lines and status >= 0 else ""
     error = StackError(f"{name} {how}{words}; its log is {shown(log_file)}")
     error.add_note("\n".join(["--- the end of its log ---", *lines[-_LINES:]]))
     return error

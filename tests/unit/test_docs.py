@@ -237,7 +237,11 @@ def test_shell_samples_are_well_formed(code: str) -> None:
 
 @pytest.mark.parametrize("text", [each for page in PAGES for each in _CONNECTION.findall(_text(page))])
 def test_connections_of_samples_are_accepted(text: str) -> None:
-    client_config(Connection.from_json(text, conn_id="sample"))
+    is_uri = not text.startswith("{")
+    sample = (
+        Connection(conn_id="sample", uri=text) if is_uri else Connection.from_json(text, conn_id="sample")
+    )
+    client_config(sample)
 
 
 def test_both_readmes_have_the_same_sections_the_same_code_and_the_same_links() -> None:

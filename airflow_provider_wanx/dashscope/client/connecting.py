@@ -11,7 +11,8 @@ import functools
 import importlib.util
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -140,6 +141,17 @@ class _Routes(Generic[T]):
         return self.known[key]
 
 
+@contextmanager
+def _proxy_errors() -> Iterator[None]:
+    """Turn what the library for SOCKS raises into an error of httpx, which httpcore leaves undone."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "socksio":
+            raise
+        raise httpx.ProxyError(f"the SOCKS proxy gives no proper answer: {error}") from error
+
+
 class Transport(httpx.BaseTransport):
     """Sends the requests of the blocking client.
 
@@ -154,7 +166,8 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return self._routes.choose(request.url).handle_request(request)
+        with _proxy_errors():
+            return self._routes.choose(request.url).handle_request(request)
 
     def close(self) -> None:
         """Close all connections."""
@@ -174,7 +187,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        return await self._routes.choose(request.url).handle_async_request(request)
+        with _proxy_errors():
+            return await self._routes.choose(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -239,7 +253,8 @@ def _proxy(text: str, source: str) -> httpcore.Proxy:
         )
     if url.scheme in _SOCKS and importlib.util.find_spec("socksio") is None:
         raise ConfigurationError(
-            f"{source} is a SOCKS proxy, which needs a library that is not installed: pip install 'httpx[socks]'."
+            f"{source} is a SOCKS proxy, which needs a library that is not installed: "
+            "pip install 'airflow-provider-wanx[socks]'."
         )
     return httpcore.Proxy(
         httpcore.URL(

@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from typing import Any
 
 import httpcore
@@ -217,17 +217,30 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
+@contextlib.contextmanager
+def _tls_errors(kind: type[httpcore.NetworkError]) -> Iterator[None]:
+    """Turn an alert that comes after the handshake into httpcore's error, as its blocking sockets do by themselves."""
+    try:
+        yield
+    except SSLError as error:
+        raise kind(str(error)) from error
+
+
 class _AsyncStream(httpcore.AsyncNetworkStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream, reading: Reading) -> None:
         self._stream, self._reading = stream, reading
         self._patience = _Patience(reading.seconds)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max(max_bytes, self._reading.at_once), self._patience.left(timeout))
+        with _tls_errors(httpcore.ReadError):
+            return await self._stream.read(
+                max(max_bytes, self._reading.at_once), self._patience.left(timeout)
+            )
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._patience.restart()
-        await self._stream.write(buffer, timeout)
+        with _tls_errors(httpcore.WriteError):
+            await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

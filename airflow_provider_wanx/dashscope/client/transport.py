@@ -71,15 +71,39 @@ def transport_errors(doing: str, host: str) -> Iterator[None]:
     try:
         yield
     except _NOT_SENT as error:
-        raise TransportError(f"Could not {doing}: {host} cannot be reached ({reason(error)}).") from error
+        raise TransportError(
+            f"Could not {doing}: {host} cannot be reached ({reason(error)}).{_hint(error)}"
+        ) from error
     except ForbiddenHostError as error:
         raise ForbiddenHostError(f"Could not {doing}: {error}") from None
     except httpx.TransportError as error:
         raise LostAnswerError(
-            f"Could not {doing}: no complete answer from {host} ({reason(error)})."
+            f"Could not {doing}: no complete answer from {host} ({reason(error)}).{_hint(error)}"
         ) from error
     finally:
         _SENDING.reset(token)
+
+
+_HINTS = {
+    ("wrong_version_number", "record_layer_failure", "packet_length_too_long"): (
+        "There it speaks plain http: begin the base URL with http:// if it is on this machine, else give the port at which it "
+        "speaks https."
+    ),
+    (
+        "illegal status line: bytearray(b'\\x15\\x03",
+    ): "There it speaks https: begin the base URL with https://.",
+    ("certificate_verify_failed",): (
+        "If your company signs its certificate, name the file of that authority in ca_bundle or in REQUESTS_CA_BUNDLE."
+    ),
+    ("certificate_required", "handshake_failure"): "It may ask for a certificate: client_certificate.",
+    ("407 ",): "The proxy asks for a name and a password: http://name:password@host:port.",
+}
+"""What to do about what went wrong below HTTP, by words of Python's TLS, of h11 and of proxies."""
+
+
+def _hint(error: Exception) -> str:
+    words = str(error).lower()
+    return next((f" {hint}" for marks, hint in _HINTS.items() if any(mark in words for mark in marks)), "")
 
 
 def reason(error: Exception) -> str:

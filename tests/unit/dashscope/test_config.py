@@ -9,6 +9,7 @@ from airflow_provider_wanx.dashscope.config import (
     Limits,
     api_base,
     region_base_url,
+    region_of,
     sends_safely,
 )
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
@@ -153,3 +154,21 @@ def test_an_unknown_region_is_refused_with_the_list_of_all() -> None:
 )
 def test_only_https_and_loopback_count_as_safe(url: str, safe: bool) -> None:
     assert sends_safely(url) is safe
+
+
+@pytest.mark.parametrize(
+    ("base_url", "region"),
+    [
+        ("https://dashscope.aliyuncs.com/api/v1", "cn-beijing"),
+        ("https://ws-1.eu-central-1.maas.aliyuncs.com/api/v1", "eu-central-1"),
+        ("https://vpc-cn-beijing.dashscope.aliyuncs.com", "cn-beijing"),
+        ("https://vpc-cn-hongkong.dashscope.aliyuncs.com", "cn-hongkong"),
+        ("https://ep-2zei1234.epsrv-2ze5678.cn-beijing.privatelink.aliyuncs.com", "cn-beijing"),
+        ("https://ep-2zei1234.cn-hongkong.privatelink.aliyuncs.com", "cn-hongkong"),
+        ("https://ep-2zei1234.privatelink.aliyuncs.com", None),
+        ("https://vpc-cn-beijing.dashscope.aliyuncs.com.example.com", None),
+        ("https://gateway.example.com", None),
+    ],
+)
+def test_a_host_tells_its_region(base_url: str, region: str | None) -> None:
+    assert region_of(base_url) == region

@@ -116,6 +116,11 @@ def test_every_extra_is_read(read: Read) -> None:
         "timeout": 12.5,
         "retry_for": 0,
         "result_hosts": "results.example.com",
+        "proxy": "http://proxy.example.com:3128",
+        "ca_bundle": "/etc/ssl/company.pem",
+        "client_certificate": "/etc/ssl/worker.pem",
+        "client_key": "/etc/ssl/worker.key",
+        "secret_headers": '{"X-Gateway-Key": "secret"}',
     }
     assert set(extra) == set(EXTRAS)
     assert read(extra=extra) == ClientConfig(
@@ -127,6 +132,11 @@ def test_every_extra_is_read(read: Read) -> None:
         retry_for=0,
         result_hosts=("results.example.com",),
         image_transfer="upload",
+        proxy="http://proxy.example.com:3128",
+        ca_bundle="/etc/ssl/company.pem",
+        client_certificate="/etc/ssl/worker.pem",
+        client_key="/etc/ssl/worker.key",
+        headers={"X-Gateway-Key": "secret"},
     )
 
 
@@ -265,3 +275,29 @@ def test_the_hosts_of_results_are_a_list_or_have_commas_between_them(read: Read,
 def test_a_host_of_results_that_is_none_names_the_connection(read: Read) -> None:
     with pytest.raises(ConfigurationError, match=r"'chosen'.*result_hosts has 'https://a\.example'"):
         read(extra={"result_hosts": "https://a.example"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ("X-Gateway-Key: hidden", "must be a JSON object"),
+        (["hidden"], "must be a JSON object"),
+        ({"Authorization": "Bearer hidden"}, "has Authorization, which is not for the connection"),
+        ({"Content-Length": "hidden"}, "has Content-Length, which is not for the connection"),
+        ({"X-DashScope-Async": "hidden"}, "has X-DashScope-Async, which is not for the connection"),
+        ({"X Key": "hidden"}, "no header's name"),
+        ({"X-Key": "hidden\r\nX-Other: b"}, "value of X-Key is not text in ASCII"),
+        ({"X-Key": {"hidden": 1}}, "value of X-Key is not text in ASCII"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_told_without_its_value(
+    read: Read, headers: object, reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        read(extra={"secret_headers": headers})
+    assert "hidden" not in str(caught.value)
+
+
+def test_passwords_of_proxies_and_headers_are_not_in_the_configurations_representation(read: Read) -> None:
+    shown = repr(read(extra={"proxy": "http://me:hidden@proxy:1", "secret_headers": {"X-Key": "hidden"}}))
+    assert "hidden" not in shown

@@ -30,6 +30,9 @@ def identity(**differently: Any) -> Identity:
     [
         ("https://dashscope.aliyuncs.com/api/v1", CHINA_CONSOLE),
         ("https://ws-1.cn-beijing.maas.aliyuncs.com/api/v1", CHINA_CONSOLE),
+        ("https://vpc-cn-beijing.dashscope.aliyuncs.com/api/v1", CHINA_CONSOLE),
+        ("https://ep-1.cn-beijing.privatelink.aliyuncs.com/api/v1", CHINA_CONSOLE),
+        ("https://vpc-cn-hongkong.dashscope.aliyuncs.com/api/v1", INTERNATIONAL_CONSOLE),
         ("https://dashscope-intl.aliyuncs.com/api/v1", INTERNATIONAL_CONSOLE),
         ("https://ws-1.ap-southeast-1.maas.aliyuncs.com/api/v1", INTERNATIONAL_CONSOLE),
         ("http://127.0.0.1:8089/api/v1", "http://127.0.0.1:8089/#an%20id"),
