@@ -83,7 +83,7 @@ with DAG(
             type=["number", "null"],
             minimum=0,
             title="Failures that end the batch",
-            description="More than this number of images, or than this share of them if it is below 1; empty: no limit",
+            description="More than this number of images, or than this share of them if it is below 1; empty: only if all fail",
         ),
     },
 ) as dag:

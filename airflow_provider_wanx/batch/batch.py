@@ -133,7 +133,8 @@ class Batch:
         self._formats = formats
         self._log = log
         self._run: BatchRun | None = None
-        self._is_ours = False
+        self._manifests: list[str] = []
+        self.is_ours = False
         self.ledger = Ledger(
             destination.store(LEDGER),
             owner=owner,
@@ -153,7 +154,7 @@ class Batch:
         :param retry_failed: whether images that have failed before are wanted again.
         """
         self.ledger.acquire()
-        self._is_ours = True
+        self.is_ours = True
         known = len(self.ledger)
         added = self._plan()
         if retry_failed:
@@ -173,7 +174,7 @@ class Batch:
         :param left_as: :attr:`Ledger.version` at the end of that worker's work.
         """
         is_known = self.ledger.acquire(left_as=left_as)
-        self._is_ours = True
+        self.is_ours = True
         if not is_known:
             self._plan()
 
@@ -241,11 +242,22 @@ class Batch:
         """Let others have the ledger."""
         self.ledger.give_back()
 
+    def leave(self) -> None:
+        """Let others have the ledger that an earlier worker has held.
+
+        :raises DashScopeError: it cannot be had any more.
+        """
+        self.ledger.acquire()
+        self.ledger.give_back()
+
     def finish(self) -> dict[str, Any]:
         """Write the manifest, give the ledger back, and return the summary."""
-        return self._close("finished")
+        self._write_manifests()
+        self._write_status("finished")
+        self.ledger.compact(lease=0)
+        return self.summary
 
-    def _close(self, state: str) -> dict[str, Any]:
+    def _write_manifests(self) -> None:
         write_manifests(
             (
                 manifest_row(row, bucket=self.destination.results.bucket, price=self._rules.ceiling.price)
@@ -256,17 +268,13 @@ class Batch:
             own_columns=self.ledger.notes.columns,
             upload=self.destination.upload,
         )
-        self._write_status(state)
-        self.ledger.compact(lease=0)
-        return {
-            **self.summary,
-            "manifest": [f"{self.destination.url}manifest.{name}" for name in self._formats],
-        }
+        self._manifests = [f"{self.destination.url}manifest.{name}" for name in self._formats]
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What has become of the batch, as a small JSON object."""
-        return summary(self.ledger, self._rules.ceiling, destination=self.destination.url)
+        """What has become of the batch, as a small JSON object; with the manifests, once they are written."""
+        told = summary(self.ledger, self._rules.ceiling, destination=self.destination.url)
+        return {**told, "manifest": self._manifests} if self._manifests else told
 
     @property
     def mark(self) -> dict[str, Any]:
@@ -282,18 +290,18 @@ class Batch:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object
     ) -> None:
         # A deferral is no Exception: then the ledger stays the task's. Nor is a kill, after which the next try takes it anyway.
-        if not isinstance(exc, Exception) or not self._is_ours or isinstance(exc, LedgerLostError):
+        if not isinstance(exc, Exception) or not self.is_ours or isinstance(exc, LedgerLostError):
             return
-        try:
-            if isinstance(exc, BatchStoppedError):
-                self._close("stopped")
-            else:
-                if self._run is not None:
-                    self._write_status("stopped")
-                self.ledger.give_back()
-        except DashScopeError as error:
-            # What is to be told is the first error.
-            self._log.warning("The ledger could not be given back: %s", error)
+        last = [lambda: self._write_status("stopped")] if self._run is not None else []
+        if isinstance(exc, BatchStoppedError):
+            last = [self.ledger.compact, self._write_manifests, *last]
+        # Whatever of it fails, a new run shall not have to wait until the lease is over.
+        for step in (*last, self.ledger.give_back):
+            try:
+                step()
+            except DashScopeError as error:
+                # What is to be told is the first error.
+                self._log.warning("At the end of the work on %s: %s", self.destination.url, error)
 
     def _write_status(self, state: str) -> None:
         document: Mapping[str, Any] = status(

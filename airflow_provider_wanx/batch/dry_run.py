@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
 
-CHECKS = 16
-"""Pictures that are looked at at a time."""
+CHECKS = 10
+"""Pictures that are looked at at a time: so many connections boto keeps open."""
 
 EXAMPLES = 10
 """Refusals that the report quotes."""

@@ -35,6 +35,9 @@ PACE_SAMPLES = 10
 LAST_WAVE = 0.25
 """Part of the last images after which a worker is woken, so that only few are left to copy when the last one ends."""
 
+NOT_ALL = "not all"
+"""What ``max_failures`` is by default: any number of images may fail, but not every one."""
+
 FEW = 8
 """Images that are not worth a wake of their own."""
 
@@ -96,11 +99,13 @@ class Ceiling:
 
     :param price: of one image, in CNY.
     :param max_failures: failed rows that are allowed: a number, or a share of all rows below 1; None for no limit.
+    :param not_all: whether a batch has failed of which every image has.
     :param max_cost: what all images together may cost, in CNY; None for no limit.
     """
 
     price: Decimal
     max_failures: float | None = None
+    not_all: bool = False
     max_cost: Decimal | None = None
 
     @classmethod
@@ -111,8 +116,15 @@ class Ceiling:
 
         :raises InvalidInputError: one of them is no number, or below 0.
         """
-        failures, budget = _number("max_failures", max_failures), _number("max_cost", max_cost)
-        return cls(price=price, max_failures=None if failures is None else float(failures), max_cost=budget)
+        # A field of a form that is left empty is the default, and comes as text.
+        not_all = isinstance(max_failures, str) and max_failures.strip().lower() in (NOT_ALL, "", "none")
+        failures = None if not_all else _number("max_failures", max_failures)
+        return cls(
+            price=price,
+            max_failures=None if failures is None else float(failures),
+            not_all=not_all,
+            max_cost=_number("max_cost", max_cost),
+        )
 
     def too_many_failures(self, totals: Totals) -> bool:
         """Tell whether the batch has failed."""
@@ -121,6 +133,11 @@ class Ceiling:
         is_share = 0 < self.max_failures < 1
         allowed = math.floor(self.max_failures * totals.images) if is_share else self.max_failures
         return totals.counts[RowStatus.FAILED] > allowed
+
+    def all_failed(self, totals: Totals) -> bool:
+        """Tell whether a batch that is done has done nothing, and that is not allowed."""
+        images = totals.images - totals.counts[RowStatus.DUPLICATE]
+        return self.not_all and 0 < images == totals.counts[RowStatus.FAILED]
 
     def affords_one_more(self, totals: Totals) -> bool:
         """Tell whether one more submission stays within the budget, if all that is in flight succeeds."""

@@ -65,7 +65,7 @@ def summary(ledger: Ledger, ceiling: Ceiling, *, destination: str) -> dict[str, 
     :param destination: URL of the results' prefix.
     """
     totals = ledger.totals
-    counts = {str(status): totals.counts[status] for status in RowStatus if totals.counts[status]}
+    counts = {str(status): totals.counts[status] for status in RowStatus}
     return {
         "destination": destination,
         "images": totals.images,

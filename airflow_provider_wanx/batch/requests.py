@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import Log
 
 
+def check_pictures(source: ImageSource, wish: ImageRow) -> None:
+    """Look at the pictures of a repainting, as far as that costs little.
+
+    :raises InvalidInputError: a picture is missing, unreadable, or breaks the model's limits.
+    """
+    source.check(wish.image, field="image")
+    if wish.style_reference:
+        source.check(wish.style_reference, field="style_reference", is_style_reference=True)
+
+
 def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskRequest:
     """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
 

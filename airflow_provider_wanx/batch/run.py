@@ -255,6 +255,11 @@ class BatchRun:
                 f"{ceiling.max_failures} allows."
             )
         if not totals.open:
+            if ceiling.all_failed(totals):
+                codes = ", ".join(code or "no code" for code, _ in totals.failures.most_common(3))
+                raise BatchStoppedError(
+                    f"All images have failed ({totals.counts[RowStatus.FAILED]}): {codes}."
+                )
             return None
         ids = [
             row.dashscope_task_id

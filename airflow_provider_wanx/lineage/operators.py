@@ -1,16 +1,40 @@
-"""The methods by which OpenLineage asks operators and sensors."""
+"""What operators and sensors tell of what they have read and made: to OpenLineage, and with the events of their assets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_wanx.lineage.facts import Facts
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 _LEARNED = "_lineage_learned"
+
+
+def announce(
+    context: Context,
+    outlets: Iterable[Any],
+    *,
+    made: Iterable[tuple[str, Mapping[str, Any]]],
+    extra: Mapping[str, Any],
+) -> None:
+    """Attach what a task has made to the events of its outlets.
+
+    :param made: URIs, each with what an event for it says; an alias gets one for each.
+    :param extra: what the event of an asset says.
+    """
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            for uri, told in made:
+                context["outlet_events"][outlet].add(Asset(uri), extra=dict(told))
+        elif isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(extra)
 
 
 class TellsLineage:

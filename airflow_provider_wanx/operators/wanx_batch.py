@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, Asset, AssetAlias, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
-from airflow_provider_wanx.batch.flow import Ceiling, Rules
-from airflow_provider_wanx.batch.input.rows import ImageRow, Styles
+from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling, Rules
+from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.report import check_formats
-from airflow_provider_wanx.batch.requests import repaint_request
+from airflow_provider_wanx.batch.requests import check_pictures, repaint_request
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
@@ -27,10 +29,10 @@ from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts
-from airflow_provider_wanx.lineage.operators import TellsLineage
+from airflow_provider_wanx.lineage.operators import TellsLineage, announce
 from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
-from airflow_provider_wanx.operators.written import SourceArguments
+from airflow_provider_wanx.operators.written import SourceArguments, is_on
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
@@ -58,8 +60,6 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     Local paths and connections may stand in the DAG word for word, also those of a folder. In manifests and through templates
     they are refused, see ``allow_local_files`` and ``allow_conn_ids``.
 
-    It needs nothing of Airflow's own memory, so it works the same on every Airflow from 2.11 on.
-
     .. note:: Every repainted image costs money. Try ``dry_run=True`` first: it says what would be refused, what the rest
         would cost and how long it would take.
 
@@ -75,10 +75,11 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     :param shard: which part of the input this task takes, such as ``"1/4"``: to spread one input over several accounts.
     :param style: one style or several for each image; several may be one text with semicolons.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
-    :param s3_key: key of a result below the destination, with fields in braces: ``{row}``, ``{name}`` (of the source
-        file), ``{style}``, ``{style_name}``, ``{dashscope_task_id}``, ``{extension}``.
-    :param max_failures: how many images may fail before the batch ends early: a number, or a share below 1. None for no
-        limit.
+    :param s3_key: key of a result below the destination, with fields in braces: ``{row}``, ``{source_name}`` or ``{name}`` (of
+        the source file), ``{style}``, ``{style_name}``, ``{dashscope_task_id}``, ``{index}``, ``{run_id}``, ``{extension}``,
+        and own columns of the manifest such as ``{order_no}``.
+    :param max_failures: how many images may fail before the batch ends early: a number, or a share below 1. By default
+        ``"not all"``: only a batch of which every image has failed is a failure. None for no limit at all.
     :param max_cost: budget in CNY: nothing is submitted that could exceed it. None for no limit.
     :param image_retries: how often an image is submitted again after the service has failed at it for a passing reason.
         Failed tasks cost nothing.
@@ -132,7 +133,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         style: Styles | None = None,
         style_reference: str | None = None,
         s3_key: str = DEFAULT_KEY,
-        max_failures: float | str | None = None,
+        max_failures: float | str | None = NOT_ALL,
         max_cost: float | str | None = None,
         image_retries: int = 2,
         retry_failed: bool = False,
@@ -206,9 +207,9 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
         with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            if _is_true(self.only_look):
+            if is_on(self.only_look):
                 return self._look(context, hook)
-            with self._batch(context, hook) as batch:
+            with self._work(context, hook) as batch:
                 self._show_links(context, hook, batch.destination)
                 warn_of_end(hook, REPAINT_MODEL, self.log)
                 batch.begin(retry_failed=self.retry_failed)
@@ -232,10 +233,30 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         with (
             airflow_errors(),
             DashScopeHook(self.dashscope_conn_id) as hook,
-            self._batch(context, hook) as batch,
+            self._work(context, hook) as batch,
         ):
             batch.go_on(left_as=ledger)
             return self._go_on(context, hook, batch, ended=(event or {}).get("ended", ()), end_time=end_time)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Give the ledger back if Airflow itself has ended the deferral, in which case it calls no method of ours."""
+        if next_method == "__fail__":
+            # What is to be told is why the wait has ended.
+            with suppress(AirflowException), airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+                self._batch(context, hook).leave()
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    @contextmanager
+    def _work(self, context: Context, hook: DashScopeHook) -> Iterator[Batch]:
+        batch = self._batch(context, hook)
+        try:
+            with batch:
+                yield batch
+        except (Exception, AirflowTaskTimeout):
+            if batch.is_ours:
+                # A failing task's return value is not stored, and whoever is told of the failure asks for the figures.
+                context["ti"].xcom_push(key="return_value", value=batch.summary)
+            raise
 
     def _show_links(self, context: Context, hook: DashScopeHook, destination: BatchDestination) -> None:
         show_task_links(context, self, hook.get_conn().config.base_url)
@@ -280,7 +301,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             outputs=(self.destination, *summary["manifest"]), images=summary["billed"], cost=summary["cost"]
         )
         self.log.info("%s", batch.progress)
-        self._announce(context, summary)
+        announce(context, self.outlets, made=[(url, summary) for url in summary["manifest"]], extra=summary)
         return summary
 
     def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wave | None:
@@ -290,7 +311,6 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             self._mark(context, batch)
 
     def _mark(self, context: Context, batch: Batch) -> None:
-        """Let the gallery find the batch, from its beginning on."""
         context["ti"].xcom_push(key=MARK, value=batch.mark)
 
     def _defer(self, wave: Wave, batch: Batch, *, end_time: float | None) -> None:
@@ -312,16 +332,10 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         from airflow_provider_wanx.batch.dry_run import dry_run  # for workers only; DAG parsing needs less
 
         batch, pictures = self._batch(context, hook), self._pictures(hook)
-
-        def check(wish: ImageRow) -> None:
-            pictures.check(wish.image, field="image")
-            if wish.style_reference:
-                pictures.check(wish.style_reference, field="style_reference", is_style_reference=True)
-
         return dry_run(
             source=self._source(),
             ledger=batch.ledger,
-            check=check,
+            check=partial(check_pictures, pictures),
             hook=hook,
             model=REPAINT_MODEL,
             account=Account.read(hook, REPAINT_MODEL, self.log),
@@ -338,7 +352,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             destination=self._destination(context),
             source=self._source(),
             model=REPAINT_MODEL,
-            keys=ResultKeys(self.s3_key),
+            keys=ResultKeys(self.s3_key, run_id=context["ti"].run_id),
             request=lambda wish: repaint_request(pictures, wish, log=self.log),
             rules=self._rules(),
             owner=identity_of(context["ti"]),
@@ -385,17 +399,3 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             results_within=self.results_within,
             max_in_flight=self.max_in_flight,
         )
-
-    def _announce(self, context: Context, summary: Mapping[str, Any]) -> None:
-        """Attach the summary to the events of the operator's outlets, and the manifest to those of an alias."""
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                for url in summary["manifest"]:
-                    context["outlet_events"][outlet].add(Asset(url), extra=dict(summary))
-            elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra.update(summary)
-
-
-def _is_true(value: bool | str) -> bool:
-    """Read a switch that may have gone through a template."""
-    return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "1", "yes", "on")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
-
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
@@ -19,6 +17,7 @@ from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.lineage.operators import announce
 from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
 from airflow_provider_wanx.links.dashscope import (
     COPY_LINKS,
@@ -179,7 +178,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             context["ti"].xcom_push(key=MARK, value=copy_mark(manifest))
             self._learn(tasks, manifest)
             self._show_where(context, destination, [entry["key"] for entry in manifest])
-            self._announce(context, manifest)
+            made = [(f"s3://{entry['bucket']}/{entry['key']}", entry) for entry in manifest]
+            announce(context, self.outlets, made=made, extra={"objects": manifest})
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
             failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
         if failures:
@@ -256,16 +256,6 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         folder = self.s3_key.partition("{")[0]
         folder = folder[: folder.rfind("/") + 1]
         show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, self.s3_bucket, folder))
-
-    def _announce(self, context: Context, manifest: Manifest) -> None:
-        """Attach what was written to the events of the operator's outlets."""
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                for entry in manifest:
-                    uri = f"s3://{entry['bucket']}/{entry['key']}"
-                    context["outlet_events"][outlet].add(Asset(uri), extra=entry)
-            elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra["objects"] = cast("Any", manifest)
 
 
 def _time_and_cost(task: Task) -> dict[str, Any]:

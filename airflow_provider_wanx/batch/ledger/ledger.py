@@ -59,7 +59,9 @@ EXAMPLES = 10
 
 
 class LedgerInUseError(DashScopeError):
-    """Another run owns the ledger."""
+    """Another run owns the ledger, for now."""
+
+    retryable = True
 
 
 class Ledger:
@@ -136,9 +138,9 @@ class Ledger:
         known_index = self._index_etag if self.version == left_as else None
         self._journal = {row.row: row for row in rows}
         self._write_journal(lease=LEASE)
-        if self._index_etag == ABSENT:
-            self._store.check_conditions()
         try:
+            if self._index_etag == ABSENT:
+                self._store.check_conditions()
             # Whoever had it until now may have written to the rest of it since it was read.
             return self._load(header, rows, known_index=known_index)
         except DashScopeError:
@@ -175,7 +177,7 @@ class Ledger:
         until = datetime.fromtimestamp(self._clock() + left, tz=UTC)
         raise LedgerInUseError(
             f"{self.url} belongs to {header.owner} until {until:%Y-%m-%d %H:%M:%S} UTC, unless that renews it. "
-            "Nothing was submitted. Let that run end, or choose another destination."
+            "Nothing was submitted. Let that run end, and let this task be retried; or choose another destination."
         )
 
     def _read_index(self, journal: Header) -> Index:

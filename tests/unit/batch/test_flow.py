@@ -106,6 +106,24 @@ class TestCeiling:
         assert ceiling(max_failures=allowed).too_many_failures(found) is is_over
 
     @pytest.mark.parametrize(
+        ("allowed", "counts", "is_over"),
+        [
+            ("not all", {"failed": 3}, True),
+            (" Not all ", {"failed": 3, "duplicate": 2}, True),
+            ("None", {"failed": 3}, True),
+            ("not all", {"failed": 2, "succeeded": 1}, False),
+            ("not all", {"failed": 3, "removed": 1}, True),
+            ("not all", {}, False),
+            (None, {"failed": 3}, False),
+            (3, {"failed": 3}, False),
+        ],
+    )
+    def test_all_may_not_fail_unless_that_is_allowed(
+        self, allowed: Any, counts: dict[str, int], is_over: bool
+    ) -> None:
+        assert ceiling(max_failures=allowed).all_failed(totals(**counts)) is is_over
+
+    @pytest.mark.parametrize(
         ("budget", "billed", "in_flight", "affords"),
         [
             (None, 10**6, 0, True),

@@ -50,7 +50,7 @@ def test_the_default_differs_for_every_row_and_sorts_like_the_rows() -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("{index}", r"s3_key has \{index\}, which is not known\. Known are \{row\}, \{name\}"),
+        ("{0}", r"s3_key has \{0\}, which is not known\. Known are \{row\}, \{name\}"),
         ("../{row}", "no safe key"),
         ("", "s3_key is empty"),
         ("s3://bucket/{row}", "is a URL"),

@@ -144,7 +144,8 @@ class TestOwners:
             world.acquired(OTHER)
         assert str(caught.value) == (
             "s3://results/out/_ledger/ belongs to task bulk of run monday of DAG portraits until 2026-09-21 14:23:20 UTC, "
-            "unless that renews it. Nothing was submitted. Let that run end, or choose another destination."
+            "unless that renews it. Nothing was submitted. Let that run end, and let this task be retried; or choose another "
+            "destination."
         )
         assert world.s3.objects == before
 

@@ -34,6 +34,10 @@ from tests.unit.support.service import states, totals
 Service = Callable[..., BackgroundSimulator]
 
 
+NONE = dict.fromkeys(("planned", "intent", "submitted", "succeeded", "failed", "duplicate", "removed"), 0)
+"""What a summary counts."""
+
+
 class TestRun:
     """One run, and another one after it."""
 
@@ -52,6 +56,7 @@ class TestRun:
         assert summary == {
             "destination": f"s3://{bulk.bucket.name}/out/",
             "images": 3,
+            **NONE,
             "succeeded": 3,
             "bytes": 3 * len(picture(64, 64, kind="JPEG")),
             "billed": 3,
@@ -130,6 +135,7 @@ class TestRun:
             "seconds_left": pytest.approx(status["seconds_left"]),
             "destination": f"s3://{bulk.bucket.name}/out/",
             "images": 3,
+            **NONE,
             "submitted": 3,
             "bytes": 0,
             "billed": 0,
@@ -295,6 +301,36 @@ class TestRun:
         for key in written:
             assert said.items() <= bulk.bucket.head(key)["Metadata"].items(), key
 
+    def test_keys_take_own_columns_and_the_names_that_a_copy_takes(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        service()
+        url = f"s3://{bulk.bucket.name}/in"
+        lines = f"image,order no,style\n{url}/ann.png,A-1,2\n{url}/bob.png,B/../2,4\n"
+        manifest = bulk.bucket.put("people.csv", lines.encode())
+        bulk.run(
+            images=None,
+            style=None,
+            manifest=manifest,
+            s3_key="{run_id}/{order no}/{source_name}_{index}{extension}",
+        )
+        assert [row["key"] for row in bulk.manifest()] == [
+            "out/monday/A-1/ann_0.jpg",
+            "out/monday/B-..-2/bob_0.jpg",
+        ]
+
+    def test_a_row_without_the_column_that_its_key_takes_is_refused_before_it_is_paid_for(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        simulator = service()
+        url = f"s3://{bulk.bucket.name}/in"
+        manifest = bulk.bucket.put("people.csv", f"image,no\n{url}/ann.png,1\n{url}/bob.png,\n".encode())
+        with pytest.raises(
+            AirflowFailException, match=r"s3_key has \{no\}, and row 1 .*bob\.png\) has no value"
+        ):
+            bulk.run(images=None, manifest=manifest, s3_key="{no}-{row}{extension}")
+        assert accepted(simulator) == 0
+
 
 class TestDryRun:
     """Looking without touching."""
@@ -440,7 +476,10 @@ class TestBadArguments:
             ({"style": "cubism"}, "cubism"),
             ({"style": None}, "styles is empty"),
             ({"style": -1}, "style -1 takes the style from a picture"),
-            ({"s3_key": "{{index}}"}, "s3_key has {index}, which is not known"),
+            (
+                {"s3_key": "{{colour}}"},
+                "s3_key has {colour}, and row 0 (s3://{bucket}/in/ann.png) has no value in such a column",
+            ),
             ({"s3_key": "all/x"}, "gives row 1 (s3://{bucket}/in/bob.png) the key of another row"),
             ({"max_cost": "much"}, "max_cost must be a number from 0 on, not 'much'"),
             ({"max_failures": -1}, "max_failures must be a number from 0 on, not -1"),
