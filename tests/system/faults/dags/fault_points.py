@@ -92,7 +92,7 @@ def _failing(pieces: Iterable[bytes]) -> Iterator[bytes]:
         reached("in_copy")
 
 
-_wrap(Submitter, "_post", after="after_post")
+_wrap(Submitter, "post", after="after_post")
 _wrap(DashScopeSubmitTaskOperator, "finish", before="in_resume")
 _wrap_record()
 _wrap_upload()
