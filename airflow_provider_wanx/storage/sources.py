@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
@@ -57,14 +58,17 @@ class SourceRule:
     written: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def check(self, place: str, argument: str) -> None:
-        """Refuse a place that only the author may name. Nothing is looked up, so that nothing is told of what exists.
+        """Refuse a place that only the author may name; what is said does not depend on what exists.
 
         :param place: URL or path of a picture, a manifest or a folder.
         :param argument: whose value it is, also for the message.
         :raises InvalidInputError: it is refused.
         """
         scheme, text = split_scheme(place)
-        if scheme in _BY_SERVICE or self._is_written(text, argument):
+        # S3 is read by its own library. Airflow's object storage may take what follows a "::" for another place.
+        is_chain = "::" in text and scheme != "s3"
+        is_plain = scheme in _BY_BUCKET and "@" not in text[len(scheme) + 3 :].partition("/")[0]
+        if scheme in _BY_SERVICE or (is_plain and not is_chain) or self._is_written(text, argument):
             return
         if scheme in _LOCAL:
             if not self.allow_local_files:
@@ -72,32 +76,40 @@ class SourceRule:
                     f"{argument} is a path on the worker, which only the DAG's author may choose: {quoted(text)}. Give an "
                     "https:// or s3:// URL, or let the author set allow_local_files=True."
                 )
-            return
-        place_of_bucket = text[len(scheme) + 3 :].partition("/")[0]
-        # S3 is read by its own library. Airflow's object storage may take what follows a "::" for another place.
-        is_chain = "::" in text and scheme != "s3"
-        is_plain = scheme in _BY_BUCKET and "@" not in place_of_bucket
-        if is_chain or not (is_plain or self.allow_conn_ids):
+        elif is_chain or not self.allow_conn_ids:
             raise InvalidInputError(
                 f"{argument} names a connection or a store that only the DAG's author may choose: {quoted(text)}. Give an "
                 "https:// or s3://bucket/key URL, or let the author set allow_conn_ids=True."
             )
 
     def _is_written(self, text: str, argument: str) -> bool:
-        own = [split_scheme(each)[1] for each in self.written.get(argument, ())]
-        return text in own or any(_is_below(text, each) for each in own)
+        written = self._places.get(argument, frozenset())
+        return bool(written) and not written.isdisjoint(_place_and_folders(text))
+
+    @cached_property
+    def _places(self) -> dict[str, frozenset[str]]:
+        return {
+            argument: frozenset(_place_and_folders(split_scheme(each)[1])[0] for each in texts)
+            for argument, texts in self.written.items()
+        }
 
 
 ANYWHERE = SourceRule(allow_local_files=True, allow_conn_ids=True)
 """For whoever reads with their own rights, as on the command line."""
 
 
-def _is_below(text: str, folder: str) -> bool:
-    path, root = local_path(text), local_path(folder)
-    if path is None or root is None:
-        return text.startswith(f"{folder.rstrip('/')}/") and ".." not in text.split("/")
-    # Whoever may write into the folder could lay a link to elsewhere.
+def _place_and_folders(text: str) -> list[str]:
+    """Return a place, and the folders that it is in, each written in one way only."""
+    path = local_path(text)
+    if path is None:
+        place = text.rstrip("/")
+        parts = place.split("/")
+        # Scheme and bucket are the first three. What leads upwards is in no folder.
+        ends = () if ".." in parts else range(len(parts) - 1, 2, -1)
+        return [place, *("/".join(parts[:end]) for end in ends)]
     try:
-        return Path(path).resolve().is_relative_to(Path(root).resolve())
+        # Whoever may write into a folder could lay a link to elsewhere.
+        real = Path(path).resolve()
     except (OSError, RuntimeError, ValueError):  # a circle of links, or no path at all
-        return False
+        return [text]
+    return [str(real), *map(str, real.parents)]

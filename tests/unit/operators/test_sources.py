@@ -248,13 +248,18 @@ class TestBatch:
         assert accepted(at_rest) == 0
 
     def test_an_argument_left_empty_opens_no_working_directory(
-        self, bulk: Bulk, at_rest: BackgroundSimulator, file: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        bulk: Bulk,
+        service: Callable[..., BackgroundSimulator],
+        file: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        simulator = service()
         monkeypatch.chdir(file.parent)
         url = bulk.bucket.put("faces.jsonl", _manifest("jsonl", [{"image": file.name}]))
         with pytest.raises(AirflowFailException, match=LOCAL):
             bulk.run(images="", manifest=url)
-        assert accepted(at_rest) == 0
+        assert accepted(simulator) == 0
 
     def test_what_the_author_has_written_is_read(
         self, bulk: Bulk, service: Callable[..., BackgroundSimulator], file: Path

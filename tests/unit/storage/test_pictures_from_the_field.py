@@ -282,6 +282,7 @@ def repaint(image: str) -> TaskRunner[WanxStyleRepaintOperator]:
         BASE64[:-3] + "!!!",
         re.sub("(.{76})", r"\1\n", BASE64) + "!",
         "A" * 129_000,
+        "a picture, somehow: " * 7_000,
         "data:image/jpeg;base64," + BASE64[: len(BASE64) // 2],
         "data:image/jpeg;base64," + "A" * 129_000,
         "data:image/jpeg," + "A" * 129_000,

@@ -45,7 +45,8 @@ def open_image() -> Iterator[Open]:
 
 
 @pytest.fixture
-def only_v4(set_connection: Callable[..., None]) -> Iterator[SignedS3]:
+def only_v4(s3_url: str, set_connection: Callable[..., None]) -> Iterator[SignedS3]:
+    """A store over HTTP. The fixture of the local S3 makes clients faster to make."""
     with signed_s3() as s3:
         set_connection("aws_default", connection_json(s3.url))
         yield s3
