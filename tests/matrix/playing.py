@@ -73,7 +73,7 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
 
     :param made: the row's environment
     :param dag_ids: example DAGs that it must have
-    :param whole: whether every fault about submitting is played, with and without a record path
+    :param whole: whether every fault is played that the fault run does not play on this Airflow
     :raises StackError: when something does not start, or the main DAG does not do what it should
     """
     airflow = Version(made.row.line.airflow)
@@ -97,7 +97,7 @@ def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
         warning = _run_main_dag(bench)
         bench.finish()
         rows = [
-            asdict(row) | {"record_path": bool(fault.connection)}
+            asdict(row) | {"record_path": "record_path" in fault.connection}
             for fault, row in zip(bench.faults, bench.rows(), strict=True)
         ]
     if (warning is None) != _has_state(airflow):
@@ -118,7 +118,8 @@ def _faults(airflow: Version, *, whole: bool) -> list[Fault]:
         # The fault run plays all others, on 3.3.
         faults = [fault for fault in FAULTS.values() if Version(fault.airflow) > Version("3.3")]
         in_loops = [fault for fault in faults if "loop" in fault.id]
-        return [*faults, *(replace(_with_records(fault), id=f"{fault.id}_recorded") for fault in in_loops)]
+        recorded = [replace(_with_records(fault), id=f"{fault.id}_recorded") for fault in in_loops]
+        return [_with_records(FAULTS[_KILLED]), *faults, *recorded]
     has_state = _has_state(airflow)
     return [*map(_with_records, faults), *(_without_records(fault, has_state) for fault in faults)]
 

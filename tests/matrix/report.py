@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from packaging.version import Version
+
 from tests.matrix.lines import LOWEST, Row
 from tests.stack import ROOT
 
@@ -41,6 +43,11 @@ _FAULTS = """\
 Workers are killed, and answers lost, while a real Airflow submits one image. With a record path, each image is submitted once;
 when a person clears the task, that means to submit again. Without a record path, a retry after a submission submits, and pays,
 again. [Reliability](reliability.md) shows Airflow 3.3, which needs no record path for this.
+"""
+_LATER = """\
+## Loops, clears and retry policies, since Airflow 3.4
+
+What is new in Airflow 3.4, on a real one: each of three iterations of a loop submits once, whatever happens to one of them.
 """
 
 
@@ -160,6 +167,12 @@ def _absent(records: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def _faults(records: Sequence[dict[str, Any]]) -> list[str]:
     whole = [each for each in records if len(each.get("faults", [])) > 1]
+    before = [each for each in whole if Version(each["airflow"]) < Version("3.3")]
+    later = [each for each in whole if each not in before]
+    return [*_table_of(before, _FAULTS), *_table_of(later, _LATER)]
+
+
+def _table_of(whole: Sequence[dict[str, Any]], introduction: str) -> list[str]:
     if not whole:
         return []
     cells: dict[str, dict[tuple[str, bool], str]] = {}
@@ -172,7 +185,7 @@ def _faults(records: Sequence[dict[str, Any]]) -> list[str]:
     columns = [(each["airflow"], recorded) for each in whole for recorded in (True, False)]
     head += [f"{airflow}, {'with' if recorded else 'without'} a record path" for airflow, recorded in columns]
     rows = [[fault, *(found.get(each, "—") for each in columns)] for fault, found in cells.items()]
-    return [_FAULTS, _table(head, rows)]
+    return [introduction, _table(head, rows)]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

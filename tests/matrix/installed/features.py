@@ -10,6 +10,7 @@ import json
 import logging
 import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def absent_features() -> list[dict[str, Any]]:
         found.append(_absent("commands airflow wanx (python -m airflow_provider_wanx has them)"))
     if not hasattr(BaseTrigger, "on_kill"):
         found.append(_absent("cancelling when a deferred task is cleared or marked"))
+    try:
+        import_module("airflow_provider_wanx.retry_policies.dashscope")
+    except ImportError as missing:
+        found.append(_absent("retry policy", str(missing)))
     try:
         DashScopeTaskSensor(task_id="wait", dashscope_task_id="x", start_from_trigger=True)
     except AirflowException as refused:

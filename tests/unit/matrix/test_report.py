@@ -69,6 +69,21 @@ def test_what_is_absent_is_told_once_with_its_airflows_and_its_message() -> None
     assert f"| DAG x | {version} | needs Airflow 3.1 |" in page
 
 
+def test_faults_before_airflow_3_3_and_since_3_4_have_a_table_each() -> None:
+    def fault(name: str, *, recorded: bool, submissions: int) -> dict[str, Any]:
+        counts = {"submissions": submissions, "submissions_allowed": submissions}
+        return {"fault": name, "ok": True, "record_path": recorded, **counts}
+
+    old = [fault("Worker killed", recorded=each, submissions=2 - each) for each in (True, False)]
+    new = [fault("Loop", recorded=each, submissions=3) for each in (True, False)]
+    page = report.page([record(ROWS["2.11/3.11"], faults=old), record(ROWS["3.4/3.11"], faults=new)])
+    before, since = page.split("## Loops, clears")
+    assert "| Worker killed | 1 of 1 | 2 of 2 |" in before
+    assert "| Loop | 3 of 3 | 3 of 3 |" in since
+    assert "Loop" not in before
+    assert "Worker killed" not in since
+
+
 def test_the_page_has_the_figures_of_the_json_file() -> None:
     assert report._PAGE.read_text() == report.page(report.read())
 
