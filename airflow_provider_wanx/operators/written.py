@@ -63,20 +63,19 @@ class SourceArguments:
         :param operator: the operator that runs.
         """
         task: Any = operator.dag.get_task(operator.task_id) if operator.has_dag() else operator
-        switches = {"allow_local_files": self.allow_local_files, "allow_conn_ids": self.allow_conn_ids}
-        written = dict(self.texts)
-        if not isinstance(task, BaseOperator):
-            partial, mapped_over = task.partial_kwargs, task.expand_input.value
-            switches = {name: partial.get(name) is True for name in switches}
-            listed = mapped_over if isinstance(mapped_over, list) else [mapped_over]
-            given = [each for each in (partial, *listed) if isinstance(each, Mapping)]
-            written = {
-                name: frozenset().union(*(_texts_of(each.get(name)) for each in given)) for name in written
-            }
+        own = getattr(task, "_sources", None)
+        given = [vars(own), own.texts] if isinstance(own, SourceArguments) else _given_to_mapped(task)
+        written = {
+            name: frozenset().union(*(_texts_of(each.get(name)) for each in given)) for name in self.texts
+        }
         if "images" in written:
             # What is in the folder, or in the list.
             written["image"] = written["images"]
-        return SourceRule(**switches, written=written)
+        return SourceRule(
+            allow_local_files=given[0].get("allow_local_files") is True,
+            allow_conn_ids=given[0].get("allow_conn_ids") is True,
+            written=written,
+        )
 
     def for_images(self, operator: BaseOperator) -> dict[str, Any]:
         """Return what they say, as arguments of :class:`~airflow_provider_wanx.storage.pictures.ImageSource`.
@@ -86,8 +85,18 @@ class SourceArguments:
         return {"rule": self.rule(operator), "transfer": self.image_transfer}
 
 
+def _given_to_mapped(task: Any) -> list[Mapping[str, Any]]:
+    """Return the arguments that stand in the DAG: those of ``partial()`` first, then what it is mapped over."""
+    over = getattr(getattr(task, "expand_input", None), "value", None)
+    partial: Mapping[str, Any] = getattr(task, "partial_kwargs", {})
+    return [
+        partial,
+        *(each for each in (over if isinstance(over, list) else [over]) if isinstance(each, Mapping)),
+    ]
+
+
 def _texts_of(value: object) -> frozenset[str]:
-    values = value if isinstance(value, list | tuple) else [value]
+    values = value if isinstance(value, list | tuple | frozenset) else [value]
     # An empty text would be the working directory.
     return frozenset(each.strip() for each in values if isinstance(each, str) and each.strip())
 

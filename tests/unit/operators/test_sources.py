@@ -286,7 +286,8 @@ class TestBatch:
     ) -> None:
         simulator = service()
         simulator.add_fault(endpoint="submit", kind="status", status=400, code="InvalidParameter", times=3)
-        bulk.run()
+        with pytest.raises(AirflowFailException, match="All images have failed"):
+            bulk.run()
         (name,) = [key for key in bulk.bucket.keys() if "_ledger/rows" in key]  # noqa: SIM118 - no dictionary
         header, *rows = (json.loads(line) for line in bulk.bucket.body(name).splitlines())
         places = (str(file), "s3://other@bucket/a.png", f"file://{file}")
