@@ -101,16 +101,18 @@ _WAIT = (
         help="seconds after which waiting ends; the task goes on (default: 4 hours)",
     ),
 )
+_AWS = _option(
+    "--aws-connection",
+    metavar="CONN_ID",
+    default="aws_default",
+    help="Airflow connection for s3:// URLs (default: aws_default)",
+)
 _SAVE = (
     _option("--to", metavar="PLACE", help="a file, a folder with / at its end, or an s3:// URL of either"),
     _option("--replace", action="store_true", help="replace files that exist"),
-    _option(
-        "--aws-connection",
-        metavar="CONN_ID",
-        default="aws_default",
-        help="Airflow connection for s3:// URLs (default: aws_default)",
-    ),
+    _AWS,
 )
+_DESTINATION = _option("destination", metavar="DESTINATION", help="the batch's s3://bucket/prefix/")
 _IDS = _option("task_ids", nargs="+", metavar="TASK_ID", help="the service's id of a task")
 
 
@@ -226,6 +228,28 @@ COMMANDS: tuple[Command | Group, ...] = (
             *_WAIT,
             *_SERVICE,
             _OUTPUT,
+        ),
+    ),
+    Group(
+        "batch",
+        "Look at a batch, by its destination",
+        (
+            Command(
+                "status", "Show how far a batch is", "batches.show_status", (_DESTINATION, _AWS, _OUTPUT)
+            ),
+            Command(
+                "failures",
+                "Show which images of a batch have failed, and why",
+                "batches.show_failures",
+                (
+                    _DESTINATION,
+                    _option(
+                        "--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)"
+                    ),
+                    _AWS,
+                    _OUTPUT,
+                ),
+            ),
         ),
     ),
     Command("simulator", DESCRIPTION, "simulator.serve_simulator", _simulator_options(), EPILOG),

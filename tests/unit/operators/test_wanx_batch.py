@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 import time_machine
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
+from botocore.endpoint import MAX_POOL_CONNECTIONS
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from airflow_provider_wanx.batch import dry_run, run
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
@@ -361,6 +363,11 @@ class TestDryRun:
             "seconds_per_image": report["seconds_per_image"],
             "seconds_per_image_from": "the model's page",
         }
+
+    def test_it_opens_no_more_connections_to_s3_than_boto_keeps(self) -> None:
+        # Of each one more, urllib3 would warn that its pool is full.
+        assert dry_run.CHECKS <= MAX_POOL_CONNECTIONS
+        assert run.COPIES <= MAX_POOL_CONNECTIONS
 
     def test_it_counts_what_is_done_and_learns_from_the_accounts_history(
         self, bulk: Bulk, service: Service

@@ -358,7 +358,10 @@ class TestTruth:
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch, refused: str
     ) -> None:
         simulator = service()
-        simulator.add_fault(endpoint="submit", kind="status", status=401, code="InvalidApiKey")
+        if refused == "status.json":
+            simulator.add_fault(endpoint="submit", kind="status", status=401, code="InvalidApiKey")
+        else:
+            simulator.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL")
         write, upload = ObjectStore.write, BatchDestination.upload
 
         def refuse(original: Any, name: str) -> None:
@@ -379,7 +382,7 @@ class TestTruth:
             with pytest.raises(AirflowException):
                 bulk.run(max_failures=0)
         simulator.clear_faults()
-        assert bulk.run(run_id="tuesday")["succeeded"] == 3
+        assert bulk.run(run_id="tuesday", retry_failed=True)["succeeded"] == 3
 
     def test_a_store_that_is_refused_keeps_no_lease(
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
