@@ -17,6 +17,7 @@ from tests.conformance.otherwise.spoiling import Edit, for_a_clock_that_jumps, q
 from tests.conformance.otherwise.spoils import SPOILS
 from tests.conformance.service.visit import Visit
 
+_VISITS = 20
 _USUAL: dict[str, Any] = {"api_keys": (KEY,), "workspaces": (WORKSPACE,)}
 
 
@@ -44,6 +45,12 @@ def test_every_fact_is_spoiled_and_nothing_else() -> None:
 
 def test_no_check_differs_where_nothing_is_spoiled() -> None:
     """Or they would notice anything."""
-    with _visit() as visit:
-        found: list[Finding] = [judge(fact, visit) for fact in for_a_clock_that_jumps(FACTS)]
-    assert {each.fact.name: each.seen for each in found if each.verdict is not Verdict.HOLDS} == {}
+    facts = for_a_clock_that_jumps(FACTS)
+    for _ in range(_VISITS):
+        with _visit() as visit:
+            found: list[Finding] = [judge(fact, visit) for fact in facts]
+        assert {each.fact.name: each.seen for each in found if each.verdict is Verdict.DIFFERS} == {}
+        # On a busy machine a burst may take longer than the second that it is about.
+        if not (facts := [each.fact for each in found if each.verdict is not Verdict.HOLDS]):
+            return
+    pytest.fail(f"never observed: {[fact.name for fact in facts]}")
