@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,7 +34,7 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *connecting.B
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """An environment without settings, and TLS contexts of a test's own."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -40,7 +42,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     original = getattr(ssl.create_default_context, "__wrapped__", ssl.create_default_context)
     monkeypatch.setattr(ssl, "create_default_context", original)
     connecting._tls_context.cache_clear()
-    return monkeypatch
+    yield monkeypatch
+    with warnings.catch_warnings():
+        # httpcore leaves connections to SOCKS proxies that refuse to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
