@@ -153,6 +153,7 @@ class Batch:
 
         :param retry_failed: whether images that have failed before are wanted again.
         """
+        self.destination.results.try_writing(self.destination.prefix)
         self.ledger.acquire()
         self.is_ours = True
         known = len(self.ledger)

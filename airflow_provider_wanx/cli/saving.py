@@ -165,6 +165,7 @@ class S3Target(Target):
         if several and not self._is_folder:
             raise InvalidInputError("--to names one object. For several tasks give a folder, ending in /.")
         self._destination.check()
+        self._destination.try_writing(self._key.rpartition("/")[0] + "/" if "/" in self._key else "")
         if not self._is_folder and not self._replace and self._destination.exists(self._key):
             raise InvalidInputError(
                 f"s3://{self._bucket}/{self._key} exists. Give another place with --to, or --replace."

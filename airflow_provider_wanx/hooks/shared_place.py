@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
+from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, UnconditionalStoreError
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
 """Seconds, seconds, and tries of one request: a submission waits for the answer, but can do without."""
@@ -60,10 +59,12 @@ class RecordFolder:
             _put(objects, name, body, replacing=ABSENT if replacing.version is None else replacing.version)
         except ConflictError:
             return False
+        except UnconditionalStoreError:
+            raise _not_conditional() from None
         if replacing.version is None:
             try:
                 objects.check_conditions(name)
-            except InvalidInputError:
+            except UnconditionalStoreError:
                 _put(objects, name, _IGNORES_CONDITIONS, replacing=None)
                 raise _not_conditional() from None
         return True

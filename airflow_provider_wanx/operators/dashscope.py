@@ -154,7 +154,9 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
 
     def _check_destination(self) -> None:
         if self.result_bucket:
-            S3Destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket).check()
+            destination = S3Destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket)
+            destination.check()
+            destination.try_writing()
 
     def _request(self, hook: DashScopeHook) -> TaskRequest | DashScopeError:
         try:

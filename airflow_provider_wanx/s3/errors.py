@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,6 +57,21 @@ _REASONS = {
 
 _ADVICE = {"NoSuchBucket": " Create it, or correct its name."}
 
+_CHECKSUMS = re.compile(
+    r"aws-chunked|chunked|trailer|streaming-|x-amz-(content-sha256|checksum|sdk-checksum|decoded)",
+    re.IGNORECASE,
+)
+_CHECKSUM_CODES = (
+    "XAmzContentSHA256Mismatch",
+    "NotImplemented",
+    "MissingContentLength",
+    "InvalidChunkSizeError",
+)
+_CHECKSUM_ADVICE = (
+    " Stores that speak S3 may not know the checksums that boto3 sends with an object (aws-chunked): put "
+    '{"config_kwargs": {"request_checksum_calculation": "when_required"}} into the extra of the AWS connection.'
+)
+
 _PASSING = {"ExpiredToken", "OperationAborted", "PreconditionFailed", "RequestTimeout", "TooManyRequests"}
 """Codes of answers 4xx that a later try need not meet again."""
 
@@ -79,9 +95,15 @@ def s3_errors(what: str) -> Iterator[None]:
             code = "NoSuchBucket"
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         reason = _REASONS.get(code) or str(said.get("Message") or "S3 gave no reason").rstrip(".")
+        advice = _ADVICE.get(code, "")
+        if error.operation_name in ("PutObject", "UploadPart") and (
+            code in _CHECKSUM_CODES or _CHECKSUMS.search(reason)
+        ):
+            advice = _CHECKSUM_ADVICE
         raise S3Error(
-            f"{reason}: could not {what} ({code}, HTTP {status}).{_ADVICE.get(code, '')}",
-            retryable=code in _PASSING or (code not in _REASONS and not 400 <= status < 500),
+            f"{reason}: could not {what} ({code}, HTTP {status}).{advice}",
+            retryable=code in _PASSING
+            or (code not in _REASONS and not 400 <= status < 500 and status != 501),
             code=code,
         ) from error
     except (NoCredentialsError, ParamValidationError) as error:

@@ -32,6 +32,16 @@ class ConflictError(DashScopeError):
     retryable = True
 
 
+class UnconditionalStoreError(InvalidInputError):
+    """The store does not know conditional writes, so two writers cannot be kept apart."""
+
+    def __init__(self, url: str, *, header: str) -> None:
+        super().__init__(
+            f"The store does not know conditional writes ({header}), so two runs could not be kept apart: {url}. "
+            "Amazon S3 and MinIO know them; choose a bucket on such a store."
+        )
+
+
 @dataclass(frozen=True)
 class Version:
     """An object as it was read.
@@ -143,6 +153,7 @@ class ObjectStore:
         :return: its new version.
         :raises InvalidInputError: it is larger than what would be read again.
         :raises ConflictError: it has another version.
+        :raises UnconditionalStoreError: the store knows no conditions.
         :raises S3Error: S3 does not take it.
         """
         from botocore.exceptions import ClientError
@@ -170,6 +181,9 @@ class ObjectStore:
                     raise ConflictError(
                         f"Somebody else has changed an object in the meantime: {self.url(name)}."
                     ) from None
+                if condition and _code(error) == "NotImplemented":
+                    header = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match"}[next(iter(condition))]
+                    raise UnconditionalStoreError(self.url(""), header=header) from None
                 raise
             return str(answer["ETag"])
 
@@ -185,7 +199,7 @@ class ObjectStore:
         """Find out whether the store refuses what must not be replaced; not every store that speaks S3 does.
 
         :param name: an object that exists.
-        :raises InvalidInputError: it does not.
+        :raises UnconditionalStoreError: it does not.
         """
         existing = self.read(name)
         for header, version in (("If-None-Match", ABSENT), ("If-Match", _NO_VERSION)):
@@ -193,10 +207,7 @@ class ObjectStore:
                 self.write(name, existing.body, content_type="application/json", replacing=version)
             except ConflictError:
                 continue
-            raise InvalidInputError(
-                f"The store ignores conditional writes ({header}), so two runs could not be kept apart: {self.url('')}. "
-                "Amazon S3 and MinIO know them; choose a bucket on such a store."
-            )
+            raise UnconditionalStoreError(self.url(""), header=header)
 
 
 def _code(error: Any) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.errors import S3Error, s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.storage.keys import check_no_ledger
 from airflow_provider_wanx.storage.marks import ownership
-from airflow_provider_wanx.storage.upload import upload
+from airflow_provider_wanx.storage.upload import probe, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +25,9 @@ Replace = bool | Literal["skip"]
 
 TASK_ID = "dashscope-task-id"
 """Metadata by which an object is recognized as the result of a task."""
+
+_PROBE = "airflow-provider-wanx-probe"
+"""Name of an object that is begun and never made."""
 
 
 @dataclass(kw_only=True)
@@ -76,6 +79,27 @@ class S3Destination:
         with s3_errors(f"use bucket {self.bucket}"):
             self._hook().get_conn().head_bucket(Bucket=self.bucket)
 
+    def try_writing(self, prefix: str | None = None) -> None:
+        """Find out whether the store takes what will be written, before that is paid for.
+
+        An object is begun in parts and given up, so nobody is told of one and nothing has to be deleted.
+
+        :param prefix: where it will be written; None if that is not known, and a refusal to write elsewhere tells nothing.
+        :raises S3Error: it does not.
+        """
+        key = f"{prefix or ''}{_PROBE}"
+        try:
+            with s3_errors(f"write to s3://{self.bucket}/{prefix or ''}"):
+                probe(
+                    self._hook().get_conn(),
+                    bucket=self.bucket,
+                    key=key,
+                    arguments=self._arguments(metadata={}),
+                )
+        except S3Error as error:
+            if prefix is not None or error.code not in ("AccessDenied", "403"):
+                raise
+
     def exists(self, key: str) -> bool:
         """Tell whether there is an object under a key.
 
@@ -95,12 +119,7 @@ class S3Destination:
         :raises InvalidInputError: the key lies in a batch's ledger, or exists, is another task's, and must not be replaced.
         """
         check_no_ledger(key)
-        arguments = {"ContentType": content_type, **self.extra_args}
-        arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata, **self.metadata}
-        if self.encrypt:
-            arguments["ServerSideEncryption"] = "AES256"
-        if self.acl_policy:
-            arguments["ACL"] = self.acl_policy
+        arguments = {"ContentType": content_type, **self._arguments(metadata=metadata)}
         with s3_errors(f"write s3://{self.bucket}/{key}"):
             s3 = self._hook()
             if self.replace is not True and (there := s3.head_object(key, self.bucket)) is not None:
@@ -113,6 +132,15 @@ class S3Destination:
             upload(s3.get_conn(), pieces, bucket=self.bucket, key=key, arguments=arguments)
         self._tell_lineage(s3, key)
         return True
+
+    def _arguments(self, *, metadata: Mapping[str, str]) -> dict[str, Any]:
+        arguments = dict(self.extra_args)
+        arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata, **self.metadata}
+        if self.encrypt:
+            arguments["ServerSideEncryption"] = "AES256"
+        if self.acl_policy:
+            arguments["ACL"] = self.acl_policy
+        return arguments
 
     def measure(self, key: str) -> tuple[int, str]:
         """Read an object; return its size in bytes and its SHA-256 in hexadecimal."""

@@ -23,7 +23,14 @@ from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.errors import ObjectTooLargeError
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ConflictError, ObjectStore, Version
+from airflow_provider_wanx.s3.objects import (
+    ABSENT,
+    MAX_BYTES,
+    ConflictError,
+    ObjectStore,
+    UnconditionalStoreError,
+    Version,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -96,11 +103,15 @@ class RecordStore:
             if now.etag != self._seen:
                 return self._written_already(now, body)
         try:
-            return self._objects.write(
-                self._name, body, content_type="application/json", replacing=self._seen
-            )
+            return self._put(body, replacing=self._seen)
         except ConflictError:
             return self._written_already(self._objects.read(self._name), body)
+        except UnconditionalStoreError:
+            # What was read just now is all that such a store can do.
+            return self._put(body, replacing=None)
+
+    def _put(self, body: bytes, *, replacing: str | None) -> str:
+        return self._objects.write(self._name, body, content_type="application/json", replacing=replacing)
 
     def _written_already(self, now: Version, body: bytes) -> str:
         # By an earlier request whose answer was lost, or by another try that has found out the same.

@@ -58,6 +58,21 @@ def upload(
         raise
 
 
+def probe(client: Any, *, bucket: str, key: str, arguments: Mapping[str, Any]) -> None:
+    """Begin an object, send a part of it, and give it up: what the store does not take shows, and nothing is left.
+
+    :param arguments: of boto3's ``upload_fileobj``.
+    """
+    place = {"Bucket": bucket, "Key": key}
+    arguments = {**_default_checksum(client), **arguments}
+    created = client.create_multipart_upload(**place, **_known(client, "CreateMultipartUpload", arguments))
+    place["UploadId"] = created["UploadId"]
+    try:
+        _upload_part(client, place, 1, bytearray(b"probe"), arguments)
+    finally:
+        _abort(client, place)
+
+
 def _parts(pieces: Iterable[bytes]) -> Iterator[bytearray]:
     """Put pieces together to parts; each is in the buffer of the one before it. Without any bytes there is one empty part."""
     part, size, is_first = bytearray(), 0, True

@@ -266,7 +266,7 @@ class TestStore:
     def test_one_that_ignores_conditions_is_refused(self, ignored: str, header: str) -> None:
         world = World(s3=MemoryS3(ignores=(ignored,)))
         with pytest.raises(
-            InvalidInputError, match=rf"ignores conditional writes \({header}\).*Amazon S3 and MinIO"
+            InvalidInputError, match=rf"does not know conditional writes \({header}\).*Amazon S3 and MinIO"
         ):
             world.acquired()
 

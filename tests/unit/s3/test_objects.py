@@ -86,7 +86,7 @@ def test_a_store_that_ignores_a_condition_is_told(ignored: str, header: str) -> 
     store = ObjectStore(MemoryS3(ignores=(ignored,)), bucket="b", prefix="")
     write(store, b"1", replacing=ABSENT)
     with pytest.raises(
-        InvalidInputError, match=rf"^The store ignores conditional writes \({header}\).*: s3://b/"
+        InvalidInputError, match=rf"^The store does not know conditional writes \({header}\).*: s3://b/"
     ):
         store.check_conditions("index.json")
 
