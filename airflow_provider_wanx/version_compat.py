@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_V_3_1_PLUS = Version(airflow_version).release >= (3, 1)
 AIRFLOW_V_3_3_PLUS = Version(airflow_version).release >= (3, 3)
+AIRFLOW_V_3_4_PLUS = Version(airflow_version).release >= (3, 4)
 
 DEFERRED = "deferred"
 """State of a task that waits in a triggerer; the same word in every Airflow."""

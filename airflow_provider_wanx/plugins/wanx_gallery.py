@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
-from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
+from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_4_PLUS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +26,11 @@ a DAG when a user goes on to a run, so that no tab can know beforehand what it i
 
 _PLACES = {"nav": "", "dag": _HERE, "task": _HERE, "dag_run": _HERE, "task_instance": _HERE}
 """Places of the web interface → the gallery's page for them."""
+
+
+_OURS = {"task.template_fields": ["dashscope_conn_id"]}
+"""Which tasks have the tab since Airflow 3.4: operators of this package, and whatever is derived from them. Of a DAG or a run,
+Airflow does not compare the tasks."""
 
 
 class _Gallery:
@@ -57,6 +62,7 @@ def _views() -> list[dict[str, Any]]:
             "icon": f"{root}/static/icon.svg",
             "icon_dark_mode": f"{root}/static/icon-dark.svg",
             **({"category": "browse"} if place == "nav" else {}),
+            **({"applies_to": _OURS} if AIRFLOW_V_3_4_PLUS and place in ("task", "task_instance") else {}),
         }
         for place, page in _PLACES.items()
     ]

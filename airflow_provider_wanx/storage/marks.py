@@ -1,7 +1,7 @@
 """The mark that a task leaves in Airflow's XComs when it has put pictures into S3: how the gallery finds them.
 
-A mark is a small XCom under a key of its own. Airflow has an index on keys, so all marks are found without reading what
-other tasks have left, and what a list of runs shows stands in the mark itself.
+A mark is a small XCom under a key of its own. What a list of runs shows stands in the mark itself, so that no other XCom is
+read for it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ def ownership(identity: Identity) -> dict[str, str]:
 
     As digests: ids may have 250 characters of any alphabet, and S3 takes 2 KB of ASCII in all.
     """
-    return {
-        TASK: _digest([identity.dag_id, identity.task_id]),
-        TASK_INSTANCE: _digest(identity.to_json()),
-    }
+    task = (identity.dag_id, identity.task_id)
+    # In a region, its index is what tells task instances apart; the one among mapped copies is the same, or -1.
+    index = (
+        (identity.map_index,) if identity.region_id is None else (identity.region_id, identity.region_index)
+    )
+    return {TASK: _digest(task), TASK_INSTANCE: _digest((*task, identity.run_id, *index))}
 
 
-def _digest(ids: Any) -> str:
-    return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()[:32]
+def _digest(ids: tuple[str | int | None, ...]) -> str:
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:32]
 
 
 def copy_mark(manifest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

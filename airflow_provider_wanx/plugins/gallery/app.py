@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -23,18 +24,30 @@ from airflow_provider_wanx.plugins.gallery.pages import (
     stand_in,
 )
 from airflow_provider_wanx.plugins.gallery.problems import Problem, ProblemError
+from airflow_provider_wanx.plugins.gallery.runs import Place
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
-_LARGEST = 2**31 - 1
-"""What a database takes as a number."""
-
 Page = Annotated[int, Query(ge=1, le=1_000_000)]
-MapIndex = Annotated[int, Path(ge=-1, le=_LARGEST)]
-Number = Annotated[int, Path(ge=0, le=_LARGEST)]
+MapIndex = Annotated[int, Path(ge=-1, le=views.LARGEST)]
+Number = Annotated[int, Path(ge=0, le=views.LARGEST)]
+Index = Annotated[int, Query(ge=-1, le=views.LARGEST)]
+Before = Annotated[int | None, Query(ge=1, le=views.LARGEST)]
+
+
+def _place(
+    task_id: str, map_index: MapIndex, region_id: UUID | None = None, region_index: Index | None = None
+) -> Place:
+    """Read a task instance. In a region, our links name its index beside the one of Airflow, which may be -1 for all."""
+    if region_id is None:
+        return Place(task_id, map_index)
+    return Place(task_id, map_index if region_index is None else region_index, str(region_id))
+
+
+OnePlace = Annotated[Place, Depends(_place)]
 
 _STATIC = {
     "gallery.css": "text/css",
@@ -95,8 +108,8 @@ def _add_pages(app: FastAPI) -> None:
     }
 
     @app.get("/", **checked)
-    def all_runs(request: Request, session: SessionDep, user: GetUserDep, page: Page = 1) -> str:
-        return views.runs_page(request, session, user, page=page)
+    def all_runs(request: Request, session: SessionDep, user: GetUserDep, before: Before = None) -> str:
+        return views.runs_page(request, session, user, before=before)
 
     @app.get("/here", dependencies=_CHECKS)
     def here(
@@ -112,15 +125,20 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/dags/{dag_id}", **checked)
     def runs_of_dag(
-        request: Request, session: SessionDep, user: GetUserDep, dag_id: str, page: Page = 1
+        request: Request, session: SessionDep, user: GetUserDep, dag_id: str, before: Before = None
     ) -> str:
-        return views.runs_page(request, session, user, dag_id=dag_id, page=page)
+        return views.runs_page(request, session, user, dag_id=dag_id, before=before)
 
     @app.get("/dags/{dag_id}/tasks/{task_id}", **checked)
     def runs_of_task(
-        request: Request, session: SessionDep, user: GetUserDep, dag_id: str, task_id: str, page: Page = 1
+        request: Request,
+        session: SessionDep,
+        user: GetUserDep,
+        dag_id: str,
+        task_id: str,
+        before: Before = None,
     ) -> str:
-        return views.runs_page(request, session, user, dag_id=dag_id, task_id=task_id, page=page)
+        return views.runs_page(request, session, user, dag_id=dag_id, task_id=task_id, before=before)
 
     @app.get("/dags/{dag_id}/runs/{run_id}", **checked)
     def run(request: Request, session: SessionDep, dag_id: str, run_id: str, page: Page = 1) -> str:
@@ -134,9 +152,13 @@ def _add_pages(app: FastAPI) -> None:
         run_id: str,
         task_id: str,
         map_index: str | None = None,
+        region_id: UUID | None = None,
+        region_index: Index | None = None,
         page: Page = 1,
     ) -> str:
-        return views.task_page(request, session, dag_id, run_id, task_id, _map_index(map_index), page=page)
+        index = _map_index(map_index)
+        place = None if index is None else _place(task_id, index, region_id, region_index)
+        return views.task_page(request, session, dag_id, run_id, task_id, place, page=page)
 
     @app.get("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{map_index}/results/{number}", **checked)
     def result(
@@ -144,11 +166,10 @@ def _add_pages(app: FastAPI) -> None:
         session: SessionDep,
         dag_id: str,
         run_id: str,
-        task_id: str,
-        map_index: MapIndex,
+        place: OnePlace,
         number: Number,
     ) -> str:
-        return views.result_page(request, session, dag_id, run_id, (task_id, map_index), number)
+        return views.result_page(request, session, dag_id, run_id, place, number)
 
 
 def _filled_in(value: str | None) -> str | None:
@@ -160,7 +181,7 @@ def _map_index(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return max(-1, min(int(text), _LARGEST))
+        return max(-1, min(int(text), views.LARGEST))
     except ValueError:
         raise ProblemError(problems.NO_PAGE) from None
 
@@ -173,16 +194,13 @@ def _add_pictures(app: FastAPI) -> None:
     async def picture(
         dag_id: str,
         run_id: str,
-        task_id: str,
-        map_index: MapIndex,
+        place: OnePlace,
         number: Number,
         which: Literal["result", "source"],
         size: Literal["small", "full"] = "full",
     ) -> Response:
         try:
-            found = await views.picture(
-                dag_id, run_id, (task_id, map_index), number, which=which, small=size == "small"
-            )
+            found = await views.picture(dag_id, run_id, place, number, which=which, small=size == "small")
         except ProblemError as error:
             return Response(
                 stand_in(error.problem), status_code=error.problem.status, media_type="image/svg+xml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -60,9 +60,9 @@ class Addresses:
         """Return the address of a page of Airflow, likewise."""
         return self._address(self._airflow, parts, query)
 
-    def task(self, dag_id: str, run_id: str, place: tuple[str, int], *tab: str) -> str:
+    def task(self, dag_id: str, run_id: str, place: Sequence[Any], *tab: str) -> str:
         """Return the address of a task instance's page in Airflow; without a tab, its log."""
-        task_id, map_index = place
+        task_id, map_index = place[:2]
         mapped = ("mapped", map_index) if map_index >= 0 else ()
         return self.airflow("dags", dag_id, "runs", run_id, "tasks", task_id, *mapped, *tab)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import anyio.to_thread
 from airflow.utils.session import create_session
 
-from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
 
 T = TypeVar("T")
+
+LARGEST = 2**31 - 1
+"""What a database takes as a number."""
 
 RUNS = 20
 """Runs on a page."""
@@ -110,16 +112,30 @@ def runs_page(
     *,
     dag_id: str | None = None,
     task_id: str | None = None,
-    page: int,
+    before: int | None = None,
 ) -> str:
     """Make the list of runs: of all DAGs that the user may see, of one, or of one task of it."""
-    dags = access.readable(runs.dag_ids(session), user) if dag_id is None else {dag_id}
     parts = (
         () if dag_id is None else ("dags", dag_id) if task_id is None else ("dags", dag_id, "tasks", task_id)
     )
-    pager = Pager.of(runs.count_runs(session, dags, task_id), RUNS, page, *parts)
-    found = runs.list_runs(session, dags, task_id, start=(page - 1) * RUNS, count=RUNS)
-    return pages.render("runs", request, runs=found, pager=pager, dag_id=dag_id, task_id=task_id)
+    found, older = runs.list_runs(
+        session,
+        lambda dags: access.readable(dags, user),
+        dag_id=dag_id,
+        task_id=task_id,
+        before=before or LARGEST,
+        count=RUNS,
+    )
+    return pages.render(
+        "runs",
+        request,
+        runs=found,
+        before=before,
+        older=older,
+        parts=parts,
+        dag_id=dag_id,
+        task_id=task_id,
+    )
 
 
 def run_page(request: Request, session: Session, dag_id: str, run_id: str, *, page: int) -> str:
@@ -135,36 +151,38 @@ def task_page(
     dag_id: str,
     run_id: str,
     task_id: str,
-    map_index: int | None,
+    place: Place | None,
     *,
     page: int,
 ) -> str:
     """Make the page of a task instance: of its batch, of its results or, if it has none, of those of the run.
 
-    :param map_index: -1 for a task that is not mapped, None for all its copies.
+    :param place: the task instance, None for all of the task.
     """
     run = runs.get_run(session, dag_id, run_id, task_id)
-    if map_index is None and len(run.marks) == 1:
-        ((_, map_index),) = run.marks
-    mark = None if map_index is None else run.marks.get((task_id, map_index))
-    if map_index is not None and mark is not None:
-        run.marks = {(task_id, map_index): mark}
+    if place is None and len(run.marks) == 1:
+        (place,) = run.marks
+    own = None if place is None else next(filter(place.may_be, run.marks), None)
+    if own is not None:
+        place, mark = own, run.marks[own]
+        run.marks = {own: mark}
         if mark.kind == "batch":
-            return _batch_page(request, session, run, (task_id, map_index), mark, page=page)
+            return _batch_page(request, session, run, own, mark, page=page)
     note = None
-    if map_index is not None and mark is None:
+    if place is not None and own is None:
         # A submission or a wait has none of its own; what became of it is what a user looks for.
         run = runs.get_run(session, dag_id, run_id)
-        if map_index >= 0:
-            run.marks = {place: each for place, each in run.marks.items() if place[1] == map_index}
+        if place.map_index >= 0:
+            run.marks = {each: mark for each, mark in run.marks.items() if each.map_index == place.map_index}
         note = (
             "This task has put no pictures into S3 itself. These are those of other tasks of the run."
             if run.marks
             else None
         )
     parts = ("dags", dag_id, "runs", run_id, "tasks", task_id)
-    pager = Pager.of(run.copied, RESULTS, page, *parts, map_index=map_index)
-    return _results(request, session, run, pager, task=(task_id, map_index), note=note)
+    shown = {} if place is None else {"map_index": place.map_index, "region_id": place.region_id}
+    pager = Pager.of(run.copied, RESULTS, page, *parts, **shown)
+    return _results(request, session, run, pager, task=place or (task_id, None), note=note)
 
 
 def _results(
@@ -173,7 +191,7 @@ def _results(
     run: Run,
     pager: Pager,
     *,
-    task: tuple[str, int | None] | None = None,
+    task: Place | tuple[str, None] | None = None,
     note: str | None = None,
 ) -> str:
     shown = list(run.results(start=(pager.number - 1) * RESULTS, count=RESULTS))
@@ -199,13 +217,12 @@ def _results(
 
 def _batch_page(request: Request, session: Session, run: Run, place: Place, mark: Mark, *, page: int) -> str:
     instance = runs.instances(session, run, [place]).get(place)
-    task_id, map_index = place
-    owner = Identity(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id, map_index=map_index)
+    owner = place.identity(run.dag_id, run.run_id)
     reader = access.reader(owner, mark)
     status, problem = _or_problem(partial(batches.read_status, reader, mark))
     total, no_rows = _or_problem(partial(batches.count_rows, reader, mark))
-    parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", task_id)
-    pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=map_index)
+    parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", place.task_id)
+    pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=place.map_index, region_id=place.region_id)
     rows: Sequence[Result | None] | None = []
     start = (page - 1) * RESULTS
     if total:
@@ -222,7 +239,10 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
         instance=instance,
         status=status,
         problem=problem,
-        other_owner=status.owner if status and status.owner not in ("", str(owner)) else None,
+        # Of a loop, the table of task instances does not tell how the task itself has called its iteration.
+        other_owner=status.owner
+        if status and status.owner not in ("", str(owner)) and place.region_id is None
+        else None,
         tiles=[Tile(place, start + offset, row) for offset, row in enumerate(rows or ())],
         no_rows=no_rows,
         pager=pager,
@@ -246,7 +266,7 @@ def result_page(
     :raises ProblemError: there is none.
     """
     run = runs.get_run(session, dag_id, run_id)
-    mark, reader, result = _find(session, dag_id, run_id, place, number)
+    place, mark, reader, result = _find(session, dag_id, run_id, place, number)
     problem = None
     if result.is_picture:
         _, problem = _or_problem(partial(pictures.find_result, reader, result))
@@ -284,7 +304,7 @@ async def picture(
 
     def read() -> Picture:
         with create_session(scoped=False) as session:
-            _, reader, result = _find(session, dag_id, run_id, place, number)
+            _, _, reader, result = _find(session, dag_id, run_id, place, number)
         show = pictures.result_picture if which == "result" else pictures.source_picture
         return show(reader, result, small=small)
 
@@ -296,21 +316,19 @@ async def picture(
 
 def _find(
     session: Session, dag_id: str, run_id: str, place: Place, number: int
-) -> tuple[Mark, Reader, Result]:
-    left = runs.left_by(session, dag_id, run_id, place)
+) -> tuple[Place, Mark, Reader, Result]:
+    place, left = runs.left_by(session, dag_id, run_id, place)
     mark = Mark.read(left.get(MARK))
     if mark is None:
         raise ProblemError(NO_RESULT)
-    task_id, map_index = place
-    owner = Identity(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-    reader = access.reader(owner, mark)
+    reader = access.reader(place.identity(dag_id, run_id), mark)
     if mark.kind == "batch":
         (result,) = batches.read_rows(reader, mark, start=number, count=1) or [None]
     else:
         result = _entry(results_of(left.get(runs.RETURN_VALUE)), number)
     if result is None:
         raise ProblemError(NO_RESULT)
-    return mark, reader, result
+    return place, mark, reader, result
 
 
 def _entry(results: Sequence[Result | None] | None, number: int) -> Result | None:

@@ -14,12 +14,14 @@ from airflow import settings
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from PIL import Image
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark, ownership
+from tests.unit.support.airflow_names import AIRFLOW
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 PICTURES = "pictures"
@@ -74,7 +76,8 @@ class World:
     def clear(self) -> None:
         """Empty the tables."""
         with settings.engine.begin() as connection:
-            for table in (_xcoms(), TaskInstance, DagRun):
+            # What they have left goes with them.
+            for table in (TaskInstance, DagRun):
                 connection.execute(sa.delete(table))
 
     def run(self, dag_id: str = "faces", run_id: str = RUN, *, number: int | None = None) -> int:
@@ -134,19 +137,17 @@ class World:
             )
         number = number or self.run(dag_id, run_id)
         place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-        _insert(TaskInstance, [{**place, "pool": "default_pool", "state": state}])
-        time = BEGIN + timedelta(minutes=number)
-        rows = [
-            {**place, "dag_run_id": number, "key": key, "value": value, "timestamp": time}
-            for key, value in xcoms.items()
-        ]
-        _insert(_xcoms(), rows)
+        _insert(TaskInstance, [{**place, **_region(map_index), "pool": "default_pool", "state": state}])
+        with Session(settings.engine) as session:
+            for key, value in xcoms.items():
+                set_xcom(session, key, value, place)
+            session.commit()
 
     def many(self, runs: int, copies: int) -> None:
         """Add many runs at once, each with mapped copies of one result."""
         manifest = [entry()]
         mark = copy_mark(manifest)
-        run_rows, instances, xcoms = [], [], []
+        run_rows, instances, places = [], [], []
         for number in range(1, runs + 1):
             run_id = f"run-{number}"
             run_rows.append(
@@ -161,19 +162,29 @@ class World:
             )
             for map_index in range(copies):
                 place = {"dag_id": "faces", "run_id": run_id, "task_id": "copy", "map_index": map_index}
-                instances.append({**place, "pool": "default_pool", "state": "success"})
-                stored = {**place, "dag_run_id": number, "timestamp": BEGIN + timedelta(minutes=number)}
-                xcoms.append({**stored, "key": MARK, "value": mark})
-                xcoms.append({**stored, "key": "return_value", "value": manifest})
+                places.append(place)
+                instances.append({**place, **_region(map_index), "pool": "default_pool", "state": "success"})
         _insert(DagRun, run_rows)
         _insert(TaskInstance, instances)
-        _insert(_xcoms(), xcoms)
+        with Session(settings.engine) as session:
+            for place in places:
+                set_xcom(session, MARK, mark, place)
+                set_xcom(session, "return_value", manifest, place)
+            session.commit()
 
 
-def _xcoms() -> Any:
+def set_xcom(session: Session, key: str, value: Any, place: dict[str, Any]) -> None:
+    """Write an XCom as Airflow's API does."""
     from airflow.models.xcom import XComModel  # Airflow 2 has no such class
 
-    return XComModel
+    # Airflow 3.1 makes text of it itself.
+    as_it_is: dict[str, Any] = {"serialize": False} if AIRFLOW >= (3, 2) else {}
+    XComModel.set(key, value, **place, **as_it_is, session=session)
+
+
+def _region(map_index: int) -> dict[str, Any]:
+    """What tells task instances apart since Airflow 3.4."""
+    return {"region_index": map_index} if AIRFLOW >= (3, 4) else {}
 
 
 def _insert(model: Any, rows: list[dict[str, Any]]) -> None:

@@ -12,7 +12,11 @@ from airflow import plugins_manager
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wanx import version_compat
+from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.plugins import wanx_gallery
+from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
+from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow_names import AIRFLOW
 
 
@@ -64,6 +68,23 @@ def test_airflow_finds_it_by_its_entry_point_and_takes_all_of_it() -> None:
         "task_instance",
     ]
     assert not any(wanx_gallery.PREFIX.startswith(prefix) for prefix in RESERVED_URL_PREFIXES)
+
+
+def test_since_airflow_34_only_tasks_of_our_operators_have_the_tab() -> None:
+    places = {
+        view["destination"]: view.get("applies_to") for view in wanx_gallery.WanxGalleryPlugin.external_views
+    }
+    ours = {"task.template_fields": ["dashscope_conn_id"]} if AIRFLOW >= (3, 4) else None
+    assert (places["task"], places["task_instance"]) == (ours, ours)
+    assert (places["nav"], places["dag"], places["dag_run"]) == (None, None, None)
+    for operator in (
+        WanxStyleRepaintOperator,
+        WanxStyleRepaintBatchOperator,
+        DashScopeSubmitTaskOperator,
+        DashScopeTaskSensor,
+        DashScopeToS3Operator,
+    ):
+        assert "dashscope_conn_id" in operator.template_fields
 
 
 def test_before_airflow_31_there_is_no_plugin_and_nobody_minds(
