@@ -55,7 +55,7 @@ FAILURE = Problem(
 UNREADABLE_MANIFEST = Problem(
     422,
     "The manifest cannot be read",
-    "The XCom return_value of the task is not what the copy writes: it was changed, is kept elsewhere by an XCom backend, or "
+    "The XCom return_value of the task is not what the copy writes: it was changed, is kept by an XCom backend of your own, or "
     "comes from another version. Clear the task to have it written anew; objects that exist are replaced by the same ones.",
 )
 NO_MANIFEST = Problem(

@@ -18,6 +18,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import Text, and_, cast, func, null, select, tuple_
 
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.plugins.gallery.offloaded import fetched
 from airflow_provider_wanx.plugins.gallery.problems import NO_RUN, ProblemError
 from airflow_provider_wanx.plugins.gallery.records import Mark
 from airflow_provider_wanx.storage.marks import MARK
@@ -194,8 +195,8 @@ def _add_up(session: Session, rows: dict[int, RunRow], task_id: str | None) -> N
     value = _value(entity)
     query = query.with_only_columns(entity.dag_run_id, value, func.count(), func.max(entity.timestamp))
     for number, stored, equal, time in session.execute(query.group_by(entity.dag_run_id, value)):
-        if (mark := Mark.read(stored)) is not None:
-            row = rows[number]
+        row = rows[number]
+        if (mark := Mark.read(fetched(stored, row.dag_id, row.run_id))) is not None:
             row.images += equal * mark.images
             if mark.cost is not None:
                 row.cost = (row.cost or 0.0) + equal * mark.cost
@@ -207,7 +208,8 @@ def _add_previews(session: Session, rows: dict[int, RunRow], task_id: str | None
     query = query.with_only_columns(entity.dag_run_id, *_place(entity), _value(entity))
     query = query.where(entity.map_index < PREVIEWS).order_by(entity.task_id, entity.map_index)
     for number, task, map_index, region, stored in session.execute(query):
-        mark, previews = Mark.read(stored), rows[number].previews
+        row = rows[number]
+        mark, previews = Mark.read(fetched(stored, row.dag_id, row.run_id)), row.previews
         if mark is not None and mark.kind == "copy":
             free = range(min(mark.images, PREVIEWS - len(previews)))
             previews.extend((_placed(task, map_index, region), result) for result in free)
@@ -229,7 +231,7 @@ def get_run(session: Session, dag_id: str, run_id: str, task_id: str | None = No
     query = query.with_only_columns(*_place(entity), entity.timestamp, _value(entity))
     query = query.where(entity.dag_run_id == run.number).order_by(entity.task_id, entity.map_index)
     for task, map_index, region, time, stored in session.execute(query):
-        if (mark := Mark.read(stored)) is not None:
+        if (mark := Mark.read(fetched(stored, dag_id, run_id))) is not None:
             run.marks[_placed(task, map_index, region)] = mark
             run.time = max(run.time, time) if run.time else time
     return run
@@ -245,7 +247,7 @@ def manifests(session: Session, run: Run, places: Collection[Place]) -> dict[Pla
         map_indexes={place.map_index for place in places},
     )
     found = session.execute(query.with_only_columns(*_place(entity), _value(entity)))
-    stored = {_placed(*row[:3]): row[3] for row in found}
+    stored = {_placed(*row[:3]): fetched(row[3], run.dag_id, run.run_id) for row in found}
     return {place: stored[place] for place in places if place in stored}
 
 
@@ -255,7 +257,8 @@ def left_by(session: Session, dag_id: str, run_id: str, place: Place) -> tuple[P
     query = query.with_only_columns(*_place(entity), entity.key, _value(entity))
     rows = session.execute(query.where(entity.key.in_((MARK, RETURN_VALUE)))).all()
     place = next(filter(place.may_be, (_placed(*row[:3]) for row in rows)), place)
-    return place, {row[3]: row[4] for row in rows if _placed(*row[:3]) == place}
+    own = [row for row in rows if _placed(*row[:3]) == place]
+    return place, {row[3]: fetched(row[4], dag_id, run_id) for row in own}
 
 
 def instances(session: Session, run: Run, places: Collection[Place]) -> dict[Place, Instance]:
