@@ -297,9 +297,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
                 **wave.conditions,
             )
         summary = batch.finish()
-        self.learned(
-            outputs=(self.destination, *summary["manifest"]), images=summary["billed"], cost=summary["cost"]
-        )
+        outputs = (self.destination, *summary["manifest"])
+        self.learned(outputs=outputs, images=summary["billed"], cost=summary["cost"])
         self.log.info("%s", batch.progress)
         announce(context, self.outlets, made=[(url, summary) for url in summary["manifest"]], extra=summary)
         return summary
