@@ -25,7 +25,6 @@ with DAG(
     tags=["dashscope"],
     doc_md=__doc__,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
-    render_template_as_native_obj=True,
     params={
         "prompt": Param(
             "A lighthouse on a cliff, watercolour",

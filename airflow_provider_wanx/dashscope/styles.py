@@ -7,10 +7,12 @@ package's translations and are never sent.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import Self
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 
 
 class WanxStyle(IntEnum):
@@ -83,8 +85,15 @@ def style_number(style: WanxStyle | int | str) -> int:
             return int(style)
         if (known := _BY_NAME.get(_folded(style))) is not None:
             return known.number
+    close = (
+        get_close_matches(_folded(str(style)), _BY_NAME, n=2, cutoff=0.6) if isinstance(style, str) else []
+    )
+    meant = " or ".join(dict.fromkeys(repr(_BY_NAME[each].english) for each in close))
+    meant = f" Did you mean {meant}?" if meant else ""
+    is_empty = style is None or str(style).strip() in ("", "None")
+    problem = f"is empty ({quoted(style)})" if is_empty else f"{quoted(style)} is not known"
     names = ", ".join(f"{known.number} {known.english} ({known.chinese})" for known in WanxStyle)
-    raise InvalidInputError(f"style {style!r} is not known. Give a number or one of the names: {names}.")
+    raise InvalidInputError(f"style {problem}.{meant} Give a number or one of the names: {names}.")
 
 
 def is_known_style(number: int) -> bool:

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import DashScopeWait
 from airflow_provider_wanx.exceptions import airflow_errors
@@ -46,6 +47,9 @@ class DashScopeWaitingOperator(DashScopeWait, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_switches(
+            wait_for_completion=wait_for_completion, deferrable=deferrable, cancel_on_kill=cancel_on_kill
+        )
         self.dashscope_conn_id = dashscope_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable

@@ -14,6 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.origin import Origin, shown
 from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.dashscope.redaction import quoted
+from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
 from airflow_provider_wanx.deferral.origins import published_origins
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
 from airflow_provider_wanx.hooks.connection import client_config
@@ -59,7 +61,7 @@ class TaskWaitTimeout(AirflowException):
     """The deadline of a wait passed before every task had ended."""
 
 
-class DashScopeWait(TellsLineage, _Task):
+class DashScopeWait(KeepsTypes, TellsLineage, _Task):
     """What every operator and sensor shares that waits for DashScope tasks."""
 
     dashscope_conn_id: str
@@ -90,6 +92,7 @@ class DashScopeWait(TellsLineage, _Task):
         """
         try:
             with airflow_errors(again=self.how_to_submit_again):
+                self.read_arguments()
                 yield
         except (AirflowException, AirflowTaskTimeout) as error:
             message = str(error)
@@ -218,9 +221,19 @@ def task_ids(value: object) -> list[str]:
     """
     from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
 
+    value = given(value)
+    if hasattr(value, "output") and hasattr(value, "task_id"):
+        raise InvalidInputError(
+            f"dashscope_task_id is the task {value.task_id} itself. Give its result: {value.task_id}.output."
+        )
     ids = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    if value is None or (not ids and isinstance(value, Sequence)):
+        raise InvalidInputError(
+            "dashscope_task_id is empty: the submitting task has returned nothing, was skipped, or was mapped over an empty "
+            "list."
+        )
     if not ids:
-        raise InvalidInputError(f"dashscope_task_id {value!r} is neither an id nor a list of ids.")
+        raise InvalidInputError(f"dashscope_task_id {quoted(value)} is neither an id nor a list of ids.")
     try:
         return list(dict.fromkeys(check_task_id(one) for one in ids))
     except InvalidInputError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
+from airflow_provider_wanx.deferral.arguments import given
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, publish_origin
 from airflow_provider_wanx.exceptions import airflow_error, without_frames
@@ -15,6 +16,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.records import record_store
 from airflow_provider_wanx.submission.record import SubmissionRecord
@@ -72,6 +74,13 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
     operator_extra_links = SUBMIT_LINKS
     ui_color = "#e8e4f8"
     submits = True
+    texts: ClassVar[Mapping[str, str | None]] = {
+        "service": "",
+        "model": "",
+        "result_bucket": None,
+        "result_aws_conn_id": AWS_CONN_ID,
+        "dashscope_conn_id": DashScopeHook.default_conn_name,
+    }
 
     def __init__(
         self,
@@ -98,9 +107,11 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
         self.result_bucket = result_bucket
         self.result_aws_conn_id = result_aws_conn_id
+        self.keep_none(result_aws_conn_id=result_aws_conn_id)
 
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Make what is to be submitted, and check it as far as that can be done for nothing."""
+        self.parameters = given(self.parameters)
         return TaskRequest(
             service=self.service,
             model=self.model,

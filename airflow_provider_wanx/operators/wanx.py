@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
@@ -20,6 +20,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.written import SourceArguments
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
@@ -96,6 +97,12 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         "dashscope_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {}
+    texts: ClassVar[Mapping[str, str | None]] = {
+        **DashScopeSubmitTaskOperator.texts,
+        "image": "",
+        "style_reference": None,
+        "aws_conn_id": AWS_CONN_ID,
+    }
 
     def __init__(
         self,
@@ -116,6 +123,7 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         self.style = style
         self.style_reference = style_reference
         self.aws_conn_id = aws_conn_id
+        self.keep_none(aws_conn_id=aws_conn_id, result_aws_conn_id=self.result_aws_conn_id)
         self._sources = SourceArguments.read(
             allow_local_files=allow_local_files,
             allow_conn_ids=allow_conn_ids,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
@@ -21,8 +22,10 @@ from airflow_provider_wanx.batch.report import check_formats
 from airflow_provider_wanx.batch.requests import check_pictures, repaint_request
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfer
+from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
+from airflow_provider_wanx.deferral.arguments import KeepsTypes, given, switch, whole_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import airflow_errors, without_frames
@@ -32,7 +35,8 @@ from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage, announce
 from airflow_provider_wanx.links.addresses import s3_folder_url
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
-from airflow_provider_wanx.operators.written import SourceArguments, is_on
+from airflow_provider_wanx.operators.written import SourceArguments
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.marks import MARK
 from airflow_provider_wanx.storage.pictures import ImageSource
@@ -49,7 +53,7 @@ BACKSTOP = RESULT_LIFETIME / 2
 soon, and somebody should know."""
 
 
-class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
+class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     """Repaint thousands of portraits in one Airflow task, and copy the results to S3 as they come.
 
     The task submits at the account's pace, keeps a bounded number of images in flight, and defers while the service
@@ -114,13 +118,28 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         "s3_key",
         "max_failures",
         "max_cost",
+        "image_retries",
+        "retry_failed",
         "only_look",
+        "max_in_flight",
+        "cancel_on_kill",
+        "deferrable",
         "extra_args",
         "aws_conn_id",
         "dashscope_conn_id",
     )
     operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4f8"
+    texts: ClassVar[Mapping[str, str | None]] = {
+        "destination": "",
+        "manifest": None,
+        "glob": None,
+        "shard": None,
+        "style_reference": None,
+        "s3_key": DEFAULT_KEY,
+        "aws_conn_id": AWS_CONN_ID,
+        "dashscope_conn_id": DashScopeHook.default_conn_name,
+    }
 
     def __init__(
         self,
@@ -135,21 +154,21 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         s3_key: str = DEFAULT_KEY,
         max_failures: float | str | None = NOT_ALL,
         max_cost: float | str | None = None,
-        image_retries: int = 2,
-        retry_failed: bool = False,
+        image_retries: int | str = 2,
+        retry_failed: bool | str = False,
         dry_run: bool | str = False,
         results_within: float | timedelta = 300.0,
-        max_in_flight: int | None = None,
+        max_in_flight: int | str | None = None,
         manifest_formats: Sequence[str] = ("jsonl",),
         on_unconfirmed_submit: OnUnconfirmed = "fail",
-        cancel_on_kill: bool = False,
+        cancel_on_kill: bool | str = False,
         extra_args: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         allow_local_files: bool = False,
         allow_conn_ids: bool = False,
         image_transfer: ImageTransfer | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
-        deferrable: bool = True,
+        deferrable: bool | str = True,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
@@ -158,8 +177,10 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             raise ValueError(
                 f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
             )
-        if image_retries < 0 or (max_in_flight is not None and max_in_flight < 1):
-            raise ValueError("image_retries must be 0 or more, and max_in_flight 1 or more.")
+        if not isinstance(image_retries, str):
+            whole_number("image_retries", image_retries, least=0, otherwise=None)
+        if not isinstance(max_in_flight, str):
+            whole_number("max_in_flight", max_in_flight, least=1, otherwise=None)
         self.destination = destination
         self.images = images
         self.manifest = manifest
@@ -175,11 +196,17 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         self.only_look = dry_run  # Airflow's operators have a method of the argument's name.
         self.results_within = check_seconds("results_within", results_within)
         self.max_in_flight = max_in_flight
-        self.manifest_formats = tuple(manifest_formats)
+        formats = (
+            re.split(r"[\s,;]+", manifest_formats.strip())
+            if isinstance(manifest_formats, str)
+            else manifest_formats
+        )
+        self.manifest_formats = tuple(formats)
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
         self.cancel_on_kill = cancel_on_kill
         self.extra_args = extra_args
         self.aws_conn_id = aws_conn_id
+        self.keep_none(aws_conn_id=aws_conn_id)
         self._sources = SourceArguments.read(
             allow_local_files=allow_local_files,
             allow_conn_ids=allow_conn_ids,
@@ -203,16 +230,31 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             price=float(REPAINT_PRICE),
         )
 
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        """Let errors leave as Airflow's, those of arguments too: only now they are what templates have made of them."""
+        with airflow_errors():
+            self.read_arguments()
+            if not self.destination:
+                raise InvalidInputError("destination is empty. Give s3://bucket/prefix/.")
+            self.images = given(self.images)
+            self.style = given(self.style)
+            for name in ("retry_failed", "only_look", "cancel_on_kill", "deferrable"):
+                setattr(self, name, switch(name if name != "only_look" else "dry_run", getattr(self, name)))
+            self._image_retries = whole_number("image_retries", self.image_retries, least=0, otherwise=2) or 0
+            self._max_in_flight = whole_number("max_in_flight", self.max_in_flight, least=1, otherwise=None)
+            yield
+
     @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
-        with airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
-            if is_on(self.only_look):
+        with self._read(), DashScopeHook(self.dashscope_conn_id) as hook:
+            if self.only_look:
                 return self._look(context, hook)
             with self._work(context, hook) as batch:
                 self._show_links(context, hook, batch.destination)
                 warn_of_end(hook, REPAINT_MODEL, self.log)
-                batch.begin(retry_failed=self.retry_failed)
+                batch.begin(retry_failed=bool(self.retry_failed))
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
@@ -231,7 +273,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
         :param ledger: the version in which the ledger was left; in any other, it is held against the input first.
         """
         with (
-            airflow_errors(),
+            self._read(),
             DashScopeHook(self.dashscope_conn_id) as hook,
             self._work(context, hook) as batch,
         ):
@@ -318,7 +360,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
                 dashscope_task_ids=wave.dashscope_task_ids,
                 dashscope_conn_id=self.dashscope_conn_id,
                 poll_interval=self.poll_interval,
-                cancel_on_kill=self.cancel_on_kill,
+                cancel_on_kill=bool(self.cancel_on_kill),
                 progress=batch.progress,
                 **wave.conditions,
             ),
@@ -339,7 +381,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             model=REPAINT_MODEL,
             account=Account.read(hook, REPAINT_MODEL, self.log),
             ceiling=self._rules().ceiling,
-            retry_failed=self.retry_failed,
+            retry_failed=bool(self.retry_failed),
             log=self.log,
         )
 
@@ -381,7 +423,7 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
             aws_conn_id=conn_id or self.aws_conn_id,
             bucket=bucket,
             owner=identity_of(context["ti"]),
-            extra_args=self.extra_args or {},
+            extra_args=given(self.extra_args) or {},
         )
         results.check()
         return BatchDestination(prefix=prefix, results=results)
@@ -393,8 +435,8 @@ class WanxStyleRepaintBatchOperator(TellsLineage, BaseOperator):
     def _rules(self) -> Rules:
         return Rules(
             ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
-            image_retries=self.image_retries,
+            image_retries=self._image_retries,
             on_unconfirmed=self.on_unconfirmed_submit,
             results_within=self.results_within,
-            max_in_flight=self.max_in_flight,
+            max_in_flight=self._max_in_flight,
         )

@@ -99,8 +99,3 @@ def _texts_of(value: object) -> frozenset[str]:
     values = value if isinstance(value, list | tuple | frozenset) else [value]
     # An empty text would be the working directory.
     return frozenset(each.strip() for each in values if isinstance(each, str) and each.strip())
-
-
-def is_on(value: bool | str) -> bool:
-    """Read a switch that may have gone through a template."""
-    return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "1", "yes", "on")

@@ -16,6 +16,21 @@ def is_s3(url: str) -> bool:
     return url.lower().startswith(_SCHEME)
 
 
+def bucket_name(text: str) -> str:
+    """Read the name of a bucket, which may be written as ``s3://bucket/``.
+
+    :raises InvalidInputError: it is empty, or more than a name.
+    """
+    conn_id, name, key = _parts(text.strip())
+    if not name:
+        raise InvalidInputError("The name of the bucket is empty.")
+    if conn_id or key:
+        raise InvalidInputError(
+            f"A bucket has a name only, and this is more: {quoted(text)}. Connection and key are arguments of their own."
+        )
+    return name
+
+
 def split_s3_url(url: str) -> tuple[str | None, str, str]:
     """Split ``s3://bucket/key`` or, as Airflow's object storage writes it, ``s3://conn_id@bucket/key``.
 

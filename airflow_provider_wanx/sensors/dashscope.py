@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -25,6 +25,7 @@ from airflow_provider_wanx.dashscope.polling import (
     Wait,
     check_outcome,
 )
+from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, ended_by_airflow, task_ids
@@ -66,6 +67,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     operator_extra_links = SUBMIT_LINKS
     ui_color = "#d9ecf5"
     timeout_error = AirflowSensorTimeout
+    texts: ClassVar[Mapping[str, str | None]] = {"dashscope_conn_id": DashScopeHook.default_conn_name}
 
     def __init__(
         self,
@@ -79,6 +81,12 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_switches(
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            start_from_trigger=start_from_trigger,
+            end_from_trigger=end_from_trigger,
+        )
         seconds = check_seconds("poll_interval", poll_interval)
         super().__init__(**{"poke_interval": seconds, **kwargs})
         self.dashscope_task_id = dashscope_task_id

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.errors import S3Error, s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
@@ -28,6 +29,18 @@ TASK_ID = "dashscope-task-id"
 
 _PROBE = "airflow-provider-wanx-probe"
 """Name of an object that is begun and never made."""
+
+
+def check_encryption(encrypt: bool, extra_args: Mapping[str, Any]) -> None:
+    """Refuse two ways of encryption at once.
+
+    :raises InvalidInputError: ``encrypt`` stands beside arguments that encrypt in another way.
+    """
+    others = sorted(name for name in extra_args if name.startswith(("SSE", "ServerSideEncryption")))
+    if encrypt and others:
+        raise InvalidInputError(
+            f"encrypt=True means S3's own keys, and extra_args has {', '.join(others)}. Leave one of them out."
+        )
 
 
 @dataclass(kw_only=True)
@@ -52,6 +65,10 @@ class S3Destination:
     acl_policy: str | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict)
     _connected: S3Hook | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.bucket = bucket_name(self.bucket)
+        check_encryption(self.encrypt, self.extra_args)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,4 +63,8 @@ def unreadable_is_refused(what: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise InvalidInputError(f"The file does not exist: {what}.") from None
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        scheme = re.search(r"\b(gs|abfss?)://", what)
+        if scheme and (isinstance(error, ImportError) or re.search("(?i)protocol|filesystem", reason)):
+            provider = "google" if scheme[1] == "gs" else "microsoft-azure"
+            reason = f"{reason.rstrip('.')}; it needs apache-airflow-providers-{provider}"
         raise InvalidInputError(f"{reason}: {what} cannot be read.") from None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
+from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
+from airflow_provider_wanx.deferral.arguments import check_switches, given
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
@@ -26,9 +28,10 @@ from airflow_provider_wanx.links.dashscope import (
     show_result_link,
     show_task_links,
 )
+from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.copying import ResultCopier
-from airflow_provider_wanx.storage.destination import Replace, S3Destination
+from airflow_provider_wanx.storage.destination import Replace, S3Destination, check_encryption
 from airflow_provider_wanx.storage.keys import KeyTemplate
 from airflow_provider_wanx.storage.marks import MARK, copy_mark
 
@@ -88,6 +91,13 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     )
     operator_extra_links = COPY_LINKS
     ui_color = "#dff2e1"
+    texts: ClassVar[Mapping[str, str | None]] = {
+        "s3_bucket": "",
+        "s3_key": "",
+        "source": None,
+        "aws_conn_id": AWS_CONN_ID,
+        "dashscope_conn_id": DashScopeHook.default_conn_name,
+    }
 
     def __init__(
         self,
@@ -105,7 +115,11 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     ) -> None:
         super().__init__(**kwargs)
         if replace not in (True, False, "skip"):
-            raise ValueError(f"replace must be True, False or 'skip', not {replace!r}.")
+            raise ValueError(f"replace must be True, False or 'skip', not {quoted(replace)}.")
+        check_switches(encrypt=encrypt)
+        if isinstance(extra_args, Mapping):
+            # While the DAG is parsed, before anything is paid for.
+            check_encryption(encrypt, extra_args)
         self.dashscope_task_id = dashscope_task_id
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
@@ -115,6 +129,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         self.acl_policy = acl_policy
         self.extra_args = extra_args
         self.source = source
+        self.keep_none(aws_conn_id=aws_conn_id)
 
     @without_frames
     def execute(self, context: Context) -> Manifest:
@@ -234,7 +249,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             replace=self.replace,
             encrypt=self.encrypt,
             acl_policy=self.acl_policy,
-            extra_args=self.extra_args or {},
+            extra_args=given(self.extra_args) or {},
         )
 
     def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
@@ -251,11 +266,13 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         """Link to the result; to the folder of several, or of those that are still to come."""
         if len(keys) == 1:
             show_result_link(context, self)
-            show_link(context, self, S3ObjectLink, s3_object_url(destination.client, self.s3_bucket, keys[0]))
+            show_link(
+                context, self, S3ObjectLink, s3_object_url(destination.client, destination.bucket, keys[0])
+            )
             return
         folder = self.s3_key.partition("{")[0]
         folder = folder[: folder.rfind("/") + 1]
-        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, self.s3_bucket, folder))
+        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, destination.bucket, folder))
 
 
 def _time_and_cost(task: Task) -> dict[str, Any]:

@@ -24,7 +24,7 @@ MESSAGES = {
     "insecure_url": r"Connection 'insecure_url': base URL of host 'dashscope\.example\.com' must begin with https://",
     "wrong_path": r"Could not submit a task .*HTTP 404.*Check the base URL",
     "misspelt_extra": r"Connection 'misspelt_extra': extra workspaces is not known\. Known are workspace, region",
-    "nobody_there": r"Could not submit a task .*: 127\.0\.0\.1 cannot be reached",
+    "nobody_there": r"Could not submit a task .*: 127\.0\.0\.1:\d+ cannot be reached",
     "tiny": r"^The picture has 100×100 pixels; the model takes 256×256 at least: .*/tiny\.",
     "heavy": r"^The picture has 11\.0 MB; the model takes 10 MB at most: .*/heavy\.",
     "text": r"^The file is text; the model takes JPEG, PNG, BMP, WEBP: .*/text\.",

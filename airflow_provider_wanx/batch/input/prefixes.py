@@ -89,8 +89,21 @@ class PrefixSource:
         if not found:
             raise InvalidInputError(
                 f"There are no {self._wanted} in {self.url}, only {others} other or empty file(s). "
-                "Correct images (a folder) or glob (a pattern of paths below it); give single images as a list."
+                f"{self._advice}"
             )
+
+    @property
+    def _advice(self) -> str:
+        name = self.url.rstrip("/").lower()
+        if _PICTURE.fullmatch(name):
+            return (
+                "It looks like a picture, and images is a folder. Give single images as a list: images=[…]."
+            )
+        if name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".csv", ".parquet")):
+            return "It looks like a manifest, and images is a folder. Give it as manifest."
+        return (
+            "Correct images (a folder) or glob (a pattern of paths below it); give single images as a list."
+        )
 
     @property
     def _wanted(self) -> str:

@@ -114,7 +114,7 @@ class DashScopeClient:
         http = self._http if call.signed else self._elsewhere
         request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
-            with transport_errors(call.doing, request.url.host):
+            with transport_errors(call.doing, request.url.netloc.decode()):
                 answer = self._read(http.send(request, stream=True), call.doing)
             return call.read(answer)
 
@@ -286,7 +286,7 @@ class AsyncDashScopeClient:
         http = self._http if call.signed else self._elsewhere
         request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
-            with transport_errors(call.doing, request.url.host):
+            with transport_errors(call.doing, request.url.netloc.decode()):
                 answer = await self._read(await http.send(request, stream=True), call.doing)
             return call.read(answer)
 

@@ -103,7 +103,8 @@ _HINTS = {
 
 def _hint(error: Exception) -> str:
     words = str(error).lower()
-    return next((f" {hint}" for marks, hint in _HINTS.items() if any(mark in words for mark in marks)), "")
+    hints = (hint for marks, hint in _HINTS.items() if any(mark in words for mark in marks))
+    return f" {next(hints, 'Check host and port.')}"
 
 
 def reason(error: Exception) -> str:

@@ -148,7 +148,7 @@ def test_every_argument_that_matters_is_a_template(at_rest: BackgroundSimulator)
     )
     operator = runner.build()
     operator.render_template_fields(runner.context())
-    assert operator.input == {"prompt": f"Run {runner.run.run_id}", "list": ["2"]}
+    assert operator.input == {"prompt": f"Run {runner.run.run_id}", "list": [2]}
     assert operator.parameters == {"size": "1024*1024"}
     assert runner.run_try()
 

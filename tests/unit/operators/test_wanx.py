@@ -187,7 +187,7 @@ def test_a_number_that_is_not_known_passes_with_a_warning_and_the_service_decide
             {"style": "nope"},
             r"style 'nope' is not known\. Give a number or one of the names: .*3 fresh \(小清新\)",
         ),
-        ({"style": None}, "style None is not known"),
+        ({"style": None}, r"style is empty \(None\)"),
         ({"style": True}, "style True is not known"),
         ({"style": -1}, "style -1 takes the style from a picture: give style_reference too"),
         (

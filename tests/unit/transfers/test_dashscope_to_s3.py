@@ -265,8 +265,8 @@ class TestArguments:
             ({"s3_bucket": "no bucket!"}, "Invalid bucket name"),
             ({"s3_key": "{task_id}"}, r"s3_key has {task_id}, which is not known"),
             ({"extra_args": {"Encryption": "x"}}, "extra_args has Encryption, which boto3 does not know"),
-            ({"dashscope_task_id": ""}, "is not a task id"),
-            ({"dashscope_task_id": []}, "is neither an id nor a list of ids"),
+            ({"dashscope_task_id": ""}, "dashscope_task_id is empty"),
+            ({"dashscope_task_id": []}, "dashscope_task_id is empty"),
         ]
         for arguments, problem in mistakes:
             runner = copy("id", bucket.name, **{"wait_for_completion": waits, **arguments})

@@ -185,7 +185,7 @@ def test_a_storage_that_airflow_does_not_know_is_told() -> None:
 
 def test_a_picture_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
-    with pytest.raises(InvalidInputError, match=r"give single images as a list|cannot be read"):
+    with pytest.raises(InvalidInputError, match=r"Give single images as a list|cannot be read"):
         list(_source(str(tmp_path / "a.jpg")))
 
 

@@ -224,7 +224,7 @@ def test_a_host_that_does_not_exist_is_told_as_such(connect: Connect) -> None:
 def test_a_service_that_does_not_speak_tls_is_told_as_unreachable(
     server: ScriptedServer, connect: Connect
 ) -> None:
-    with pytest.raises(TransportError, match=r"127\.0\.0\.1 cannot be reached"):
+    with pytest.raises(TransportError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
         connect(f"https://127.0.0.1:{server.port}", retry_for=0, timeout=2).get_task(TASK_ID)
     assert server.seen == []
 
