@@ -241,8 +241,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             self.style = given(self.style)
             for name in ("retry_failed", "only_look", "cancel_on_kill", "deferrable"):
                 setattr(self, name, switch(name if name != "only_look" else "dry_run", getattr(self, name)))
-            self._image_retries = whole_number("image_retries", self.image_retries, least=0, otherwise=2) or 0
-            self._max_in_flight = whole_number("max_in_flight", self.max_in_flight, least=1, otherwise=None)
             yield
 
     @without_frames
@@ -284,7 +282,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         """Give the ledger back if Airflow itself has ended the deferral, in which case it calls no method of ours."""
         if next_method == "__fail__":
             # What is to be told is why the wait has ended.
-            with suppress(AirflowException), airflow_errors(), DashScopeHook(self.dashscope_conn_id) as hook:
+            with suppress(AirflowException), self._read(), DashScopeHook(self.dashscope_conn_id) as hook:
                 self._batch(context, hook).leave()
         return super().resume_execution(next_method, next_kwargs, context)
 
@@ -435,8 +433,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     def _rules(self) -> Rules:
         return Rules(
             ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
-            image_retries=self._image_retries,
+            image_retries=whole_number("image_retries", self.image_retries, least=0, otherwise=2) or 0,
             on_unconfirmed=self.on_unconfirmed_submit,
             results_within=self.results_within,
-            max_in_flight=self._max_in_flight,
+            max_in_flight=whole_number("max_in_flight", self.max_in_flight, least=1, otherwise=None),
         )
