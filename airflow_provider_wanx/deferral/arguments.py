@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
+from airflow_provider_wanx.exceptions import airflow_errors
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,17 +30,19 @@ class KeepsTypes:
     A template that is one expression gives what the expression is: a number, a list, nothing. All others give text, and text
     stays text: with native rendering Airflow makes numbers of prompts like ``1984`` and of dates like ``20260101``.
 
-    ``texts`` are the arguments that are text, each with what nothing stands for.
+    ``texts`` are the arguments that are text, each with what nothing stands for; ``switches`` those that are yes or no, each
+    with its name for messages.
     """
 
     texts: ClassVar[Mapping[str, str | None]] = {}
+    switches: ClassVar[Mapping[str, str]] = {}
 
     def keep_none(self, **arguments: object) -> None:
         """Remember for which arguments the DAG's author has written None, and means it; called by constructors."""
         vars(self)["_none_is_meant"] = {name for name, value in arguments.items() if value is None}
 
     def read_arguments(self) -> None:
-        """Read the texts as they are after rendering.
+        """Read texts and switches as they are after rendering.
 
         :raises InvalidInputError: one is none.
         """
@@ -47,6 +51,15 @@ class KeepsTypes:
             if value is None and name not in vars(self).get("_none_is_meant", ()):
                 value = otherwise
             setattr(self, name, value)
+        for name, shown in self.switches.items():
+            setattr(self, name, switch(shown, getattr(self, name)))
+
+    @contextmanager
+    def arguments_read(self) -> Iterator[None]:
+        """Read the arguments, and let this package's errors leave the block as Airflow's."""
+        with airflow_errors():
+            self.read_arguments()
+            yield
 
     def render_template(
         self,

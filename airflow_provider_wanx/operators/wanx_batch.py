@@ -25,10 +25,10 @@ from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfe
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
-from airflow_provider_wanx.deferral.arguments import KeepsTypes, given, switch, whole_number
+from airflow_provider_wanx.deferral.arguments import KeepsTypes, given, whole_number
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
-from airflow_provider_wanx.exceptions import airflow_errors, without_frames
+from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts
@@ -140,6 +140,10 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         "aws_conn_id": AWS_CONN_ID,
         "dashscope_conn_id": DashScopeHook.default_conn_name,
     }
+    switches: ClassVar[Mapping[str, str]] = {
+        "only_look": "dry_run",
+        **{name: name for name in ("retry_failed", "cancel_on_kill", "deferrable")},
+    }
 
     def __init__(
         self,
@@ -230,23 +234,10 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             price=float(REPAINT_PRICE),
         )
 
-    @contextmanager
-    def _read(self) -> Iterator[None]:
-        """Let errors leave as Airflow's, those of arguments too: only now they are what templates have made of them."""
-        with airflow_errors():
-            self.read_arguments()
-            if not self.destination:
-                raise InvalidInputError("destination is empty. Give s3://bucket/prefix/.")
-            self.images = given(self.images)
-            self.style = given(self.style)
-            for name in ("retry_failed", "only_look", "cancel_on_kill", "deferrable"):
-                setattr(self, name, switch(name if name != "only_look" else "dry_run", getattr(self, name)))
-            yield
-
     @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
-        with self._read(), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.arguments_read(), DashScopeHook(self.dashscope_conn_id) as hook:
             if self.only_look:
                 return self._look(context, hook)
             with self._work(context, hook) as batch:
@@ -271,7 +262,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         :param ledger: the version in which the ledger was left; in any other, it is held against the input first.
         """
         with (
-            self._read(),
+            self.arguments_read(),
             DashScopeHook(self.dashscope_conn_id) as hook,
             self._work(context, hook) as batch,
         ):
@@ -282,7 +273,11 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         """Give the ledger back if Airflow itself has ended the deferral, in which case it calls no method of ours."""
         if next_method == "__fail__":
             # What is to be told is why the wait has ended.
-            with suppress(AirflowException), self._read(), DashScopeHook(self.dashscope_conn_id) as hook:
+            with (
+                suppress(AirflowException),
+                self.arguments_read(),
+                DashScopeHook(self.dashscope_conn_id) as hook,
+            ):
                 self._batch(context, hook).leave()
         return super().resume_execution(next_method, next_kwargs, context)
 
@@ -401,10 +396,10 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
 
     def _source(self) -> Source:
         source = open_source(
-            images=self.images,
+            images=given(self.images),
             manifest=self.manifest,
             glob=self.glob,
-            styles=self.style,
+            styles=given(self.style),
             style_reference=self.style_reference,
             aws_conn_id=self.aws_conn_id,
             rule=self._sources.rule(self),
@@ -415,6 +410,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         return Shard.read(source, self.shard) if self.shard else source
 
     def _destination(self, context: Context) -> BatchDestination:
+        if not self.destination:
+            raise InvalidInputError("destination is empty. Give s3://bucket/prefix/.")
         self._sources.rule(self).check(self.destination, "destination")
         conn_id, bucket, prefix = split_destination(self.destination)
         results = S3Destination(
