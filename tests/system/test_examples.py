@@ -28,7 +28,7 @@ def test_the_tests_that_the_documentation_shows_pass_in_an_airflow_of_their_own(
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=3 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]

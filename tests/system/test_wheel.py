@@ -40,7 +40,7 @@ def _run(*command: str | Path, env: dict[str, str] | None = None) -> subprocess.
         env=env or clean_environment(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=3 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -92,7 +92,9 @@ def test_airflow_loads_everything_of_the_built_wheel_without_a_warning(
     python = installed / "venv" / "bin" / "python"
     done = _run(python, "-W", "always", "-c", _LOAD_EVERYTHING, env=env)
     assert done.stdout.splitlines()[-1] == "loaded"
-    assert "wanx" not in (done.stdout + done.stderr).lower()
+    # The paths of others' files hold the user's name, which may be anything.
+    said = (done.stdout + done.stderr).replace(str(installed), "")
+    assert "wanx" not in said.lower()
 
 
 def test_what_airflow_finds_by_entry_points_can_be_loaded(installed: Path, env: dict[str, str]) -> None:
@@ -134,7 +136,7 @@ class TestArchives:
         assert (told.name, str(told.version)) == ("airflow-provider-wanx", __version__)
         assert (told.license_expression, told.license_files) == ("Apache-2.0", ["LICENSE"])
         assert str(told.requires_python) == ">=3.11"
-        assert told.provides_extra == ["parquet", "simulator"]
+        assert told.provides_extra == ["parquet", "simulator", "socks"]
         # An upper bound would keep users from their next Airflow.
         bounds = {part.operator for each in told.requires_dist or () for part in each.specifier}
         assert bounds == {">="}
