@@ -71,7 +71,9 @@ class TestPolicy:
         )
         found = [decided(raising) for _ in range(2)]
         assert {each.action.value for each in found} == {LATER}
-        assert all(timedelta(seconds=200) <= each.retry_delay <= timedelta(seconds=400) for each in found)
+        assert timedelta(seconds=200) <= found[0].retry_delay
+        # What is asked for meanwhile waits for what is left of that time, however late this machine asks.
+        assert all(timedelta(0) < each.retry_delay <= timedelta(seconds=400) for each in found)
         assert found[0].retry_delay != found[1].retry_delay
         assert "Throttling.RateQuota" in found[0].reason
 
