@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,11 @@ MOST_CODES = 50
 """Codes of failures that a summary names at most."""
 
 _TEXT_LIMIT = 2048
+
+
+def format_names(formats: str | Sequence[str]) -> tuple[str, ...]:
+    """Read formats, which may be one text with commas or semicolons."""
+    return tuple(re.split(r"[\s,;]+", formats.strip()) if isinstance(formats, str) else formats)
 
 
 def check_formats(formats: Sequence[str]) -> None:

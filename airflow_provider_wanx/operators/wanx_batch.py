@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,11 +17,10 @@ from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling, Rules
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
-from airflow_provider_wanx.batch.report import check_formats
+from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.requests import check_pictures, repaint_request
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfer
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given, whole_number
@@ -108,42 +106,22 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "destination",
-        "images",
-        "manifest",
-        "glob",
-        "shard",
-        "style",
-        "style_reference",
-        "s3_key",
-        "max_failures",
-        "max_cost",
-        "image_retries",
-        "retry_failed",
-        "only_look",
-        "max_in_flight",
-        "cancel_on_kill",
-        "deferrable",
-        "extra_args",
-        "aws_conn_id",
-        "dashscope_conn_id",
-    )
+        "destination", "images", "manifest", "glob", "shard", "style", "style_reference", "s3_key", "max_failures",
+        "max_cost", "image_retries", "retry_failed", "only_look", "max_in_flight", "cancel_on_kill", "deferrable",
+        "extra_args", "aws_conn_id", "dashscope_conn_id",
+    )  # fmt: skip
     operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4f8"
     texts: ClassVar[Mapping[str, str | None]] = {
+        **dict.fromkeys(("manifest", "glob", "shard", "style_reference")),
         "destination": "",
-        "manifest": None,
-        "glob": None,
-        "shard": None,
-        "style_reference": None,
         "s3_key": DEFAULT_KEY,
         "aws_conn_id": AWS_CONN_ID,
         "dashscope_conn_id": DashScopeHook.default_conn_name,
     }
     switches: ClassVar[Mapping[str, str]] = {
-        "only_look": "dry_run",
-        **{name: name for name in ("retry_failed", "cancel_on_kill", "deferrable")},
-    }
+        name: name for name in ("retry_failed", "cancel_on_kill", "deferrable")
+    } | {"only_look": "dry_run"}
 
     def __init__(
         self,
@@ -181,10 +159,9 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             raise ValueError(
                 f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
             )
-        if not isinstance(image_retries, str):
-            whole_number("image_retries", image_retries, least=0, otherwise=None)
-        if not isinstance(max_in_flight, str):
-            whole_number("max_in_flight", max_in_flight, least=1, otherwise=None)
+        for name, number, least in (("image_retries", image_retries, 0), ("max_in_flight", max_in_flight, 1)):
+            if not isinstance(number, str):
+                whole_number(name, number, least=least, otherwise=None)
         self.destination = destination
         self.images = images
         self.manifest = manifest
@@ -200,12 +177,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         self.only_look = dry_run  # Airflow's operators have a method of the argument's name.
         self.results_within = check_seconds("results_within", results_within)
         self.max_in_flight = max_in_flight
-        formats = (
-            re.split(r"[\s,;]+", manifest_formats.strip())
-            if isinstance(manifest_formats, str)
-            else manifest_formats
-        )
-        self.manifest_formats = tuple(formats)
+        self.manifest_formats = format_names(manifest_formats)
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
         self.cancel_on_kill = cancel_on_kill
         self.extra_args = extra_args
@@ -227,12 +199,9 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     def known_at_start(self) -> Facts:
         """Return where the images come from, and where the results go."""
         images = [self.images] if isinstance(self.images, str) else self.images or ()
-        return Facts(
-            model=REPAINT_MODEL,
-            inputs=tuple(str(place) for place in (*images, self.manifest) if place),
-            outputs=(self.destination,),
-            price=float(REPAINT_PRICE),
-        )
+        inputs = tuple(str(place) for place in (*images, self.manifest) if place)
+        price = float(REPAINT_PRICE)
+        return Facts(model=REPAINT_MODEL, inputs=inputs, outputs=(self.destination,), price=price)
 
     @without_frames
     def execute(self, context: Context) -> dict[str, Any]:
@@ -317,20 +286,14 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         while (wave := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
                 batch.give_back()
-                raise AirflowTaskTimeout(
-                    f"execution_timeout is over. {batch.progress} A retry, or another run, goes on from there."
-                )
+                goes_on = "A retry, or another run, goes on from there."
+                raise AirflowTaskTimeout(f"execution_timeout is over. {batch.progress} {goes_on}")
             wave = wave.until(end_time)
             batch.hold(wave)
             if self.deferrable:
                 self._defer(wave, batch, end_time=end_time)
-            ended = wait_for_some(
-                hook,
-                wave.dashscope_task_ids,
-                poll_interval=self.poll_interval,
-                log=self.log,
-                **wave.conditions,
-            )
+            how = {"poll_interval": self.poll_interval, "log": self.log, **wave.conditions}
+            ended = wait_for_some(hook, wave.dashscope_task_ids, **how)
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
         self.learned(outputs=outputs, images=summary["billed"], cost=summary["cost"])
@@ -410,10 +373,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         return Shard.read(source, self.shard) if self.shard else source
 
     def _destination(self, context: Context) -> BatchDestination:
-        if not self.destination:
-            raise InvalidInputError("destination is empty. Give s3://bucket/prefix/.")
-        self._sources.rule(self).check(self.destination, "destination")
         conn_id, bucket, prefix = split_destination(self.destination)
+        self._sources.rule(self).check(self.destination, "destination")
         results = S3Destination(
             aws_conn_id=conn_id or self.aws_conn_id,
             bucket=bucket,

@@ -179,7 +179,7 @@ def test_it_pays_again_when_it_is_told_to(bulk: Bulk, service: Service, again: A
         ({"cancel_on_kill": "x"}, "cancel_on_kill must be true or false"),
         ({"image_retries": "some"}, "image_retries must be a whole number from 0 on"),
         ({"max_in_flight": "0"}, "max_in_flight must be a whole number from 1 on"),
-        ({"destination": "None"}, "destination is empty"),
+        ({"destination": "None"}, "destination '' is not like s3://bucket/prefix/"),
         ({"manifest_formats": "xml"}, "manifest_formats has 'xml'"),
     ],
 )
