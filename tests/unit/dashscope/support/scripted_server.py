@@ -251,5 +251,19 @@ def _read_request(reader: Any) -> Seen | None:
     while (line := reader.readline().decode("latin-1").strip()) != "":
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = reader.read(int(headers.get("content-length", "0")))
+    if headers.get("transfer-encoding") == "chunked":
+        body = _read_chunks(reader)
+    else:
+        body = reader.read(int(headers.get("content-length", "0")))
     return Seen(method, target, headers, body, time.monotonic())
+
+
+def _read_chunks(reader: Any) -> bytes:
+    """Read a body of unknown length with the trailers behind it, or the next request would begin with what is left."""
+    chunks: list[bytes] = []
+    while size := int(reader.readline().partition(b";")[0], 16):
+        chunks.append(reader.read(size))
+        reader.readline()
+    while reader.readline().strip():
+        pass
+    return b"".join(chunks)
