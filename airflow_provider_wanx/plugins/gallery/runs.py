@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.models import xcom
@@ -231,10 +230,8 @@ def get_run(session: Session, dag_id: str, run_id: str, task_id: str | None = No
     query, entity = _of_run(dag_id, run_id, MARK, task_ids=task_id)
     query = query.with_only_columns(*_place(entity), entity.timestamp, _value(entity))
     query = query.where(entity.dag_run_id == run.number).order_by(entity.task_id, entity.map_index)
-    # Those of mapped copies are mostly equal.
-    read = cache(Mark.read)
     for task, map_index, region, time, stored in session.execute(query):
-        if (mark := read(fetched(stored, dag_id, run_id))) is not None:
+        if (mark := Mark.read(fetched(stored, dag_id, run_id))) is not None:
             run.marks[_placed(task, map_index, region)] = mark
             run.time = max(run.time, time) if run.time else time
     return run
