@@ -7,7 +7,6 @@ package's translations and are never sent.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from enum import IntEnum
 from typing import Self
 
@@ -85,6 +84,8 @@ def style_number(style: WanxStyle | int | str) -> int:
             return int(style)
         if (known := _BY_NAME.get(_folded(style))) is not None:
             return known.number
+    from difflib import get_close_matches  # DAG parsing needs it for wrong styles only
+
     close = (
         get_close_matches(_folded(str(style)), _BY_NAME, n=2, cutoff=0.6) if isinstance(style, str) else []
     )

@@ -9,12 +9,18 @@ PORTRAIT = ROOT / "tests" / "data" / "portraits" / "astronaut.png"
 def test_a_sensor_can_begin_and_end_in_the_triggerer_without_ever_taking_a_worker(stack: LocalStack) -> None:
     stack.s3.put(bucket=BUCKET, key="in.png", body=PORTRAIT.read_bytes())
     api = stack.airflow.api
-    run_id = api.trigger(dag_id="spare_workers", conf={"image": f"s3://{BUCKET}/in.png", "bucket": BUCKET})
+    conf = {
+        "image": f"s3://{BUCKET}/in.png",
+        "lost": f"{stack.simulator.url}/nowhere.jpg",
+        "bucket": BUCKET,
+    }
+    run_id = api.trigger(dag_id="spare_workers", conf=conf)
     api.wait_for_run(dag_id="spare_workers", run_id=run_id)
     tasks = {each.task_id: each for each in api.task_instances(dag_id="spare_workers", run_id=run_id)}
     states = {name: each.state for name, each in tasks.items()}
     assert states == {
         "submit": "success",
+        "doomed": "success",
         "begin": "success",
         "whole": "success",
         "hopeless": "failed",

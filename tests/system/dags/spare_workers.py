@@ -14,9 +14,10 @@ with DAG(
     dag_id="spare_workers",
     schedule=None,
     catchup=False,
-    params={"image": Param("", type="string"), "bucket": Param("", type="string")},
+    params={name: Param("", type="string") for name in ("image", "lost", "bucket")},
 ) as dag:
     submit = WanxStyleRepaintOperator(task_id="submit", image="{{ params.image }}", style="clay world")
+    doomed = WanxStyleRepaintOperator(task_id="doomed", image="{{ params.lost }}", style="clay world")
     begin = DashScopeTaskSensor(
         task_id="begin", dashscope_task_id=SUBMITTED, poll_interval=0.5, timeout=60, start_from_trigger=True
     )
@@ -30,7 +31,7 @@ with DAG(
     )
     hopeless = DashScopeTaskSensor(
         task_id="hopeless",
-        dashscope_task_id="no-such-task",
+        dashscope_task_id="{{ ti.xcom_pull(task_ids='doomed', map_indexes=-1) }}",
         poll_interval=0.5,
         timeout=60,
         start_from_trigger=True,
@@ -39,5 +40,6 @@ with DAG(
     copy = DashScopeToS3Operator(
         task_id="copy", dashscope_task_id=begin.output, s3_bucket="{{ params.bucket }}", s3_key="spare/"
     )
-    submit >> [begin, whole, hopeless]
+    submit >> [begin, whole]
+    doomed >> hopeless
     whole >> copy
