@@ -42,7 +42,7 @@ demo: $(INSTALLED) ## Repaint portraits with a real Airflow and a local DashScop
 test: $(INSTALLED) ## Run all tests
 	@status=0; \
 	$(PROGRAMS) postgresql redis chromium || status=1; \
-	echo "Five parts run side by side, and each prints its output when it ends: about six minutes on two cores."; \
+	echo "Five parts run side by side, and each prints its output when it ends: about ten minutes on two cores."; \
 	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target \
 	  test-system test-browser test-unit conformance test-upgrade || status=1; \
 	exit $$status
