@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +47,10 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     # The local DashScope does not need the real one's time to find a new task.
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
+    # Airflow 2 logs to stdout, also what the local DashScope fetches in a thread of this process.
+    main = threading.main_thread().ident
+    logger = logging.getLogger("httpx")
+    monkeypatch.setattr(logger, "filters", [*logger.filters, lambda record: record.thread == main])
 
     def started(*words: str) -> Done:
         options = make_parser().parse_args(words)

@@ -16,7 +16,7 @@ from uuid import UUID
 from airflow.providers.common.compat.sdk import BaseOperator, TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
-from tests.unit.support.airflow_names import AIRFLOW, NOTSET, OutletEventAccessors
+from tests.unit.support.airflow_names import AIRFLOW, NOTSET, OutletEventAccessors, mark_of_a_worker
 
 Operator = TypeVar("Operator", bound=BaseOperator)
 
@@ -151,7 +151,7 @@ class TaskRunner(Generic[Operator]):
         operator = self.build()
         operator.render_template_fields(context)
         with self._first_reschedule_in_database():
-            return self._pushed(context, operator.execute(context))
+            return self._pushed(context, operator.execute(context, **mark_of_a_worker(operator)))
 
     def resume(self, deferred: TaskDeferred, event: dict[str, Any] | None) -> Any:
         """Go on after a deferral, in another process."""

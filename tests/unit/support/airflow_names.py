@@ -58,6 +58,11 @@ def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
     return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
 
 
+def mark_of_a_worker(operator: Any) -> dict[str, Any]:
+    """The argument by which an operator of Airflow 2 knows in any thread that it is run and not called from a DAG."""
+    return {} if AIRFLOW >= (3, 0) else {f"{type(operator).__name__}__sentinel": object()}
+
+
 def is_mapped(task: Any) -> bool:
     """Whether a task of a DAG is one that is mapped."""
     return bool(task.is_mapped) if AIRFLOW >= (3, 0) else isinstance(task, MappedOperator)
