@@ -14,7 +14,9 @@ import httpx
 Waiter = Callable[[str], Awaitable[bool]]
 POLL_INTERVAL = 3.0
 PROVIDER, PLAIN, SDK_ASYNC, SDK_THREADS = "provider", "plain trigger", "SDK asyncio", "SDK threads"
-CLIENTS = (PROVIDER, PLAIN, SDK_ASYNC, SDK_THREADS)
+SDK_2_THREADS = "SDK 2.0 threads"
+CLIENTS = (PROVIDER, PLAIN, SDK_ASYNC, SDK_THREADS, SDK_2_THREADS)
+IN_THREADS = (SDK_THREADS, SDK_2_THREADS)
 
 
 def waiter(client: str, *, url: str, key: str, most: int) -> Waiter:
@@ -26,7 +28,13 @@ def waiter(client: str, *, url: str, key: str, most: int) -> Waiter:
     :param key: API key
     :param most: number of waits at a time
     """
-    makers = {PROVIDER: _provider, PLAIN: _plain, SDK_ASYNC: _sdk_async, SDK_THREADS: _sdk_threads}
+    makers = {
+        PROVIDER: _provider,
+        PLAIN: _plain,
+        SDK_ASYNC: _sdk_async,
+        SDK_THREADS: _sdk_threads,
+        SDK_2_THREADS: _sdk_2_threads,
+    }
     return makers[client](url, key, most)
 
 
@@ -113,13 +121,21 @@ def _sdk_threads(url: str, key: str, most: int) -> Waiter:
     from dashscope.client.base_api import BaseAsyncApi
 
     dashscope.base_http_api_url = f"{url}/api/v1"
+    return _in_threads(lambda task_id: _sdk_succeeded(BaseAsyncApi.wait(task_id, api_key=key)), most)
+
+
+def _sdk_2_threads(url: str, key: str, most: int) -> Waiter:
+    import dashscope
+
+    jobs = dashscope.Client(api_key=key, base_url=f"{url}/api/v1").images.jobs
+    return _in_threads(lambda task_id: bool(jobs.wait(task_id).status == "SUCCEEDED"), most)
+
+
+def _in_threads(wait_for: Callable[[str], bool], most: int) -> Waiter:
     pool = ThreadPoolExecutor(max_workers=most)
 
     async def wait(task_id: str) -> bool:
-        loop = asyncio.get_running_loop()
-        return _sdk_succeeded(
-            await loop.run_in_executor(pool, lambda: BaseAsyncApi.wait(task_id, api_key=key))
-        )
+        return await asyncio.get_running_loop().run_in_executor(pool, wait_for, task_id)
 
     return wait
 

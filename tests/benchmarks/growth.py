@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from airflow_provider_wanx.simulator.server import SimulatorProcess
-from tests.benchmarks.clients import CLIENTS, SDK_THREADS
+from tests.benchmarks.clients import CLIENTS, IN_THREADS
 from tests.benchmarks.processes import environment, reports_of, start_all
 from tests.benchmarks.service import requests_of, service, submit
 
@@ -31,7 +31,7 @@ def measure(
         ids = asyncio.run(_ids(simulator, max(numbers)))
         for client in clients:
             for number in numbers:
-                if client != SDK_THREADS or number <= MOST_THREADS:
+                if client not in IN_THREADS or number <= MOST_THREADS:
                     figures = asyncio.run(_run(client, ids[:number], simulator, seconds))
                     yield {"client": client, "n": number, **figures}
 

@@ -10,7 +10,7 @@ from tests.benchmarks.clients import CLIENTS
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
-_COLOURS = dict(zip(CLIENTS, ("#0a7d55", "#c2571a", "#5b5fc7", "#8a8a8a"), strict=True))
+_COLOURS = dict(zip(CLIENTS, ("#0a7d55", "#c2571a", "#5b5fc7", "#8a8a8a", "#b8860b"), strict=True))
 _LAGS = "performance-waits.svg"
 _GROWTH = "performance-growth.svg"
 

@@ -21,7 +21,7 @@ submissions a second, as strictly as they can be read. What matters are counts a
 figures are in `performance.json`.
 
 Compared are: this package's trigger; a *plain trigger* that looks at its own task every 3 s, as most providers have it; and the wait
-of the official SDK, in asyncio and in threads (one worker slot each).
+of the official SDK, its classes of 1.x in asyncio and in threads (one worker slot each), and the `Client` of 2.0 in threads.
 
 ## How it waits
 
