@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 
 class S3Error(DashScopeError):
@@ -72,8 +76,21 @@ _CHECKSUM_ADVICE = (
     '{"config_kwargs": {"request_checksum_calculation": "when_required"}} into the extra of the AWS connection.'
 )
 
-_PASSING = {"ExpiredToken", "OperationAborted", "PreconditionFailed", "RequestTimeout", "TooManyRequests"}
+_PASSING = {
+    "ExpiredToken",
+    "NoSuchUpload",
+    "OperationAborted",
+    "PreconditionFailed",
+    "RequestTimeout",
+    "TooManyRequests",
+}
 """Codes of answers 4xx that a later try need not meet again."""
+
+
+def lacks_reason(error: ClientError) -> bool:
+    """Tell whether the text of a refusal was lost: boto takes the HTTP status for the code then. HEAD has none in any case."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return code.isdecimal() and not error.operation_name.startswith("Head")
 
 
 @contextmanager
@@ -103,6 +120,7 @@ def s3_errors(what: str) -> Iterator[None]:
         raise S3Error(
             f"{reason}: could not {what} ({code}, HTTP {status}).{advice}",
             retryable=code in _PASSING
+            or lacks_reason(error)
             or (code not in _REASONS and not 400 <= status < 500 and status != 501),
             code=code,
         ) from error

@@ -9,13 +9,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError, s3_errors
+from airflow_provider_wanx.s3.errors import ObjectTooLargeError, lacks_reason, s3_errors
 
 MAX_BYTES = 1024 * 1024
 """Largest small object: a thousand times a record, and little enough for JSON, which takes 25 times its size in memory."""
 
 READ_TRIES = 3
-"""Tries of one read whose bytes broke off on the way; boto itself repeats only what fails before the first byte."""
+"""Tries of one read whose bytes, or whose refusal, broke off on the way; boto itself repeats only what fails before that."""
 
 ABSENT: Final = ""
 """The version of an object that does not exist."""
@@ -71,13 +71,18 @@ def read_object(
     :raises botocore.exceptions.ClientError: S3 does not give it.
     :raises botocore.exceptions.BotoCoreError: it did not arrive whole.
     """
-    from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import (
+        ClientError,
+        FlexibleChecksumError,
+        HTTPClientError,
+        IncompleteReadError,
+    )
 
     tries_left = READ_TRIES
     while True:
-        answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **arguments)
         tries_left -= 1
         try:
+            answer: dict[str, Any] = client.get_object(Bucket=bucket, Key=key, **arguments)
             with closing(answer["Body"]) as stream:
                 body = bytearray()
                 # A read may return less than it is asked for; the empty one at the end compares length and checksum.
@@ -86,8 +91,8 @@ def read_object(
                         return bytes(body), answer
                     body += chunk
             raise ObjectTooLargeError(f"s3://{bucket}/{key}", limit=limit)
-        except (FlexibleChecksumError, HTTPClientError, IncompleteReadError):
-            if not tries_left:
+        except (ClientError, FlexibleChecksumError, HTTPClientError, IncompleteReadError) as error:
+            if not tries_left or (isinstance(error, ClientError) and not lacks_reason(error)):
                 raise
 
 

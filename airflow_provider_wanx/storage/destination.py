@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.errors import S3Error, s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
+from airflow_provider_wanx.s3.stream import ObjectStream
 from airflow_provider_wanx.storage.keys import check_no_ledger
 from airflow_provider_wanx.storage.marks import ownership
 from airflow_provider_wanx.storage.upload import probe, upload
@@ -162,11 +163,11 @@ class S3Destination:
     def measure(self, key: str) -> tuple[int, str]:
         """Read an object; return its size in bytes and its SHA-256 in hexadecimal."""
         with s3_errors(f"read s3://{self.bucket}/{key}"):
-            body: BinaryIO = self._hook().get_conn().get_object(Bucket=self.bucket, Key=key)["Body"]
             digest, size = hashlib.sha256(), 0
-            while chunk := body.read(1 << 20):
-                digest.update(chunk)
-                size += len(chunk)
+            with ObjectStream(self.client, bucket=self.bucket, key=key) as body:
+                while chunk := body.read(1 << 20):
+                    digest.update(chunk)
+                    size += len(chunk)
         return size, digest.hexdigest()
 
     def _tell_lineage(self, s3: S3Hook, key: str) -> None:

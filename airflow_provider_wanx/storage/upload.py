@@ -111,6 +111,9 @@ def _abort(client: Any, place: Mapping[str, str]) -> None:
     try:
         client.abort_multipart_upload(**place)
     except (BotoCoreError, ClientError) as error:
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") == "NoSuchUpload":
+            # An earlier try of this request has arrived, and only its answer was lost.
+            return
         # What has made the upload fail is what the user has to know.
         _LOG.warning("Parts of s3://%s/%s are left in the bucket: %s", place["Bucket"], place["Key"], error)
 

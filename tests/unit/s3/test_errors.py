@@ -14,7 +14,7 @@ from airflow_provider_wanx.s3.errors import S3Error, s3_errors
 from tests.unit.support.s3 import Bucket
 
 
-def refusal(code: str, status: int, message: str = "Because") -> ClientError:
+def refusal(code: str, status: int, message: str = "Because", *, operation: str = "PutObject") -> ClientError:
     """What boto raises when S3 says no."""
     answer = {
         "Error": {"Code": code, "Message": message},
@@ -26,7 +26,7 @@ def refusal(code: str, status: int, message: str = "Because") -> ClientError:
             "RetryAttempts": 0,
         },
     }
-    return ClientError(answer, "PutObject")
+    return ClientError(answer, operation)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,13 @@ def refusal(code: str, status: int, message: str = "Because") -> ClientError:
     [
         ("NoSuchBucket", 404, "The bucket does not exist", False),
         ("NoSuchKey", 404, "The object does not exist", False),
-        ("404", 404, "The bucket or the object does not exist", False),
-        ("403", 403, "The AWS connection may not do this", False),
         ("AccessDenied", 403, "The AWS connection may not do this", False),
         ("InvalidAccessKeyId", 403, "The AWS connection's key is wrong", False),
         ("SignatureDoesNotMatch", 403, "The AWS connection's secret is wrong", False),
         ("InvalidRange", 416, "The object is empty", False),
         ("EntityTooLarge", 400, "Because", False),
         ("ExpiredToken", 400, "Because", True),
+        ("NoSuchUpload", 404, "Because", True),
         ("RequestTimeout", 400, "Because", True),
         ("OperationAborted", 409, "Because", True),
         ("SlowDown", 503, "Because", True),
@@ -56,6 +55,18 @@ def test_an_answer_becomes_one_sentence_and_says_whether_to_try_again(
     told = f"{reason}: could not write s3://bucket/key ({code}, HTTP {status})."
     assert str(caught.value).removesuffix(" Create it, or correct its name.") == told
     assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_whose_text_was_lost_may_be_tried_again_and_one_that_never_has_any_is_believed(
+    status: int,
+) -> None:
+    told = {}
+    for operation in ("HeadObject", "GetObject"):
+        with pytest.raises(S3Error) as caught, s3_errors("read it"):
+            raise refusal(str(status), status, operation=operation)
+        told[operation] = caught.value.retryable
+    assert told == {"HeadObject": False, "GetObject": True}
 
 
 def test_an_answer_without_a_word_is_an_error_too() -> None:

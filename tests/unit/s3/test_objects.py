@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from botocore.exceptions import ResponseStreamingError
+from botocore.exceptions import ClientError, ResponseStreamingError
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.s3.errors import ObjectTooLargeError, S3Error
@@ -134,8 +134,11 @@ class Bodies:
         self.bodies = list(bodies)
 
     def get_object(self, **asked: Any) -> dict[str, Any]:
-        """Answer with the next one; no length is announced."""
-        return {"Body": self.bodies.pop(0), "ETag": '"1"'}
+        """Answer with the next one, if it is none to be raised; no length is announced."""
+        body = self.bodies.pop(0)
+        if isinstance(body, Exception):
+            raise body
+        return {"Body": body, "ETag": '"1"'}
 
 
 class Broken(io.BytesIO):
@@ -167,3 +170,19 @@ def test_a_body_that_always_breaks_off_is_an_error_after_some_tries() -> None:
         ObjectStore(client, bucket="b", prefix="").read("k")
     assert failed.value.retryable
     assert len(client.bodies) == 1
+
+
+def _refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 404}}, "GetObject")  # type: ignore[typeddict-item]
+
+
+def test_a_refusal_whose_text_broke_off_is_asked_for_again_and_tells_that_there_is_nothing() -> None:
+    # boto takes the status for the code then, and 404 may be a bucket that is missing.
+    client = Bodies(_refused("404"), _refused("404"), _refused("NoSuchKey"))
+    assert ObjectStore(client, bucket="b", prefix="").read("k") == Version(b"", ABSENT)
+
+
+def test_a_refusal_with_its_text_is_believed_at_once() -> None:
+    client = Bodies(_refused("NoSuchBucket"), io.BytesIO(b"whole"))
+    with pytest.raises(S3Error, match="The bucket does not exist"):
+        ObjectStore(client, bucket="b", prefix="").read("k")

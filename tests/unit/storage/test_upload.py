@@ -11,7 +11,7 @@ from airflow.providers.common.compat.lineage import hook as hook_lineage
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
-from airflow_provider_wanx.storage.upload import PART_BYTES, upload
+from airflow_provider_wanx.storage.upload import PART_BYTES, probe, upload
 from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
 
@@ -79,6 +79,22 @@ def test_when_the_upload_cannot_be_given_up_its_own_error_is_told(
         upload(bucket.client, broken(), bucket=bucket.name, key="film.mp4", arguments={})
 
     assert f"Parts of s3://{bucket.name}/film.mp4 are left in the bucket" in caplog.text
+
+
+def test_a_lost_answer_to_giving_up_is_no_reason_to_warn_of_parts(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    give_up = bucket.client.abort_multipart_upload
+
+    def twice(**place: Any) -> None:
+        give_up(**place)
+        # As boto does when the first answer was lost.
+        give_up(**place)
+
+    monkeypatch.setattr(bucket.client, "abort_multipart_upload", twice)
+    probe(bucket.client, bucket=bucket.name, key="k", arguments={})
+
+    assert (caplog.text, bucket.unfinished()) == ("", [])
 
 
 def test_each_request_of_a_large_object_gets_the_arguments_that_it_has(

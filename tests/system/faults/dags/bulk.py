@@ -11,7 +11,7 @@ from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 with DAG(
     dag_id="bulk",
     schedule=None,
-    params={"row": "", "folder": "", "destination": ""},
+    params={"row": "", "folder": "", "destination": "", "aws": ""},
 ) as dag:
     WanxStyleRepaintBatchOperator(
         task_id="repaint",
@@ -22,6 +22,7 @@ with DAG(
         results_within=10,
         max_in_flight=120,
         dashscope_conn_id="{{ params.row }}",
+        aws_conn_id="{{ params.aws }}",
         # Every kill of a worker costs a try.
         retries=60,
         retry_delay=timedelta(seconds=1),

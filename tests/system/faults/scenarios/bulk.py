@@ -1,4 +1,4 @@
-"""A batch whose worker, triggerer and scheduler are killed again and again, at moments that a seed decides about."""
+"""Batches that meet trouble all the time, at moments that a seed decides about: kills, or an S3 that fails."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import random
 import signal
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from tests.stack import StackError
 from tests.system.faults.support.case import Case
-from tests.system.faults.support.catalogue import fault
+from tests.system.faults.support.catalogue import Fault, add, fault
 from tests.system.faults.support.run import Run
 
 IMAGES = 500
@@ -31,6 +32,24 @@ VICTIMS = ("worker", "worker", "triggerer", "scheduler")
 PAUSE = (0.5, 6.0)
 """Seconds between a kill and the next one, for a worker from when it works."""
 
+UPLOADED = 60
+"""Images of a batch whose S3 fails."""
+
+SHARE = 0.15
+"""How many of the requests to that S3 fail."""
+
+S3_TROUBLES: tuple[dict[str, Any], ...] = (
+    {
+        "status": 503,
+        "body": b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>",
+    },
+    {"sent": 0},
+    {"sent": 0, "after_work": True},
+    {"sent": 0.5, "after_work": True},
+    {"delay": 3},
+)
+S3_SEEDS = (20261130, 20261201)
+
 
 @fault(
     f"Batch of {IMAGES} images, killed {KILLS} times",
@@ -44,9 +63,7 @@ PAUSE = (0.5, 6.0)
 )
 def bulk_killed(case: Case) -> None:
     """Kill, then compare every row of the manifest with the object and with what the service was given."""
-    bucket = f"{case.fault.id.replace('_', '-')}-portraits"
-    _store_portraits(case, bucket)
-    run = case.start("bulk", folder=f"s3://{bucket}/", destination=f"s3://{case.bucket}/{case.fault.id}/")
+    run = _start(case)
     dice = random.Random(SEED)
     plan = [(dice.choice(VICTIMS), dice.uniform(*PAUSE)) for _ in range(KILLS)]
     for victim, pause in plan:
@@ -55,12 +72,39 @@ def bulk_killed(case: Case) -> None:
     _check_manifest(case)
 
 
-def _store_portraits(case: Case, bucket: str) -> None:
+def _s3_fails(case: Case, seed: int) -> None:
+    """Let requests fail, then compare as above. All reads are the workers': they upload what the service cannot fetch."""
+    case.s3_proxy.add_at_random(S3_TROUBLES, share=SHARE, seed=seed)
+    _start(case).ends("success", work=UPLOADED * JOB)
+    _check_manifest(case)
+
+
+for _seed in S3_SEEDS:
+    add(
+        Fault(
+            id=f"bulk_s3_fails_{_seed}",
+            title=f"Batch of {UPLOADED} images, S3 fails",
+            injected=f"{SHARE:.0%} of all requests are refused with 503, reset before or after S3 has done them, answered by "
+            f"half, or 3 s late (seed {_seed})",
+            play=partial(_s3_fails, seed=_seed),
+            images=UPLOADED,
+            billed=UPLOADED,
+            objects=UPLOADED,
+            failing_s3=True,
+            service=("--duration", str(JOB), "--submit-rate", "0", "--task-rate", "0"),
+            connection={"submissions_per_second": 50, "requests_per_second": 100, "image_transfer": "upload"},
+        )
+    )
+
+
+def _start(case: Case) -> Run:
+    bucket = f"{case.fault.id.replace('_', '-')}-portraits"
     case.stack.s3.client.create_bucket(Bucket=bucket)
-    for number in range(IMAGES):
+    for number in range(case.fault.images):
         file = io.BytesIO()
         Image.new("RGB", (256, 256), (10 * (number % PEOPLE), 90, 160)).save(file, "PNG")
         case.stack.s3.client.put_object(Bucket=bucket, Key=f"{number:03d}.png", Body=file.getvalue())
+    return case.start("bulk", folder=f"s3://{bucket}/", destination=f"s3://{case.bucket}/{case.fault.id}/")
 
 
 def _kill(case: Case, run: Run, victim: str, pause: float) -> None:
@@ -92,13 +136,20 @@ def _check_manifest(case: Case) -> None:
     body = case.stack.s3.get(bucket=case.bucket, key=f"{case.fault.id}/manifest.jsonl").decode()
     rows: list[dict[str, Any]] = [json.loads(line) for line in body.splitlines()]
     images = {row["image"].rpartition("/")[2] for row in rows if row["status"] == "succeeded"}
-    if len(rows) != IMAGES or len(images) != IMAGES:
+    if not len(rows) == len(images) == case.fault.images:
         raise StackError(f"The manifest has {len(rows)} rows, of {len(images)} images that succeeded")
     tasks = {task["task_id"]: task for task in case.tasks()}
     for row in rows:
-        given = urlsplit(tasks[row["dashscope_task_id"]]["image_url"]).path
-        if f"s3:/{given}" != row["image"]:
-            raise StackError(f"Row {row['row']} is of {row['image']}, and its task was given {given}")
+        given = urlsplit(tasks[row["dashscope_task_id"]]["image_url"])
+        # What was uploaded keeps its name.
+        name = row["image"].rpartition("/")[2]
+        is_its = (
+            given.path.endswith(f"-{name}") if given.scheme == "oss" else f"s3:/{given.path}" == row["image"]
+        )
+        if not is_its:
+            raise StackError(
+                f"Row {row['row']} is of {row['image']}, and its task was given {given.geturl()}"
+            )
         head = case.stack.s3.client.head_object(Bucket=row["bucket"], Key=row["key"])
         found = hashlib.sha256(case.stack.s3.get(bucket=row["bucket"], key=row["key"])).hexdigest()
         if head["Metadata"]["dashscope-task-id"] != row["dashscope_task_id"] or found != row["sha256"]:

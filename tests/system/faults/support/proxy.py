@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
+import os
+import random
+import socket
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -16,26 +21,33 @@ from tests.stack.ports import LOOPBACK
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expect"}
 
+_RESET = struct.pack("ii", 1, 0)
+"""Lets the end of a connection be a reset at once."""
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+
 
 @dataclass(kw_only=True)
 class Trouble:
     """
     What goes wrong with a request.
 
-    :param method: requests with this method only
+    :param method: requests with this method only; empty is any
     :param path: requests whose path holds this only
     :param status: answer with this status
     :param body: body of that answer
-    :param after_work: whether the request is passed on before it is answered with ``status``
+    :param sent: which share of the answer's bytes is sent before the connection ends; with 0 it is reset
+    :param after_work: whether the request is passed on before it is answered with ``status``, or not answered
     :param delay: seconds before anything else
     :param times: how often it happens; None is always
     :param struck: how often it has happened
     """
 
-    method: str
+    method: str = ""
     path: str = ""
     status: int | None = None
     body: bytes = b""
+    sent: float | None = None
     after_work: bool = False
     delay: float = 0.0
     times: int | None = None
@@ -59,6 +71,9 @@ class FaultyProxy:
     def __init__(self, *, target: Callable[[], str]) -> None:
         self._target = target
         self._troubles: list[Trouble] = []
+        self._at_random: list[Trouble] = []
+        self._share = 0.0
+        self._dice = random.Random()
         self._lock = threading.Lock()
         proxy = self
 
@@ -82,7 +97,7 @@ class FaultyProxy:
     @property
     def troubles(self) -> list[Trouble]:
         """All troubles so far, with how often each has struck."""
-        return list(self._troubles)
+        return [*self._troubles, *self._at_random]
 
     def add(self, **trouble: Any) -> Trouble:
         """Cause trouble; see :class:`Trouble`."""
@@ -90,6 +105,18 @@ class FaultyProxy:
         with self._lock:
             self._troubles.append(made)
         return made
+
+    def add_at_random(self, troubles: Sequence[Mapping[str, Any]], *, share: float, seed: int) -> None:
+        """
+        Cause one of some troubles now and then.
+
+        :param troubles: see :class:`Trouble`
+        :param share: of all requests that nothing else happens to
+        :param seed: decides about which requests, and what happens to them
+        """
+        with self._lock:
+            self._at_random = [Trouble(**each) for each in troubles]
+            self._share, self._dice = share, random.Random(seed)
 
     def end(self, trouble: Trouble) -> None:
         """Let a trouble strike no more."""
@@ -100,14 +127,16 @@ class FaultyProxy:
         with self._lock:
             for trouble in self._troubles:
                 spent = trouble.times is not None and trouble.struck >= trouble.times
-                if not spent and trouble.method == method and trouble.path in path:
+                if not spent and trouble.method in ("", method) and trouble.path in path:
                     trouble.struck += 1
                     return trouble
+            if self._at_random and self._dice.random() < self._share:
+                trouble = self._dice.choice(self._at_random)
+                trouble.struck += 1
+                return trouble
         return None
 
-    def forward(
-        self, method: str, path: str, headers: list[tuple[str, str]], body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
+    def forward(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
         """Pass a request on."""
         where = urlsplit(self._target())
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
@@ -130,15 +159,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = b"".join(self._body())
-        trouble = self.owner.strike(self.command, self.path)
-        if trouble is not None:
-            time.sleep(trouble.delay)
-        if trouble is not None and trouble.status is not None:
-            if trouble.after_work:
-                self.owner.forward(self.command, self.path, self.headers.items(), body)
-            self._answer(trouble.status, [("Content-Type", "application/xml")], trouble.body)
-            return
-        self._answer(*self.owner.forward(self.command, self.path, self.headers.items(), body))
+        trouble = self.owner.strike(self.command, self.path) or Trouble()
+        time.sleep(trouble.delay)
+        answer: Answer = (trouble.status or 0, [("Content-Type", "application/xml")], trouble.body)
+        if trouble.after_work or (trouble.status is None and trouble.sent is None):
+            passed_on = self.owner.forward(self.command, self.path, self.headers.items(), body)
+            answer = passed_on if trouble.status is None else answer
+        if trouble.sent == 0:
+            self._reset()
+        else:
+            self._answer(*answer, sent=trouble.sent or 1.0)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
 
@@ -152,17 +182,27 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             continue
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        # The streams of this handler keep the socket open otherwise, and end it in peace.
+        os.close(self.connection.detach())
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, *, sent: float) -> None:
+        connection, self.wfile = self.wfile, io.BytesIO()
         self.send_response_only(status)
         lengths = [value for name, value in headers if name.lower() == "content-length"]
         for name, value in headers:
             if name.lower() not in _HOP_BY_HOP:
                 self.send_header(name, value)
+        is_of_head = self.command == "HEAD"
         # A HEAD tells the length of what it does not send.
-        of_head = self.command == "HEAD" and lengths
-        self.send_header("Content-Length", lengths[0] if of_head else str(len(body)))
+        self.send_header("Content-Length", lengths[0] if is_of_head and lengths else str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        whole = self.wfile.getvalue() + (b"" if is_of_head else body)
+        self.wfile = connection
+        self.close_connection = self.close_connection or sent < 1
+        self.wfile.write(whole[: int(len(whole) * sent)])
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
