@@ -41,6 +41,12 @@ REPLACED = object()
 """What :func:`own_xcom` returns if another try has taken the place of the one that the trigger waits for."""
 
 
+def refusal_of(error: Exception) -> int | None:
+    """Return the HTTP status with which Airflow 3 has refused what a task asked of it; None if an error is something else."""
+    detail = getattr(getattr(error, "error", None), "detail", None) or {}
+    return detail.get("status_code")
+
+
 async def own_xcom(ti: TaskInstance, key: str) -> Any:
     """Read, from a trigger of Airflow 3, what its task instance has pushed; None if it has pushed nothing."""
     from airflow.providers.common.compat.sdk import XCom
@@ -51,10 +57,18 @@ async def own_xcom(ti: TaskInstance, key: str) -> Any:
         )
     except Exception as error:
         # Airflow 3.4 lets nobody read for a try that is over.
-        detail = getattr(getattr(error, "error", None), "detail", None) or {}
-        if detail.get("status_code") == HTTPStatus.FORBIDDEN:
+        if refusal_of(error) == HTTPStatus.FORBIDDEN:
             return REPLACED
         raise
+
+
+def first_poke(context: Context) -> float | None:
+    """Return when a rescheduled sensor has begun, in seconds since 1970; None if it begins now."""
+    ti: Any = context["ti"]
+    # Airflow 2 keeps it as the start of the task instance, which later ones set anew.
+    find = getattr(ti, "get_first_reschedule_date", None)
+    first = ti.start_date if find is None else find(context)
+    return None if first is None else float(first.timestamp())
 
 
 def pushed_an_iteration_ago(context: Context, key: str) -> list[Any]:

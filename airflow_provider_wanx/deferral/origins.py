@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
-from airflow_provider_wanx.version_compat import pushed_an_iteration_ago
+from airflow_provider_wanx.version_compat import pushed_an_iteration_ago, refusal_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -73,7 +74,10 @@ def _published(ti: Any, submitters: Sequence[str], *, few: bool) -> Iterator[Any
             for submitter in submitters:
                 try:
                     value = ti.xcom_pull(task_ids=submitter, key=SUBMISSION_KEY, map_indexes=index)
-                except Exception:  # noqa: BLE001, S112 - such as that of a loop, whose iterations have no index outside of it
+                except Exception as error:
+                    # Airflow 3.4 refuses an index to whoever asks from outside of a loop for what is in it.
+                    if refusal_of(error) != HTTPStatus.BAD_REQUEST:
+                        raise
                     continue
                 yield value
     for submitter in submitters:

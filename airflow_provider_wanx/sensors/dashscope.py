@@ -19,8 +19,8 @@ from airflow_provider_wanx.dashscope.errors import NewStatusError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
     DEFAULT_POLL_INTERVAL,
-    UNKNOWN_GRACE,
-    UNKNOWN_LOOKS,
+    Decision,
+    Ended,
     TaskWait,
     Wait,
     check_outcome,
@@ -33,6 +33,7 @@ from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
+from airflow_provider_wanx.version_compat import first_poke
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -97,6 +98,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         self.end_from_trigger = end_from_trigger
         self._said: list[TaskStatus] = []
         self._next_line_at = 0.0
+        self._waits: dict[str, TaskWait] = {}
         if (start_from_trigger or end_from_trigger) and not deferrable:
             raise AirflowException(
                 f"{self.task_id}: start_from_trigger and end_from_trigger need deferrable=True."
@@ -169,9 +171,12 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         """Look at every task once."""
         with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
             ids = self.awaited_ids(context)
-            tasks = self._look(hook, ids)
-            self._say_how_far(tasks)
-            if not all(task.status.is_terminal for task in tasks):
+            looks = [self._look(hook, self._wait_for(context, task_id)) for task_id in ids]
+            tasks = [task for task, _ in looks]
+            # A task so new that the service does not find it yet is not taken for one that is gone.
+            ended = sum(isinstance(decision, Ended) for _, decision in looks)
+            self._say_how_far(tasks, ended)
+            if ended < len(tasks):
                 return PokeReturnValue(is_done=False)
             self._tell_metrics(hook, tasks)
             self.learned(dashscope_task_ids=tuple(ids), **facts_of(made_by(tasks)))
@@ -186,7 +191,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         for task in tasks:
             observe_end(task, time.time(), hook.get_conn().config.observe)
 
-    def _say_how_far(self, tasks: Sequence[Task]) -> None:
+    def _say_how_far(self, tasks: Sequence[Task], ended: int) -> None:
         from airflow_provider_wanx.dashscope.waiting.waits import (  # needs httpx, DAG parsing does not
             LINE_EVERY,
             LINES_EACH,
@@ -198,7 +203,6 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             return
         self._said, self._next_line_at = states, now + LINE_EVERY
         if len(tasks) > LINES_EACH:
-            ended = sum(state.is_terminal for state in states)
             self.log.info("%s of %s DashScope tasks have ended.", ended, len(tasks))
             return
         for task in tasks:
@@ -206,26 +210,20 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 "DashScope task %s is %s%s.", task.task_id, task.status, how_it_ended(task, time.time())
             )
 
-    def _look(self, hook: DashScopeHook, ids: Sequence[str]) -> list[Task]:
-        tasks = [self._look_at(hook, task_id) for task_id in ids]
-        for _ in range(UNKNOWN_LOOKS):
-            # A task so new that the service does not find it yet is not to be taken for one that is gone.
-            unknown = any(task.status is TaskStatus.UNKNOWN for task in tasks)
-            if not unknown or not all(task.status.is_terminal for task in tasks):
-                break
-            time.sleep(UNKNOWN_GRACE / UNKNOWN_LOOKS)
-            tasks = [
-                self._look_at(hook, task.task_id) if task.status is TaskStatus.UNKNOWN else task
-                for task in tasks
-            ]
-        return tasks
+    def _wait_for(self, context: Context, task_id: str) -> TaskWait:
+        """What this process has seen of a task."""
+        if task_id not in self._waits:
+            # All that a rescheduled sensor knows of its earlier processes is when the first of them began.
+            since = first_poke(context) if self.reschedule else None
+            self._waits[task_id] = TaskWait(task_id, self.poll_interval, None, unknown_since=since)
+        return self._waits[task_id]
 
-    def _look_at(self, hook: DashScopeHook, task_id: str) -> Task:
+    def _look(self, hook: DashScopeHook, wait: TaskWait) -> tuple[Task, Decision]:
         """Look at one task; as in a deferred wait, a state that nobody knows may pass, but not for long."""
-        wait = TaskWait(task_id, self.poll_interval, None)
         while True:
             try:
-                return hook.get_task(task_id)
+                task = hook.get_task(wait.task_id)
+                return task, wait.after_task(task, now=time.time())
             except NewStatusError as error:
                 decision = wait.after_error(error, now=time.time())
                 if not isinstance(decision, Wait):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,16 +104,28 @@ def test_what_has_the_wrong_type_counts_as_unknown() -> None:
     assert published_origins({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Origin()}  # type: ignore[typeddict-item]
 
 
+class Refused(TaskInstance):
+    """One whom Airflow refuses a value by its map index, as it does in the words of its API."""
+
+    status: int
+
+    def xcom_pull(self, task_ids: Any = None, **more: Any) -> Any:
+        if isinstance(task_ids, str) and "map_indexes" in more:
+            error = RuntimeError("API_SERVER_ERROR")
+            error.error = SimpleNamespace(detail={"status_code": self.status})  # type: ignore[attr-defined]
+            raise error
+        return super().xcom_pull(task_ids, **more)
+
+
 def test_a_copy_outside_of_a_loop_finds_what_its_iterations_have_published(run: DagRun) -> None:
-    class Outside(TaskInstance):
-        """One whom Airflow 3.4 refuses to name an iteration by a map index, as it does."""
+    ti = Refused(run=run, task_id="copy")
+    ti.status = 400
+    found = published_origins({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]
+    assert found["id-2"].source == "s3://faces/id-2.png"
 
-        def xcom_pull(self, task_ids: Any = None, **more: Any) -> Any:
-            if isinstance(task_ids, str) and "map_indexes" in more:
-                raise RuntimeError("A loop producer requires an explicit scope or a consumer inside the loop")
-            return super().xcom_pull(task_ids, **more)
 
-    ti = Outside(run=run, task_id="copy")
-    assert (
-        published_origins({"ti": ti}, ["id-2"], submitters=["submit"])["id-2"].source == "s3://faces/id-2.png"
-    )  # type: ignore[typeddict-item]
+def test_any_other_refusal_is_no_sign_of_a_loop(run: DagRun) -> None:
+    ti = Refused(run=run, task_id="copy")
+    ti.status = 500
+    with pytest.raises(RuntimeError, match="API_SERVER_ERROR"):
+        published_origins({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]

@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
-from airflow_provider_wanx.sensors import dashscope as sensors
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
@@ -89,7 +88,6 @@ def test_of_a_wait_that_fails_the_reason_comes_first(
     deferrable: bool,
 ) -> None:
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(sensors, "UNKNOWN_GRACE", 0.2)
     given: dict[str, Any] = {"poll_interval": 0.05, "deferrable": deferrable}
     assert "is UNKNOWN" in _message(DashScopeTaskSensor, dashscope_task_id=GONE, **given)[:SEEN]
     waiting = {"image": at_rest.portrait_url, "style": "fresh", "wait_for_completion": True, **given}

@@ -6,7 +6,6 @@ import pytest
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
-from airflow_provider_wanx.sensors import dashscope as sensors
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.service import submit_repaints
 
@@ -15,7 +14,6 @@ from tests.unit.support.service import submit_repaints
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope does not need the real one's time to find a new task."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(sensors, "UNKNOWN_GRACE", 0.2)
     monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
 
 

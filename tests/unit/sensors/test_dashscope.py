@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
 )
 
+from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
 from airflow_provider_wanx.deferral.origins import publish_origin
@@ -227,24 +228,14 @@ def test_a_task_that_has_expired_fails_the_sensor(
         run(wait(task_id, **mode))
 
 
-def test_poking_holds_its_worker_for_one_grace_however_many_tasks_are_gone(
-    dashscope: BackgroundSimulator, submit: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    ids = [f"gone-{number}" for number in range(10)]
-    with pytest.raises(AirflowFailException):
-        run(wait(ids, **POKING))
-    assert sum(pauses) == pytest.approx(0.2)
-
-
-def test_poking_gives_no_grace_while_other_tasks_run_anyway(
+def test_a_rescheduled_sensor_sleeps_on_no_worker_whatever_it_does_not_believe_yet(
     queued: tuple[BackgroundSimulator, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
-    with pytest.raises(AirflowRescheduleException):
-        wait([queued[1], "gone"], **RESCHEDULED).start()
+    for ids in ([queued[1], "gone"], [f"gone-{number}" for number in range(10)]):
+        with pytest.raises(AirflowRescheduleException):
+            wait(ids, **RESCHEDULED).start()
     assert pauses == []
 
 
@@ -350,6 +341,39 @@ def test_the_log_says_how_a_task_has_ended_and_how_long_that_took(
     run(wait(task_id, **mode))
     times = r"queued \d+\.\d s, ran \d+\.\d s, noticed \d+\.\d s later"
     assert re.search(f"DashScope task {task_id} is SUCCEEDED: {times}\\.", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("mode", [POKING, RESCHEDULED], ids=["poking", "rescheduled"])
+def test_a_task_that_is_not_found_yet_is_left_to_the_next_poke(
+    dashscope: BackgroundSimulator,
+    submit: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 3600)
+    (task_id,) = submit()
+    dashscope.add_fault(endpoint="get_task", kind="unknown", times=1)
+    runner = wait(task_id, **mode)
+    sensor, context = runner.build(), runner.context()
+    # Whoever looks again before the poke ends holds the worker meanwhile.
+    assert not sensor.poke(context)
+    assert dashscope.ledger(summary=True)["endpoints"]["get_task"]["requests"] == 1
+    while not sensor.poke(context):
+        time.sleep(0.02)
+
+
+def test_a_rescheduled_sensor_believes_that_a_task_is_gone_some_time_after_it_began(
+    dashscope: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 3600)
+    runner = wait("gone", **RESCHEDULED)
+    for seconds in (None, 1800):
+        runner.first_reschedule = seconds and datetime.now(UTC) - timedelta(seconds=seconds)
+        with pytest.raises(AirflowRescheduleException):
+            runner.start()
+    runner.first_reschedule = datetime.now(UTC) - timedelta(seconds=3601)
+    with pytest.raises(AirflowFailException, match="is UNKNOWN"):
+        runner.start()
 
 
 def test_poking_says_so_only_if_something_has_changed(
