@@ -82,7 +82,9 @@ _FIX_REQUEST = "The request has to change; trying again will not help."
 _WRONG_ADDRESS = "Check the base URL and the id."
 _FIX_IMAGE = "Use another picture; trying again will not help."
 _FIX_FORMAT = "The service has read the input, and its format is not what the model takes; the same file will not do better."
-_FETCH = "The service could not fetch the input. Check that its URL is public, then try again."
+_UPLOAD = "what lies in S3 is uploaded instead with image_transfer='upload'."
+_FETCH = f"The service could not fetch the input. Check that its URL is public, then try again; {_UPLOAD}"
+_CHECK_URL = f"Check that the URL is public and leads to a picture; {_UPLOAD}"
 _LATER = "The service has a problem; try again later."
 _SLOWER = "The account's rate limit is reached; it recovers within about a minute."
 _KEY = "Check the API key, and that it belongs to the region and workspace in use."
@@ -125,9 +127,10 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("BadRequest.UnsupportedFileFormat", (400, 415), _K.INPUT, False, _FIX_IMAGE),
     _row("BadRequest.TooLarge", (400, 413), _K.INPUT, False, _FIX_REQUEST),
     _row("BadRequest.ResourceNotExist", 400, _K.NOT_FOUND, False, _FIX_REQUEST),
-    _row("InvalidURL", 400, _K.INPUT, False, "Check that the URL is public and leads to a picture."),
+    _row("InvalidURL", 400, _K.INPUT, False, _CHECK_URL),
     _row("InvalidURL.ConnectionRefused", 400, _K.INPUT, True, _FETCH),
     _row("InvalidURL.Timeout", 400, _K.INPUT, True, _FETCH),
+    _row("InvalidURL.*", 400, _K.INPUT, False, _CHECK_URL),
     _row(
         "InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."
     ),

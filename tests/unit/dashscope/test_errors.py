@@ -201,7 +201,7 @@ def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitt
     [
         (
             _task(status=TaskStatus.FAILED, code="InvalidURL"),
-            "(InvalidURL). Check that the URL is public and leads to a picture. A failed task is not billed.",
+            "image_transfer='upload'. A failed task is not billed.",
         ),
         (
             _task(status=TaskStatus.FAILED),

@@ -160,6 +160,24 @@ def test_a_picture_is_at_fault_in_a_failed_task_as_in_a_refusal(code: str) -> No
     assert refused(400, {"code": code}).kind is ErrorKind.INPUT
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InvalidURL",
+        "InvalidURL.Timeout",
+        "InvalidURL.ConnectionRefused",
+        "InvalidURL.Anything",
+        "InvalidFile.DownloadFailed",
+        "BadRequest.InputDownloadFailed",
+    ],
+)
+def test_who_could_not_be_given_a_picture_by_its_link_is_told_of_the_upload(code: str) -> None:
+    error = failed(code=code, message="words of the service")
+
+    assert "image_transfer='upload'" in str(error)
+    assert "does not know the code" not in str(error)
+
+
 def test_a_failure_without_a_code_says_so_and_whom_to_ask() -> None:
     error = failed(submit_time="2026-09-01 10:00:00.000", end_time="2026-09-01 10:00:03.000")
 
