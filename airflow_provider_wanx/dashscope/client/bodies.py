@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import AsyncIterable, Iterable
 from typing import cast
@@ -28,12 +29,32 @@ def async_stream(response: httpx.Response) -> AsyncIterable[bytes]:
     return cast("httpx.AsyncByteStream", response.stream)
 
 
-class AnswerBody:
-    """Takes the bytes of one answer as they come in.
+def read_answer(response: httpx.Response, doing: str) -> Answer:
+    """Read an answer of which nothing was read yet, and close it.
 
-    :param response: the answer, of which nothing was read.
     :param doing: what was asked, for messages.
+    :raises InvalidResponseError: it is too large, or packed in a way that was not offered.
     """
+    with contextlib.closing(response):
+        body = _AnswerBody(response, doing)
+        for chunk in sync_stream(response):
+            if not body.takes(chunk):
+                break
+        return body.answer()
+
+
+async def aread_answer(response: httpx.Response, doing: str) -> Answer:
+    """See :func:`read_answer`."""
+    async with contextlib.aclosing(response):
+        body = _AnswerBody(response, doing)
+        async for chunk in async_stream(response):
+            if not body.takes(chunk):
+                break
+        return body.answer()
+
+
+class _AnswerBody:
+    """Takes the bytes of one answer as they come in."""
 
     def __init__(self, response: httpx.Response, doing: str) -> None:
         self._response = response
@@ -46,10 +67,7 @@ class AnswerBody:
         return len(self._bytes) <= MAX_BYTES
 
     def answer(self) -> Answer:
-        """Return the answer; of a refusal without end, its beginning.
-
-        :raises InvalidResponseError: it is too large, or packed in a way that was not offered.
-        """
+        """Return the answer; of a refusal without end, its beginning."""
         body, response = self._unpacked(), self._response
         # A refusal says by its status what it is.
         if len(body) > MAX_BYTES and response.status_code < 400:

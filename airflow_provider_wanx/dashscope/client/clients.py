@@ -19,10 +19,10 @@ import httpx
 from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_wanx.dashscope.api import endpoints
-from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
+from airflow_provider_wanx.dashscope.api.answers import raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
 from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
-from airflow_provider_wanx.dashscope.client.bodies import AnswerBody, async_stream, sync_stream
+from airflow_provider_wanx.dashscope.client.bodies import aread_answer, async_stream, read_answer, sync_stream
 from airflow_provider_wanx.dashscope.client.connecting import AsyncTransport, Transport
 from airflow_provider_wanx.dashscope.client.download import ReceivedFile, Redirects
 from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
@@ -115,16 +115,8 @@ class DashScopeClient:
         request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
             with transport_errors(call.doing, request.url.netloc.decode()):
-                answer = self._read(http.send(request, stream=True), call.doing)
+                answer = read_answer(http.send(request, stream=True), call.doing)
             return call.read(answer)
-
-    def _read(self, response: httpx.Response, doing: str) -> Answer:
-        with contextlib.closing(response):
-            body = AnswerBody(response, doing)
-            for chunk in sync_stream(response):
-                if not body.takes(chunk):
-                    break
-            return body.answer()
 
     def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -208,7 +200,7 @@ class DashScopeClient:
             with transport_errors(f"download {what}", request.url.host):
                 response = self._elsewhere.send(request, stream=True)
                 if not response.is_success and not response.has_redirect_location:
-                    raise_for_result(self._read(response, f"download {what}"))
+                    raise_for_result(read_answer(response, f"download {what}"))
             with contextlib.closing(response):
                 if response.has_redirect_location:
                     request = steps.follow(response)
@@ -287,16 +279,8 @@ class AsyncDashScopeClient:
         request = build_request(http, call, self.config, timeout)
         with counted(call, self.config):
             with transport_errors(call.doing, request.url.netloc.decode()):
-                answer = await self._read(await http.send(request, stream=True), call.doing)
+                answer = await aread_answer(await http.send(request, stream=True), call.doing)
             return call.read(answer)
-
-    async def _read(self, response: httpx.Response, doing: str) -> Answer:
-        async with contextlib.aclosing(response):
-            body = AnswerBody(response, doing)
-            async for chunk in async_stream(response):
-                if not body.takes(chunk):
-                    break
-            return body.answer()
 
     async def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -362,7 +346,7 @@ class AsyncDashScopeClient:
             with transport_errors(f"download {what}", request.url.host):
                 response = await self._elsewhere.send(request, stream=True)
                 if not response.is_success and not response.has_redirect_location:
-                    raise_for_result(await self._read(response, f"download {what}"))
+                    raise_for_result(await aread_answer(response, f"download {what}"))
             async with contextlib.aclosing(response):
                 if response.has_redirect_location:
                     request = steps.follow(response)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -256,6 +256,14 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
+def _attempts(places: Sequence[str]) -> Iterator[tuple[str, contextlib.AbstractContextManager[None]]]:
+    """Each address of a host, with what becomes of a failure to connect to it: only that to the last one is told."""
+    for place in places[:-1]:
+        yield place, contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout)
+    for place in places[-1:]:
+        yield place, contextlib.nullcontext()
+
+
 class Backend(httpcore.NetworkBackend):
     """Makes connections.
 
@@ -280,10 +288,10 @@ class Backend(httpcore.NetworkBackend):
         """
         places = [host] if self._door is None else self._door.resolve(host, port)
         connect = self._sockets.connect_tcp
-        for place in places[:-1]:
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+        for place, failure in _attempts(places):
+            with failure:
                 return _Stream(connect(place, port, timeout, local_address, socket_options), self._reading)
-        return _Stream(connect(places[-1], port, timeout, local_address, socket_options), self._reading)
+        raise httpcore.ConnectError(f"{host} has no address")
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
@@ -310,12 +318,11 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
             except TimeoutError as error:
                 raise httpcore.ConnectTimeout(f"{host} was not found in time") from error
         connect = self._sockets.connect_tcp
-        for place in places[:-1]:
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+        for place, failure in _attempts(places):
+            with failure:
                 stream = await connect(place, port, timeout, local_address, socket_options)
                 return _AsyncStream(stream, self._reading)
-        stream = await connect(places[-1], port, timeout, local_address, socket_options)
-        return _AsyncStream(stream, self._reading)
+        raise httpcore.ConnectError(f"{host} has no address")
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, as connections that are tried again do."""
