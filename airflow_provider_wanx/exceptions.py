@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import AuthenticationError, ProviderError, SubmissionQueueError
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ def _kind_of_airflows(error: BaseException) -> str:
     return "timeout" if is_timeout else "service"
 
 
-def _cause(error: BaseException) -> DashScopeError | None:
-    return next((each for each in causes(error) if isinstance(each, DashScopeError)), None)
+def _cause(error: BaseException) -> ProviderError | None:
+    return next((each for each in causes(error) if isinstance(each, ProviderError)), None)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -124,34 +124,21 @@ def airflow_error(message: str, *, retryable: bool) -> AirflowException:
     return failure
 
 
-class RecordStoreError(AirflowException):
-    """The record of a submission could not be read, written or deleted at the place that the user has named for it.
-
-    Airflow's retries decide whether that is tried again.
-    """
-
-    kind = "storage"
-
-
 @contextmanager
 def airflow_errors(*, again: Callable[[], str] | None = None) -> Iterator[None]:
-    """Let every :class:`DashScopeError` leave the block as Airflow's.
+    """Let every :class:`ProviderError` leave the block as Airflow's.
 
     :param again: says how to submit again; asked for errors that nothing else can mend.
     """
     try:
         yield
-    except DashScopeError as error:
+    except ProviderError as error:
         advice = f" {again()}" if again is not None and error.final else ""
         raise airflow_error(f"{error}{_advice(error)}{advice}", retryable=error.retryable) from None
 
 
-def _advice(error: DashScopeError) -> str:
+def _advice(error: ProviderError) -> str:
     """Say where in Airflow something can be done about an error, which the service's side knows nothing of."""
-    from airflow_provider_wanx.dashscope.pacing.pacer import (
-        SubmissionQueueError,
-    )  # DAG parsing does not need it
-
     if isinstance(error, AuthenticationError):
         return " They are set in the Airflow connection."
     if isinstance(error, SubmissionQueueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
@@ -27,7 +27,7 @@ class Account:
         """Ask for the limits of a model; they are only advice, so an answer that does not come is no obstacle."""
         try:
             quotas = hook.get_quotas(model=model).quotas
-        except DashScopeError as error:
+        except ProviderError as error:
             log.warning("The account's limits cannot be read, so the documented ones count: %s", error)
             quotas = ()
         limit = next(

@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.flow import Rules
 from airflow_provider_wanx.batch.keys import ResultKeys
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES, LedgerLostError
+from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.report import (
     STATUS,
@@ -23,16 +23,16 @@ from airflow_provider_wanx.batch.report import (
     summary,
     write_manifests,
 )
-from airflow_provider_wanx.batch.run import (
-    BatchRun,
-    BatchStoppedError,
-    Wave,
-    progress_line,
-)
+from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import (
+    BatchStoppedError,
+    InvalidInputError,
+    LedgerInUseError,
+    ProviderError,
+)
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
@@ -229,7 +229,7 @@ class Batch:
 
         :param ended: ids of the tasks that have ended.
         :return: what to wait for, None if every image is done.
-        :raises DashScopeError: the batch cannot go on.
+        :raises ProviderError: the batch cannot go on.
         """
         wave = self._work().step(ended)
         self._write_status("running")
@@ -246,7 +246,7 @@ class Batch:
     def leave(self) -> None:
         """Let others have the ledger that an earlier worker has held.
 
-        :raises DashScopeError: it cannot be had any more.
+        :raises ProviderError: it cannot be had any more.
         """
         self.ledger.acquire()
         self.ledger.give_back()
@@ -291,7 +291,7 @@ class Batch:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: object
     ) -> None:
         # A deferral is no Exception: then the ledger stays the task's. Nor is a kill, after which the next try takes it anyway.
-        if not isinstance(exc, Exception) or not self.is_ours or isinstance(exc, LedgerLostError):
+        if not isinstance(exc, Exception) or not self.is_ours or isinstance(exc, LedgerInUseError):
             return
         last = [lambda: self._write_status("stopped")] if self._run is not None else []
         if isinstance(exc, BatchStoppedError):
@@ -300,7 +300,7 @@ class Batch:
         for step in (*last, self.ledger.give_back):
             try:
                 step()
-            except DashScopeError as error:
+            except ProviderError as error:
                 # What is to be told is the first error.
                 self._log.warning("At the end of the work on %s: %s", self.destination.url, error)
 

@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.report import money
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
@@ -134,14 +134,14 @@ def _checked(
     found: _Found,
     check: Callable[[ImageRow], None],
     pool: ThreadPoolExecutor,
-) -> Iterator[tuple[ImageRow, DashScopeError | None]]:
+) -> Iterator[tuple[ImageRow, ProviderError | None]]:
     """Check what is to be submitted, some pictures at a time; count everything else."""
-    checking: deque[tuple[ImageRow, Future[DashScopeError | None]]] = deque()
+    checking: deque[tuple[ImageRow, Future[ProviderError | None]]] = deque()
 
-    def attempt(row: ImageRow) -> DashScopeError | None:
+    def attempt(row: ImageRow) -> ProviderError | None:
         try:
             check(row)
-        except DashScopeError as error:
+        except ProviderError as error:
             return error
         return None
 
@@ -178,7 +178,7 @@ def _seconds_per_image(hook: DashScopeHook, model: str, account: Account, log: L
             ]
             if not page.has_more:
                 break
-    except DashScopeError as error:
+    except ProviderError as error:
         log.warning("The task list cannot be read, so the documented duration counts: %s", error)
     if seconds:
         return median(seconds) / account.concurrency, f"{len(seconds)} images of the last 24 hours"

@@ -27,7 +27,7 @@ from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, MOST_POSTS, Submitting
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError, ProviderError
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
 if TYPE_CHECKING:
@@ -52,16 +52,6 @@ MOST_FRUITLESS = 5
 
 LINE_EVERY = 60.0
 """Seconds between two lines of the log about the progress."""
-
-
-class BatchStoppedError(DashScopeError):
-    """The batch ended before all images were done; the ledger goes on from there."""
-
-
-class ServiceTroubleError(DashScopeError):
-    """The service has taken no submission for a long time."""
-
-    retryable = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +128,7 @@ class BatchRun:
 
         :param ended: ids of the tasks that have ended.
         :return: what to wait for, None if every image is done.
-        :raises DashScopeError: the batch cannot go on; the ledger is up to date.
+        :raises ProviderError: the batch cannot go on; the ledger is up to date.
         """
         self._learned = False
         with (
@@ -219,9 +209,10 @@ class BatchRun:
         times = self._ledger.notes.fruitless + 1 if is_fruitless else 0
         self._ledger.notes.fruitless = times
         if times >= MOST_FRUITLESS:
-            self._settler.fatal = self._settler.fatal or ServiceTroubleError(
+            self._settler.fatal = self._settler.fatal or DashScopeError(
                 f"The triggerer could not wait for the tasks in flight, {times} times in a row; its log says why. Check that "
-                "it has the same connection as the workers."
+                "it has the same connection as the workers.",
+                retryable=True,
             )
 
     def begin_pace(self) -> None:
@@ -291,8 +282,9 @@ class BatchRun:
         troubles = self._ledger.notes.troubles + 1
         if troubles > MOST_TROUBLE and self._submitting.trouble is not None:
             minutes = MOST_TROUBLE * TROUBLE_PAUSE / 60
-            raise ServiceTroubleError(
-                f"The service has taken no submission for {minutes:.0f} minutes. {self._submitting.trouble}"
+            raise DashScopeError(
+                f"The service has taken no submission for {minutes:.0f} minutes. {self._submitting.trouble}",
+                retryable=True,
             )
         self._ledger.notes.troubles = troubles
         return TROUBLE_PAUSE
@@ -303,7 +295,7 @@ class BatchRun:
             self._settler.turns.wait()
             try:
                 canceled = self._hook.cancel_task(row.dashscope_task_id or "")
-            except DashScopeError as error:
+            except ProviderError as error:
                 self._log.warning("DashScope task %s could not be canceled: %s", row.dashscope_task_id, error)
                 continue
             if canceled:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.s3.errors import S3Error
-from airflow_provider_wanx.storage.copying import NoFileError
 from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ class Settled:
 
     task: Task | None = None
     copied: CopiedResult | None = None
-    error: DashScopeError | None = None
+    error: ProviderError | None = None
 
     @property
     def is_news(self) -> bool:
@@ -71,7 +69,7 @@ class Settler:
         image_retries: int,
         log: Log,
     ) -> None:
-        self.fatal: DashScopeError | None = None
+        self.fatal: ProviderError | None = None
         self.turns = Turns(hook.get_conn().config.limits.requests_per_second * LOOKS_SHARE)
         self._hook = hook
         self._ledger = ledger
@@ -97,7 +95,7 @@ class Settler:
                 key_for=lambda extension: self._prefix + self._keys.key(row, extension=extension),
                 metadata=Origin(source=source_address(row.image), style=row.style).metadata(),
             )
-        except DashScopeError as error:
+        except ProviderError as error:
             return Settled(task, error=error)
         return Settled(task, copied)
 
@@ -150,7 +148,7 @@ class Settler:
         else:
             self.fail(row, task.code or str(task.status), task.message or task.describe(), **_times(task))
 
-    def _note_error(self, row: LedgerRow, task: Task | None, error: DashScopeError) -> None:
+    def _note_error(self, row: LedgerRow, task: Task | None, error: ProviderError) -> None:
         self._log.warning("Row %s: %s", row.row, error)
         kind = getattr(error, "kind", None)
         if isinstance(error, S3Error) or (task is None and not error.retryable and kind not in OWN_KINDS):
@@ -195,7 +193,7 @@ def _times(task: Task) -> dict[str, float]:
     return {name: value.timestamp() for name, value in times.items() if value is not None}
 
 
-def code_of(error: DashScopeError) -> str:
+def code_of(error: ProviderError) -> str:
     """Return the service's code of an error, or what this package calls it."""
     return str(getattr(error, "code", "") or type(error).__name__.removesuffix("Error"))
 

@@ -16,18 +16,18 @@ from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import OWN_KINDS, Settler, code_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import (
+    BatchStoppedError,
+    InvalidInputError,
+    ProviderError,
+    S3Error,
+    UnconfirmedSubmissionError,
+)
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.submission.search import settled_at
-from airflow_provider_wanx.submission.submitter import (
-    Submitter,
-    TaskRequest,
-    UnconfirmedSubmissionError,
-    given_up,
-)
+from airflow_provider_wanx.submission.submitter import Submitter, TaskRequest, given_up
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
@@ -54,7 +54,7 @@ MOST_MISSES = 10
 UNCERTAIN = "UnconfirmedSubmission"
 """Code of an image whose submission may or may not have been accepted."""
 
-_Answer = tuple[Record, Submission | DashScopeError]
+_Answer = tuple[Record, Submission | ProviderError]
 """The intent, and what came of it."""
 
 
@@ -84,7 +84,7 @@ class Submitting:
         rules: Rules,
         log: Log,
     ) -> None:
-        self.trouble: DashScopeError | None = None
+        self.trouble: ProviderError | None = None
         self.later: set[int] = set()
         self._hook = hook
         self._ledger = ledger
@@ -94,7 +94,7 @@ class Submitting:
         self._log = log
         self._misses = 0
         self._unanswered = 0
-        self._missed: DashScopeError | None = None
+        self._missed: ProviderError | None = None
         self._posts: dict[Future[_Answer], LedgerRow] = {}
         self._turn = _Turn()
 
@@ -161,11 +161,7 @@ class Submitting:
         """
         try:
             request = opened.result()
-        except S3Error as error:
-            own = error.concerns_one_object and not error.retryable
-            self._not_submitted(row, error, own=own)
-            return
-        except DashScopeError as error:
+        except ProviderError as error:
             self._not_submitted(row, error, own=_concerns_one_image(error))
             return
         self.take_answers(at_most=MOST_POSTS - 1)
@@ -228,7 +224,7 @@ class Submitting:
         self._ledger.notes.accepted_at = time.time()
         self._ledger.notes.troubles = 0
 
-    def _set_aside(self, row: LedgerRow, intent: Record, error: DashScopeError) -> None:
+    def _set_aside(self, row: LedgerRow, intent: Record, error: ProviderError) -> None:
         """Keep an unconfirmed submission for the next wave, and what was said instead of an answer."""
         self._log.warning(
             "Row %s: it is not known whether the service accepted the submission; that is found out later. %s",
@@ -242,7 +238,7 @@ class Submitting:
         if self._unanswered >= MOST_UNANSWERED:
             self._stop_for_now(error)
 
-    def _not_submitted(self, row: LedgerRow, error: DashScopeError, *, own: bool) -> None:
+    def _not_submitted(self, row: LedgerRow, error: ProviderError, *, own: bool) -> None:
         """Decide about an image that was certainly not submitted.
 
         :param own: whether others may fare better.
@@ -263,7 +259,7 @@ class Submitting:
         elif not own or self._misses >= MOST_MISSES:
             self._stop_for_now(error)
 
-    def _stop_for_now(self, error: DashScopeError) -> None:
+    def _stop_for_now(self, error: ProviderError) -> None:
         self._log.warning("No more submissions for now: %s", error)
         self.trouble = error
 
@@ -293,8 +289,10 @@ def _send(submitter: Submitter, request: TaskRequest) -> _Answer:
     return intent, answer
 
 
-def _concerns_one_image(error: DashScopeError) -> bool:
-    return isinstance(error, InvalidInputError) or getattr(error, "kind", None) in OWN_KINDS
+def _concerns_one_image(error: ProviderError) -> bool:
+    if isinstance(error, S3Error):
+        return error.concerns_one_object and not error.retryable
+    return isinstance(error, InvalidInputError) or error.kind in OWN_KINDS
 
 
 class _RowRecord:
@@ -331,10 +329,6 @@ class _RowRecord:
         self._ledger.update(self._row, submission=None)
 
 
-class _WorkIsOverError(DashScopeError):
-    """A submission was not sent, because the work on the batch has ended."""
-
-
 class _Turn:
     """Whose turn it is to write to the ledger, which takes one thread at a time."""
 
@@ -359,11 +353,11 @@ class _Post(_RowRecord):
     def set(self, key: str, value: Mapping[str, Any]) -> None:
         """Keep the intent.
 
-        :raises DashScopeError: it is not kept; nothing may be sent then.
+        :raises ProviderError: it is not kept; nothing may be sent then.
         """
         with self._turn.lock:
             if self._turn.is_over:
-                raise _WorkIsOverError(
+                raise BatchStoppedError(
                     "The submission was not sent, because the work on the batch has ended."
                 )
             super().set(key, value)

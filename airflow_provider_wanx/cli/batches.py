@@ -14,17 +14,13 @@ from airflow_provider_wanx.batch.input.formats import read_jsonl
 from airflow_provider_wanx.batch.report import MANIFEST, STATUS
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, use_airflows_connections
-from airflow_provider_wanx.dashscope.errors import DashScopeError
-from airflow_provider_wanx.s3.errors import S3Error, s3_errors
+from airflow_provider_wanx.dashscope.errors import S3Error, StoreError, UnreadableError
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
 from airflow_provider_wanx.s3.stream import ObjectStream
 
 FAILED = ("row", "image", "style", "code", "message", "dashscope_task_id")
-
-
-class NoBatchError(DashScopeError):
-    """There is no batch at a place, or none that can be read."""
 
 
 class _Destination:
@@ -39,17 +35,17 @@ class _Destination:
     def status(self) -> dict[str, Any]:
         """Read ``status.json``.
 
-        :raises NoBatchError: there is none, or it cannot be read.
+        :raises StoreError: there is none, or it cannot be read.
         """
         found = ObjectStore(self._client, bucket=self._bucket, prefix=self._prefix).read(STATUS)
         if found.etag == ABSENT:
-            raise NoBatchError(f"There is no {STATUS} in {self.url}: no batch has this destination.")
+            raise StoreError(f"There is no {STATUS} in {self.url}: no batch has this destination.")
         try:
             told = json.loads(found.body)
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
-            raise NoBatchError(
+            raise UnreadableError(
                 f"{self.url}{STATUS} cannot be read: a batch would have written something else."
             )
         return told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import print_rows, say
 from airflow_provider_wanx.cli.running import REFUSED, open_client
 from airflow_provider_wanx.dashscope.client.retirement import announced_ends
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _ends(client: DashScopeClient) -> dict[str, str]:
     """The announced ends of models, in China time as the service tells them."""
     try:
         ends = announced_ends(client)
-    except DashScopeError as error:
+    except ProviderError as error:
         say(f"Which models are announced to end is not known: {error}")
         return {}
     return {model: f"{end.astimezone(CHINA_TIME):%Y-%m-%d %H:%M}" for model, end in ends.items()}

@@ -11,7 +11,7 @@ from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client, use_airflows_connections
 from airflow_provider_wanx.cli.saving import Target, hook_of, target_of
 from airflow_provider_wanx.cli.submit import submit_once, to_be_had_later
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.repaint import (
     CURRENCY,
     REPAINT_MODEL,
@@ -51,7 +51,7 @@ def repaint(arguments: Namespace) -> int:
             try:
                 with to_be_had_later(task_id, *ids[number:]):
                     rows.append({"image": image, **_saved(client, target, task_id, style, arguments)})
-            except DashScopeError as error:
+            except ProviderError as error:
                 if len(images) == 1:
                     raise
                 # The other pictures were paid for too.
@@ -111,7 +111,7 @@ def _submitted(
             urls = {field: picture.publish() for field, picture in pictures.items()}
             content = repaint_input(style=style, **urls)
             yield image, submit_once(client, service=REPAINT_SERVICE, model=REPAINT_MODEL, input=content)
-        except DashScopeError as error:
+        except ProviderError as error:
             if len(images) == 1:
                 raise
             say(f"Error: {image}: {error}")

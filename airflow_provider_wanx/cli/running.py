@@ -13,8 +13,8 @@ from airflow_provider_wanx.cli.output import only_results_on_stdout, say
 from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL, ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
-    DashScopeError,
     InvalidInputError,
+    ProviderError,
     WaitTimeoutError,
 )
 
@@ -45,7 +45,7 @@ def exit_code_of(runs: str, arguments: Namespace) -> int:
         return _failed(error, TIME_OVER)
     except (ConfigurationError, InvalidInputError) as error:
         return _failed(error, WRONG_USE)
-    except DashScopeError as error:
+    except ProviderError as error:
         return _failed(error, REFUSED)
     except KeyboardInterrupt:
         say("Interrupted.")

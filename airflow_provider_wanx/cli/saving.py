@@ -13,21 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_wanx.cli.output import say
 from airflow_provider_wanx.cli.running import use_airflows_connections
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError
 from airflow_provider_wanx.s3.addresses import split_s3_prefix, split_s3_url
-from airflow_provider_wanx.storage.copying import NoFileError, ResultCopier
+from airflow_provider_wanx.storage.copying import ResultCopier
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import ResultFile, Task
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
     from airflow_provider_wanx.storage.destination import S3Destination
-
-
-class _SaveError(DashScopeError):
-    """A result could not be saved; it stays at the service until a day after its submission."""
-
-    retryable = True
 
 
 class Target(ABC):
@@ -38,14 +32,14 @@ class Target(ABC):
         """Find out what can be wrong with it.
 
         :param several: whether results of several tasks are to be saved.
-        :raises DashScopeError: it cannot be used.
+        :raises ProviderError: it cannot be used.
         """
 
     @abstractmethod
     def save(self, client: DashScopeClient, task: Task) -> Iterator[dict[str, Any]]:
         """Save the results of a task that has succeeded; yield ``place``, ``bytes`` and ``sha256`` of each.
 
-        :raises DashScopeError: one cannot be had or saved.
+        :raises ProviderError: one cannot be had or saved.
         """
 
 
@@ -112,7 +106,9 @@ class LocalTarget(Target):
             try:
                 yield {"place": str(path), **_download(client, file, path)}
             except OSError as error:
-                raise _SaveError(f"{path} could not be written: {error.strerror or error}.") from None
+                raise ProviderError(
+                    f"{path} could not be written: {error.strerror or error}.", retryable=True
+                ) from None
 
 
 def _name(task: Task, file: ResultFile) -> str:

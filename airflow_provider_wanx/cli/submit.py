@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import print_record, say
 from airflow_provider_wanx.cli.running import DONE, open_client
 from airflow_provider_wanx.cli.saving import target_of
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import quoted
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def submit_once(client: DashScopeClient, **new_task: Any) -> str:
     """Submit, and print the id before anything else can go wrong: with it, the result can be had for a day."""
     try:
         submission = client.submit_task(**new_task)
-    except DashScopeError as error:
+    except ProviderError as error:
         if not error.certainly_refused:
             say(
                 "It is not known whether the service has accepted it. Look at tasks list before you try again."
@@ -77,7 +77,7 @@ def to_be_had_later(task_id: str, *others: str) -> Iterator[None]:
     except KeyboardInterrupt:
         say(f"To have the results later: tasks wait {' '.join([task_id, *others])} --to PLACE")
         raise
-    except DashScopeError as error:
+    except ProviderError as error:
         if not error.final:
             say(f"To have the result later: tasks wait {task_id} --to PLACE")
         raise

@@ -10,7 +10,7 @@ from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_cli
 from airflow_provider_wanx.cli.saving import target_of
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
-    DashScopeError,
+    ProviderError,
     TaskNotSucceededError,
     WaitTimeoutError,
 )
@@ -110,7 +110,7 @@ def _cancel(client: DashScopeClient, task_id: str) -> tuple[bool, str | None]:
             return False, f"Error: {_not_known(task_id)}"
     except ConfigurationError:
         raise
-    except DashScopeError as error:
+    except ProviderError as error:
         return False, f"Error: {error}"
     return (
         False,
@@ -141,7 +141,7 @@ def _waited(client: DashScopeClient, task_id: str, arguments: Namespace) -> tupl
         row["status"] = str(task.status)
         if target is not None:
             row["saved"] = [saved["place"] for saved in target.save(client, task)]
-    except DashScopeError as error:
+    except ProviderError as error:
         # The other tasks were paid for too.
         say(f"Error: {error}")
         if isinstance(error, TaskNotSucceededError):

@@ -21,7 +21,9 @@ from airflow_provider_wanx.dashscope.errors import (
     InvalidResponseError,
     LostAnswerError,
     NewStatusError,
+    ProviderError,
     ResultExpiredError,
+    SubmissionQueueError,
     TaskNotSucceededError,
     ThrottledError,
     TransportError,
@@ -42,7 +44,6 @@ from airflow_provider_wanx.dashscope.styles import WanxStyle
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.images import ImageInfo, check_image
-    from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
 
 __all__ = [
     "ApiError",
@@ -60,6 +61,7 @@ __all__ = [
     "Limits",
     "LostAnswerError",
     "NewStatusError",
+    "ProviderError",
     "QuotaPage",
     "ResultExpiredError",
     "ResultFailure",
@@ -83,7 +85,6 @@ _LATER = {
     "AsyncDashScopeClient": "client",
     "DashScopeClient": "client",
     "ImageInfo": "images",
-    "SubmissionQueueError": "pacing.pacer",
     "check_image": "images",
 }
 

@@ -2,21 +2,38 @@
 
 ::
 
-    DashScopeError
-    ├── InvalidInputError          refused here, before anything was sent
-    ├── ConfigurationError         the settings cannot be used as they are
-    ├── TransportError             no complete answer
-    │   └── LostAnswerError        … and the service may have acted on the request
-    ├── InvalidResponseError       an answer that is not what the API promises
-    │   └── NewStatusError         … because the task is in a state that this version does not know
-    ├── ApiError                   the service said no, with a code
-    │   ├── AuthenticationError
-    │   ├── ThrottledError
-    │   └── ResultExpiredError     a result's URL is past its time
-    ├── TaskNotSucceededError      the task has ended without a usable result
-    ├── WaitTimeoutError           the deadline of a wait has passed
-    ├── ForbiddenHostError         an answer leads to where it may lead nobody
-    └── DownloadError              a result did not arrive whole
+    ProviderError
+    ├── InvalidInputError              refused here, before anything was sent
+    ├── ConfigurationError             the settings cannot be used as they are
+    ├── DashScopeError                 the service: it cannot be reached, refuses, or did not do what was asked
+    │   ├── TransportError             no complete answer
+    │   │   └── LostAnswerError        … and the service may have acted on the request
+    │   ├── InvalidResponseError       an answer that is not what the API promises
+    │   │   └── NewStatusError         … because the task is in a state that this version does not know
+    │   ├── ApiError                   the service said no, with a code
+    │   │   ├── AuthenticationError
+    │   │   ├── ThrottledError
+    │   │   └── ResultExpiredError     a result's URL is past its time
+    │   ├── SubmissionQueueError       too many submissions wait for their turn
+    │   ├── UnconfirmedSubmissionError it is not known whether a submission was accepted
+    │   ├── TaskNotSucceededError      the task has ended without a usable result
+    │   ├── WaitTimeoutError           the deadline of a wait has passed
+    │   ├── NoFileError                the task has succeeded and made nothing
+    │   ├── ForbiddenHostError         an answer leads to where it may lead nobody
+    │   └── DownloadError              a result did not arrive whole
+    ├── S3Error                        S3 refused or cannot be reached
+    │   └── ObjectTooLargeError        an object is larger than what it should hold
+    ├── StoreError                     what is remembered between attempts: records, ledger, pace
+    │   ├── ConflictError              somebody else has written since
+    │   ├── UnconditionalStoreError    the store cannot keep two writers apart
+    │   ├── UnreadableError            what is stored is not what was written
+    │   ├── LedgerInUseError           another run owns the ledger of the batch
+    │   └── RecordStoreError           the place that the user has named takes no record, or gives none
+    ├── BatchStoppedError              a batch ends before all of its images are done
+    └── ProblemError                   the gallery cannot show something
+
+Service, S3 and stores are siblings: whoever expects an error of one does not catch another's. What Airflow sees of these
+errors is made in :mod:`airflow_provider_wanx.exceptions`.
 
 ``retryable`` says whether doing the same again later can help. ``certainly_refused`` says whether it is certain that the
 service did *not* act on the request: only then may a submission be repeated without risk of paying twice. ``final`` says
@@ -34,10 +51,12 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_secrets
 
 
-class DashScopeError(Exception):
+class ProviderError(Exception):
     """Base of all errors of this package.
 
     :param message: what happened, to what, and what to do about it. Keys, passwords and signatures of URLs are cut out of it.
+    :param retryable: whether doing the same again later can help, where that depends on the case.
+    :param final: likewise, whether only a new submission can help.
     """
 
     retryable: bool = False
@@ -47,20 +66,30 @@ class DashScopeError(Exception):
     code: str = ""
     request_id: str | None = None
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, retryable: bool | None = None, final: bool | None = None
+    ) -> None:
         super().__init__(without_secrets(message))
+        if retryable is not None:
+            self.retryable = retryable
+        if final is not None:
+            self.final = final
 
 
-class InvalidInputError(DashScopeError, ValueError):
+class InvalidInputError(ProviderError, ValueError):
     """The input cannot succeed; found out before anything was sent and before money was spent."""
 
     kind = ErrorKind.INPUT
 
 
-class ConfigurationError(DashScopeError, ValueError):
+class ConfigurationError(ProviderError, ValueError):
     """A setting is wrong."""
 
     kind = "configuration"
+
+
+class DashScopeError(ProviderError):
+    """The service could not be reached, has refused, or has not done what was asked."""
 
 
 class TransportError(DashScopeError):
@@ -167,28 +196,30 @@ class ResultExpiredError(ApiError):
         self.retryable = True
 
 
-def api_error(
-    *,
-    code: str,
-    service_message: str,
-    http_status: int,
-    request_id: str | None = None,
-    doing: str = "call the service",
-    retry_after: float | None = None,
-) -> ApiError:
+def api_error(*, code: str, service_message: str, http_status: int, **more: Any) -> ApiError:
     """Make the :class:`ApiError` of the right class; takes what that takes."""
     kind = classify(code=code, http_status=http_status, message=service_message).kind
     cls = {ErrorKind.AUTHENTICATION: AuthenticationError, ErrorKind.THROTTLING: ThrottledError}.get(
         kind, ApiError
     )
-    return cls(
-        code=code,
-        service_message=service_message,
-        http_status=http_status,
-        request_id=request_id,
-        doing=doing,
-        retry_after=retry_after,
-    )
+    return cls(code=code, service_message=service_message, http_status=http_status, **more)
+
+
+class SubmissionQueueError(DashScopeError):
+    """So many submissions are queued up that this one's turn is too far away; nothing was sent.
+
+    :param retry_after: seconds until those have gone, as far as is known.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnconfirmedSubmissionError(DashScopeError):
+    """A submission's answer was lost, and the service's task list does not settle whether it was accepted."""
 
 
 class TaskNotSucceededError(DashScopeError):
@@ -252,6 +283,20 @@ class WaitTimeoutError(DashScopeError):
     kind = "timeout"
 
 
+class NoFileError(DashScopeError):
+    """A task has succeeded without making anything; reading it again would not change that.
+
+    :param task: its snapshot.
+    """
+
+    def __init__(self, task: Task) -> None:
+        failures = " ".join(failure.reason for failure in task.failures)
+        said = task.message or failures or "nothing about the reason"
+        super().__init__(
+            f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL. The service says: {said}"
+        )
+
+
 class ForbiddenHostError(DashScopeError):
     """An answer names a host that this machine must not reach at its word; nothing was sent."""
 
@@ -261,3 +306,90 @@ class DownloadError(DashScopeError):
 
     retryable = True
     kind = ErrorKind.SERVICE
+
+
+class S3Error(ProviderError):
+    """S3 refused or could not be reached.
+
+    :param retryable: whether trying again can help.
+    :param code: S3's code, empty if it sent none.
+    """
+
+    kind = "storage"
+
+    def __init__(self, message: str, *, retryable: bool, code: str = "") -> None:
+        super().__init__(message, retryable=retryable)
+        self.code = code
+
+    @property
+    def concerns_one_object(self) -> bool:
+        """Whether other objects may fare better. S3 says AccessDenied of a missing object too, to those who may not list."""
+        return self.code in ("NoSuchKey", "404", "InvalidRange", "AccessDenied", "403")
+
+
+class ObjectTooLargeError(S3Error):
+    """An object is larger than what it should hold ever is, and was not read.
+
+    :param url: the object's URL.
+    :param limit: how many bytes would have been read.
+    """
+
+    def __init__(self, url: str, *, limit: int) -> None:
+        super().__init__(
+            f"{url} has more than {limit:,} bytes, so it is not what is kept there, and it was not read. "
+            "Find out who has written it.",
+            retryable=False,
+        )
+
+
+class StoreError(ProviderError):
+    """What is remembered between attempts cannot be had: a submission's record, a batch's ledger, the account's pace."""
+
+    kind = "storage"
+
+
+class ConflictError(StoreError):
+    """Somebody else has written the object since it was read."""
+
+    retryable = True
+
+
+class UnconditionalStoreError(StoreError):
+    """The store does not know conditional writes, so two writers cannot be kept apart, now or later."""
+
+
+class UnreadableError(StoreError):
+    """What is stored is not what this version would have written, so it is not known what was paid for."""
+
+
+class LedgerInUseError(StoreError):
+    """Another run or attempt owns the ledger, or has taken it over, so this one must not go on.
+
+    A retry may: it takes the ledger again, if it is the owner's.
+    """
+
+    retryable = True
+
+
+class RecordStoreError(StoreError):
+    """The record of a submission could not be read, written or deleted at the place that the user has named for it.
+
+    Airflow's retries decide whether that is tried again.
+    """
+
+    retryable = True
+
+
+class BatchStoppedError(ProviderError):
+    """The batch ended before all images were done; the ledger goes on from there."""
+
+
+class ProblemError(ProviderError):
+    """The gallery cannot show something.
+
+    :param problem: the reason, one of those in :mod:`airflow_provider_wanx.plugins.gallery.problems`.
+    """
+
+    def __init__(self, problem: Any) -> None:
+        super().__init__(problem.title)
+        self.problem = problem

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_provider_wanx.dashscope.errors import (
-    DashScopeError,
     NewStatusError,
+    ProviderError,
     TaskNotSucceededError,
     WaitTimeoutError,
 )
@@ -53,7 +53,7 @@ class Ended:
 class GiveUp:
     """Looking again is of no use, or the time is over."""
 
-    error: DashScopeError
+    error: ProviderError
 
 
 Decision = Wait | Ended | GiveUp
@@ -77,7 +77,7 @@ class TaskWait:
     unknown_since: float | None = None
     new_statuses_in_a_row: int = 0
     errors_in_a_row: int = 0
-    last_error: DashScopeError | None = None
+    last_error: ProviderError | None = None
     patience: float = 0.0
 
     def look_timeout(self, timeout: float, *, now: float) -> float:
@@ -102,7 +102,7 @@ class TaskWait:
         self.unknown_since = None
         return Ended(task) if task.status.is_terminal else self._wait(now, self.poll_interval)
 
-    def after_error(self, error: DashScopeError, *, now: float) -> Decision:
+    def after_error(self, error: ProviderError, *, now: float) -> Decision:
         """Decide after a look that brought an error instead of a task."""
         if isinstance(error, NewStatusError):
             self.new_statuses_in_a_row += 1
@@ -141,7 +141,7 @@ def succeeded(decision: Ended | GiveUp) -> Task:
     """Return the task that a wait was for.
 
     :raises TaskNotSucceededError: it has not succeeded.
-    :raises DashScopeError: the wait was given up.
+    :raises ProviderError: the wait was given up.
     """
     if isinstance(decision, GiveUp):
         raise decision.error

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class NotShareableError(Exception):
-    """Nothing can be shared at this place, now or later; the message is a sentence that says why."""
-
-
 @dataclass(frozen=True)
 class Seen:
     """A small object as it was read.
@@ -27,7 +23,7 @@ class Seen:
 class SharedPlace(Protocol):
     """Small objects that all machines read, and that only who has seen the last version replaces.
 
-    Whatever goes wrong may be raised as it is. :class:`NotShareableError` says that trying again is of no use.
+    Whatever goes wrong may be raised as it is. :class:`UnconditionalStoreError` says that trying again is of no use.
     """
 
     @property

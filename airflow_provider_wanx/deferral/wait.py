@@ -57,10 +57,6 @@ def ended_by_airflow(next_method: str, next_kwargs: dict[str, Any] | None) -> bo
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in _TIMED_OUT
 
 
-class TaskWaitTimeout(AirflowException):
-    """The deadline of a wait passed before every task had ended."""
-
-
 class DashScopeWait(KeepsTypes, TellsLineage, _Task):
     """What every operator and sensor shares that waits for DashScope tasks."""
 
@@ -70,7 +66,7 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
     end_from_trigger: bool = False
     # Whether it is also the one that submits, so that clearing it submits again.
     submits: bool = False
-    timeout_error: type[AirflowException] = TaskWaitTimeout
+    timeout_error: type[AirflowException] = AirflowException
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids of the tasks to wait for."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.client.retirement import announced_ends, words_of
 from airflow_provider_wanx.dashscope.config import REPAINT_REGION, region_of
-from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import AuthenticationError, ProviderError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def check_access(config: ClientConfig) -> tuple[bool, str]:
         except AuthenticationError as error:
             here = f" This host serves {region}, and keys of other regions are refused." if region else ""
             return False, f"{error}{here}"
-        except DashScopeError as error:
+        except ProviderError as error:
             return False, str(error)
         accepted = _accepted(config, region, tasks)
         try:
             quotas = client.get_quotas(model=REPAINT_MODEL).quotas
-        except DashScopeError as error:
+        except ProviderError as error:
             return (
                 True,
                 f"{accepted} Its limits, and whether it may use {REPAINT_MODEL}, are not known: {error}",
@@ -59,7 +59,7 @@ def check_access(config: ClientConfig) -> tuple[bool, str]:
 def _end(client: DashScopeClient) -> str:
     try:
         end = announced_ends(client).get(REPAINT_MODEL)
-    except DashScopeError:
+    except ProviderError:
         # The connection works; this is only more to know.
         return ""
     return "" if end is None else f" {words_of(REPAINT_MODEL, end)}"

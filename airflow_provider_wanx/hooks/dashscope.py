@@ -11,7 +11,7 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.get_provider_info import get_provider_info
 from airflow_provider_wanx.hooks.connection import CONN_TYPE, client_config, record_path
@@ -31,7 +31,7 @@ class DashScopeHook(BaseHook):
     """Talk to DashScope's asynchronous-task service with an Airflow connection.
 
     Each method has an asynchronous counterpart prefixed ``a`` for use in triggers. All raise
-    :class:`~airflow_provider_wanx.dashscope.errors.DashScopeError`, which says whether trying again can help. Use the hook
+    :class:`~airflow_provider_wanx.dashscope.errors.ProviderError`, which says whether trying again can help. Use the hook
     as a context manager, or call :meth:`close` (:meth:`aclose`), to give its connections back.
 
     .. seealso:: the guides :doc:`/connection` and :doc:`/operators`.
@@ -208,7 +208,7 @@ class DashScopeHook(BaseHook):
 
         try:
             return check_access(client_config(self.get_connection(self.dashscope_conn_id)))
-        except DashScopeError as error:
+        except ProviderError as error:
             return False, str(error)
 
     @classmethod
@@ -274,7 +274,7 @@ def cancel_tasks(hook: DashScopeHook, ids: Iterable[str], log: Log) -> None:
     for task_id in ids:
         try:
             log.info(cancel_outcome(task_id, hook.cancel_task(task_id)))
-        except DashScopeError as error:
+        except ProviderError as error:
             log.warning("DashScope task %s could not be canceled: %s", task_id, error)
 
 

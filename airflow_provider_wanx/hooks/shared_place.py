@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
+from airflow_provider_wanx.dashscope.errors import ConflictError, UnconditionalStoreError
+from airflow_provider_wanx.dashscope.sharing import Seen
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore, UnconditionalStoreError
+from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TRIES = 2, 4, 2
 """Seconds, seconds, and tries of one request: a submission waits for the answer, but can do without."""
@@ -39,7 +40,7 @@ class RecordFolder:
     def read(self, name: str) -> Seen:
         """Read an object.
 
-        :raises NotShareableError: the place is not S3, or its store has been found to ignore conditions.
+        :raises UnconditionalStoreError: the place is not S3, or its store has been found to ignore conditions.
         :raises S3Error: S3 does not give it.
         """
         found = self._open().read(name)
@@ -51,7 +52,7 @@ class RecordFolder:
         """Replace an object, or make it.
 
         :return: False if somebody else was quicker.
-        :raises NotShareableError: the store ignores conditions, as turns out when the object is made.
+        :raises UnconditionalStoreError: the store ignores conditions, as turns out when the object is made.
         :raises S3Error: S3 does not take it.
         """
         objects = self._open()
@@ -72,7 +73,7 @@ class RecordFolder:
     def _open(self) -> ObjectStore:
         if self._objects is None:
             if not is_s3(self.where):
-                raise NotShareableError("only S3 knows conditional writes")
+                raise UnconditionalStoreError("only S3 knows conditional writes")
             from botocore.config import Config
 
             conn_id, bucket, prefix = split_s3_prefix(self.where)
@@ -92,5 +93,5 @@ def _put(objects: ObjectStore, name: str, body: bytes, *, replacing: str | None)
     objects.write(name, body, content_type="application/json", replacing=replacing)
 
 
-def _not_conditional() -> NotShareableError:
-    return NotShareableError("its store ignores conditional writes")
+def _not_conditional() -> UnconditionalStoreError:
+    return UnconditionalStoreError("its store ignores conditional writes")

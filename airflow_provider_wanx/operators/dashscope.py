@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.arguments import given
@@ -148,7 +148,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             if task_id is not None and self.wait_for_completion and self._has_failed(hook, task_id):
                 task_id = None
             if task_id is None:
-                if isinstance(request, DashScopeError):
+                if isinstance(request, ProviderError):
                     raise request
                 self._check_destination()
                 warn_of_end(hook, request.model, self.log)
@@ -169,10 +169,10 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             destination.check()
             destination.try_writing()
 
-    def _request(self, hook: DashScopeHook) -> TaskRequest | DashScopeError:
+    def _request(self, hook: DashScopeHook) -> TaskRequest | ProviderError:
         try:
             return self.build_request(hook)
-        except DashScopeError as error:
+        except ProviderError as error:
             # The input may be gone by now; what an earlier try has made of it, and paid for, is not.
             return error
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
-from airflow_provider_wanx.dashscope.errors import DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.exceptions import causes
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
 
@@ -48,7 +48,7 @@ class DashScopeRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide what follows a failed try; called by Airflow."""
-        error = next((each for each in causes(exception) if isinstance(each, DashScopeError)), None)
+        error = next((each for each in causes(exception) if isinstance(each, ProviderError)), None)
         if error is None:
             return RetryDecision.default()
         if not error.retryable:
@@ -68,12 +68,8 @@ class DashScopeRetryPolicy(RetryPolicy):
         return later
 
 
-def _wait(error: DashScopeError) -> timedelta | None:
+def _wait(error: ProviderError) -> timedelta | None:
     """Say when what was refused for the rate may go; None for all other errors."""
-    from airflow_provider_wanx.dashscope.pacing.pacer import (
-        SubmissionQueueError,  # DAG parsing does not need it
-    )
-
     if not isinstance(error, ThrottledError | SubmissionQueueError):
         return None
     return RECOVERY if error.retry_after is None else timedelta(seconds=error.retry_after)

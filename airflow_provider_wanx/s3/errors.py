@@ -7,46 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import S3Error
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-
-
-class S3Error(DashScopeError):
-    """S3 refused or could not be reached.
-
-    :param retryable: whether trying again can help.
-    :param code: S3's code, empty if it sent none.
-    """
-
-    kind = "storage"
-
-    def __init__(self, message: str, *, retryable: bool, code: str = "") -> None:
-        super().__init__(message)
-        self.retryable = retryable
-        self.code = code
-
-    @property
-    def concerns_one_object(self) -> bool:
-        """Whether other objects may fare better. S3 says AccessDenied of a missing object too, to those who may not list."""
-        return self.code in ("NoSuchKey", "404", "InvalidRange", "AccessDenied", "403")
-
-
-class ObjectTooLargeError(S3Error):
-    """An object is larger than what it should hold ever is, and was not read.
-
-    :param url: the object's URL.
-    :param limit: how many bytes would have been read.
-    """
-
-    def __init__(self, url: str, *, limit: int) -> None:
-        super().__init__(
-            f"{url} has more than {limit:,} bytes, so it is not what is kept there, and it was not read. "
-            "Find out who has written it.",
-            retryable=False,
-        )
-
 
 _REASONS = {
     "NoSuchBucket": "The bucket does not exist",

@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError, lacks_reason, s3_errors
+from airflow_provider_wanx.dashscope.errors import (
+    ConflictError,
+    InvalidInputError,
+    ObjectTooLargeError,
+    UnconditionalStoreError,
+)
+from airflow_provider_wanx.s3.errors import lacks_reason, s3_errors
 
 MAX_BYTES = 1024 * 1024
 """Largest small object: a thousand times a record, and little enough for JSON, which takes 25 times its size in memory."""
@@ -24,22 +29,6 @@ _NO_VERSION = f'"{"0" * 32}"'
 """A version that no object has."""
 
 _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-
-
-class ConflictError(DashScopeError):
-    """Somebody else has written the object since it was read."""
-
-    retryable = True
-
-
-class UnconditionalStoreError(InvalidInputError):
-    """The store does not know conditional writes, so two writers cannot be kept apart."""
-
-    def __init__(self, url: str, *, header: str) -> None:
-        super().__init__(
-            f"The store does not know conditional writes ({header}), so two runs could not be kept apart: {url}. "
-            "Amazon S3 and MinIO know them; choose a bucket on such a store."
-        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +177,7 @@ class ObjectStore:
                     ) from None
                 if condition and _code(error) == "NotImplemented":
                     header = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match"}[next(iter(condition))]
-                    raise UnconditionalStoreError(self.url(""), header=header) from None
+                    raise self._unconditional(header) from None
                 raise
             return str(answer["ETag"])
 
@@ -212,7 +201,13 @@ class ObjectStore:
                 self.write(name, existing.body, content_type="application/json", replacing=version)
             except ConflictError:
                 continue
-            raise UnconditionalStoreError(self.url(""), header=header)
+            raise self._unconditional(header)
+
+    def _unconditional(self, header: str) -> UnconditionalStoreError:
+        return UnconditionalStoreError(
+            f"The store does not know conditional writes ({header}), so two runs could not be kept apart: {self.url('')}. "
+            "Amazon S3 and MinIO know them; choose a bucket on such a store."
+        )
 
 
 def _code(error: Any) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, NoFileError
 from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.metrics.tracing import span
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.destination import TASK_ID
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class ResultCopier:
         :param key_for: makes a key from a result's position and the file's extension, which has its dot or is empty.
         :param metadata: of the objects, besides the ids of task and request.
         :raises NoFileError: the task has succeeded without making anything.
-        :raises DashScopeError: a result cannot be had.
+        :raises ProviderError: a result cannot be had.
         :raises S3Error: S3 does not take it.
         """
         for failure in task.failures:
@@ -111,8 +110,6 @@ class ResultCopier:
         for pause in COPY_PAUSES:
             try:
                 return self._copy_once(task, file, key_for, metadata)
-            except S3Error:
-                raise
             except DashScopeError as error:
                 if not error.retryable:
                     raise
@@ -182,20 +179,6 @@ class ResultCopier:
             sha256=digest,
             content_type=content_type,
             written=written,
-        )
-
-
-class NoFileError(DashScopeError):
-    """A task has succeeded without making anything; reading it again would not change that."""
-
-    def __init__(self, task: Task) -> None:
-        said = (
-            task.message
-            or " ".join(failure.reason for failure in task.failures)
-            or "nothing about the reason"
-        )
-        super().__init__(
-            f"DashScope task {task.task_id} has succeeded, yet its answer holds no result URL. The service says: {said}"
         )
 
 

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.s3.addresses import bucket_name
-from airflow_provider_wanx.s3.errors import S3Error, s3_errors
+from airflow_provider_wanx.s3.errors import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.s3.stream import ObjectStream

@@ -16,21 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import (
+    ConfigurationError,
+    ConflictError,
+    ObjectTooLargeError,
+    ProviderError,
+    RecordStoreError,
+    UnconditionalStoreError,
+)
 from airflow_provider_wanx.dashscope.redaction import safe_words
-from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import (
-    ABSENT,
-    MAX_BYTES,
-    ConflictError,
-    ObjectStore,
-    UnconditionalStoreError,
-    Version,
-)
+from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ObjectStore, Version
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -147,7 +145,7 @@ class RecordStore:
             raise
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             # What S3 refuses names the object already.
-            named = "" if isinstance(error, DashScopeError) else f": could not {what} the record {self.where}"
+            named = "" if isinstance(error, ProviderError) else f": could not {what} the record {self.where}"
             raise RecordStoreError(
                 f"{_reason(error)}{named}. Check record_path, and that every worker may read, write and delete there."
             ) from None
@@ -201,7 +199,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "The folder does not exist"
     words = safe_words(str(error)).rstrip(".")
-    return words if isinstance(error, DashScopeError | OSError) else f"{type(error).__name__}: {words}"
+    return words if isinstance(error, ProviderError | OSError) else f"{type(error).__name__}: {words}"
 
 
 class _PathObjects:

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import UnreadableError
 
 STATE_KEY = "dashscope_submission"
 """Key of the record in the task state store."""
@@ -35,10 +35,6 @@ TASK_STATE = f"task state {STATE_KEY!r}"
 """What messages call a record in the task state store."""
 
 SCHEMA_VERSION = 1
-
-
-class UnreadableRecordError(DashScopeError):
-    """The record of an earlier try cannot be read."""
 
 
 class Phase(StrEnum):
@@ -81,7 +77,7 @@ class Record:
         """Read the stored form.
 
         :param where: where it was stored, for the message.
-        :raises UnreadableRecordError: it is not one, or of a version that this code does not know.
+        :raises UnreadableError: it is not one, or of a version that this code does not know.
         """
         try:
             if not isinstance(value, Mapping) or value["version"] != SCHEMA_VERSION:
@@ -102,7 +98,7 @@ class Record:
                 raise ValueError
             sent_between(record)  # or its times are none
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
-            raise UnreadableRecordError(
+            raise UnreadableError(
                 f"The record of an earlier submission ({where}) cannot be read by this version, so it is "
                 "not known whether a task was paid for. Delete it to submit anew, or install the version of "
                 "airflow-provider-wanx that wrote it."
@@ -220,7 +216,7 @@ class SubmissionRecord:
     def read(self) -> Record | None:
         """Return what an earlier try left, None if there was none.
 
-        :raises UnreadableRecordError: there is something, and it cannot be read.
+        :raises UnreadableError: there is something, and it cannot be read.
         """
         value = self._store.get(STATE_KEY) if self._store is not None else None
         return None if value is None else Record.from_json(value, where=self.where)

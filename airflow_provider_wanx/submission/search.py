@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.submission.record import Record, sent_between
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class TaskSearch:
             self._clock.sleep(pause)
             try:
                 offset = self._read(record, rows)
-            except DashScopeError as error:
+            except ProviderError as error:
                 self._log.warning("The task list cannot be read: %s", error)
                 finding = Unclear(())
                 continue
@@ -200,7 +200,7 @@ class TaskSearch:
     def _read(self, record: Record, rows: dict[str, TaskRow]) -> timedelta:
         """Add the list's rows to those of earlier looks; return the service's clock minus this machine's.
 
-        :raises DashScopeError: the list cannot be read, or does not show as many tasks as it says it has.
+        :raises ProviderError: the list cannot be read, or does not show as many tasks as it says it has.
         """
         start, end = _window(record)
         page_no, seen, moved = 1, set[str](), False
@@ -229,7 +229,7 @@ class TaskSearch:
                 known, fruitless = len(rows), 0 if len(rows) > known else fruitless + 1
                 if fruitless == FRUITLESS:
                     break
-        raise DashScopeError("it does not show as many rows as it should have.")
+        raise ProviderError("it does not show as many rows as it should have.")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), tz=UTC)

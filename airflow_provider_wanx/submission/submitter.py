@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError, RecordStoreError, UnconfirmedSubmissionError
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 from airflow_provider_wanx.submission.record import (
@@ -36,10 +35,6 @@ picture's, or trouble that lasts. What comes then is for Airflow's retries."""
 
 LATE_ACCEPTANCE = 30.0
 """Seconds after a request was given up within which the service may still act on it: what lies between may have queued it."""
-
-
-class UnconfirmedSubmissionError(DashScopeError):
-    """A submission's answer was lost, and the service's task list does not settle whether it was accepted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +124,7 @@ class Submitter:
         """Submit, keeping the record ahead of every step.
 
         :return: the service's id.
-        :raises DashScopeError: the service has refused it; nothing is running.
+        :raises ProviderError: the service has refused it; nothing is running.
         :raises UnconfirmedSubmissionError: it is not known whether the service has accepted it.
         """
         with span("submit", model=request.model) as submitting:
@@ -141,7 +136,7 @@ class Submitter:
         if request.summary:
             self._log.info("Submitting %s.", request.summary)
         content = request.build_input()
-        error: DashScopeError
+        error: ProviderError
         for _ in range(MAX_POSTS):
             intent, answer = self.post(request, content)
             if isinstance(answer, Submission):
@@ -165,7 +160,7 @@ class Submitter:
 
     def post(
         self, request: TaskRequest, content: Mapping[str, Any]
-    ) -> tuple[Record, Submission | DashScopeError]:
+    ) -> tuple[Record, Submission | ProviderError]:
         """Send a submission, with its intent written right before: it may have been held back for minutes.
 
         :param content: the input object.
@@ -183,13 +178,15 @@ class Submitter:
                     f"{error} Nothing was sent, because a submission is recorded first."
                 ) from None
 
-        answer: Submission | DashScopeError
+        answer: Submission | ProviderError
         try:
             call = submit_task(
                 service=request.service, model=request.model, input=content, parameters=request.parameters
             )
             answer = self._hook.get_conn().send(call, before_sending=write_intent)
-        except DashScopeError as error:
+        except RecordStoreError:
+            raise
+        except ProviderError as error:
             answer = error
         return intent, answer
 

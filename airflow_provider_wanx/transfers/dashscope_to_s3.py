@@ -7,7 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import (
+    DashScopeError,
+    InvalidInputError,
+    ProviderError,
+    TaskNotSucceededError,
+)
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.redaction import quoted
@@ -29,7 +34,6 @@ from airflow_provider_wanx.links.dashscope import (
     show_task_links,
 )
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination, check_encryption
 from airflow_provider_wanx.storage.keys import KeyTemplate
@@ -163,9 +167,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         """Copy what there is; fail afterwards if something is missing."""
         tasks = [hook.get_task(task_id) for task_id in ids]
         if unfinished := [task for task in tasks if not task.status.is_terminal]:
-            raise _NotEndedError(
+            raise DashScopeError(
                 f"{' '.join(task.describe() for task in unfinished[:5])} Wait for it with DashScopeTaskSensor or "
-                "wait_for_completion=True."
+                "wait_for_completion=True.",
+                retryable=True,
             )
         good = [task for task in tasks if task.status is TaskStatus.SUCCEEDED]
         origins = self.origins(context, ids)
@@ -173,7 +178,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         sources = {task_id: origin.source for task_id, origin in origins.items()}
         KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
-        failures: list[DashScopeError] = []
+        failures: list[ProviderError] = []
         destination = self._destination(context)
         copier = ResultCopier(hook=hook, destination=destination, log=self.log)
         try:
@@ -181,9 +186,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 try:
                     origin = origins.get(task.task_id, Origin())
                     manifest.extend(self._copied(copier, task, origin, run_id=run_id))
-                except S3Error:
-                    raise
-                except DashScopeError as error:
+                except (DashScopeError, InvalidInputError) as error:
                     # The others were paid for too, and may be gone by the time of a retry.
                     self.log.warning("%s", error)
                     failures.append(error)
@@ -198,7 +201,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         if bad := [task for task in tasks if task.status is not TaskStatus.SUCCEEDED]:
             failures.append(TaskNotSucceededError(bad, succeeded=len(good)))
         if failures:
-            raise _CopyError(failures)
+            raise _as_one(failures)
         return manifest
 
     def origins(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
@@ -288,17 +291,10 @@ def _iso(time: datetime | None) -> str | None:
     return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-class _NotEndedError(DashScopeError):
-    """A task that was to be copied still runs."""
-
-    retryable = True
-
-
-class _CopyError(DashScopeError):
-    """One or more results could not be copied."""
-
-    def __init__(self, failures: Sequence[DashScopeError]) -> None:
-        self.retryable = any(failure.retryable for failure in failures)
-        self.final = any(failure.final for failure in failures)
-        more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
-        super().__init__(" ".join(str(failure) for failure in failures[:5]) + more)
+def _as_one(failures: Sequence[ProviderError]) -> DashScopeError:
+    more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
+    return DashScopeError(
+        " ".join(str(failure) for failure in failures[:5]) + more,
+        retryable=any(failure.retryable for failure in failures),
+        final=any(failure.final for failure in failures),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
@@ -74,7 +74,7 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
                     renew=self._renewed,
                     log=self.log,
                 )
-        except DashScopeError as error:
+        except ProviderError as error:
             # The worker will meet it too, and can end the Airflow task because of it.
             self.log.warning("Waiting ends: %s", error)
             return self.dashscope_task_ids

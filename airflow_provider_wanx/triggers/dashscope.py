@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.connection import shared_config
@@ -87,7 +87,7 @@ class DashScopeTaskTrigger(BaseTrigger):
 
         try:
             outcome = await self._watch()
-        except DashScopeError as error:
+        except ProviderError as error:
             outcome = Outcome(given_up=dict.fromkeys(self._ids or ["(none)"], error))
         yield self._end(outcome) if self.end_from_trigger else TriggerEvent(outcome_event(outcome))
 
@@ -136,7 +136,7 @@ class DashScopeTaskTrigger(BaseTrigger):
             for task_id in self._ids:
                 try:
                     outcome = cancel_outcome(task_id, await hook.acancel_task(task_id))
-                except DashScopeError as error:
+                except ProviderError as error:
                     outcome = f"DashScope task {task_id} could not be canceled: {error}"
                 self.log.info(outcome)
 

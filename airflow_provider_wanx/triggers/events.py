@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 
-class WaitFailedError(DashScopeError):
-    """A wait ended before its tasks did.
-
-    :param retryable: whether waiting again can help.
-    """
-
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-
-
 def outcome_event(outcome: Outcome) -> dict[str, Any]:
     """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
 
@@ -49,16 +38,16 @@ def check_event(event: Mapping[str, Any] | None, hook: DashScopeHook) -> None:
     :param event: what :func:`outcome_event` made.
     :param hook: fetches the reasons of failures, which are not in the event.
     :raises WaitTimeoutError: the deadline passed.
-    :raises WaitFailedError: waiting failed.
+    :raises DashScopeError: waiting failed.
     :raises TaskNotSucceededError: a task has ended badly.
     """
     if event is None:
-        raise WaitFailedError("The trigger sent no event.", retryable=True)
+        raise DashScopeError("The trigger sent no event.", retryable=True)
     if errors := event["errors"]:
         message = _summary(list(errors.values()))
         if event["timed_out"]:
             raise WaitTimeoutError(message)
-        raise WaitFailedError(message, retryable=event["retryable"])
+        raise DashScopeError(message, retryable=event["retryable"])
     statuses: Mapping[str, str] = event["statuses"]
     bad = [task_id for task_id, status in statuses.items() if status != TaskStatus.SUCCEEDED]
     check_outcome([hook.get_task(task_id) for task_id in bad], succeeded=len(statuses) - len(bad))

@@ -10,7 +10,7 @@ from functools import cache
 
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.sharing import SharedPlace
 from tests.benchmarks.service import JOB, PATH
 
@@ -58,7 +58,7 @@ def sdk(url: str, key: str) -> None:
         model=JOB["model"], prompt=JOB["input"]["prompt"], size="512*512", n=1, api_key=key
     )
     if answer.status_code != 200:
-        raise DashScopeError(f"{answer.code}")
+        raise ProviderError(f"{answer.code}")
 
 
 if __name__ == "__main__":
@@ -73,7 +73,7 @@ if __name__ == "__main__":
         began = time.monotonic()
         try:
             submit(_url, _key)
-        except DashScopeError:
+        except ProviderError:
             lost += 1
         waits.append(time.monotonic() - began)
     sys.stdout.write(json.dumps({"waits": waits, "lost": lost}) + "\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from airflow_provider_wanx.dashscope import DashScopeError, ThrottledError, TransportError
+from airflow_provider_wanx.dashscope import ProviderError, ThrottledError, TransportError
 from tests.conformance.redaction import redacted
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def judge(fact: Fact, visit: Visit) -> Finding:
         return Finding(fact, Verdict.NOT_OBSERVED, redacted(f"no answer: {type(error).__name__} {error}"))
     except (TransportError, ThrottledError) as error:
         return Finding(fact, Verdict.NOT_OBSERVED, redacted(str(error)))
-    except DashScopeError as error:
+    except ProviderError as error:
         return Finding(fact, Verdict.DIFFERS, redacted(f"{type(error).__name__}: {error}"))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return Finding(

@@ -16,7 +16,6 @@ from airflow.models import Connection
 
 from airflow_provider_wanx.cli.definition import COMMANDS, Group
 from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE, ErrorKind
-from airflow_provider_wanx.dashscope.errors import DashScopeError
 from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
@@ -136,21 +135,6 @@ def test_every_address_of_the_control_api_is_documented() -> None:
     for route in control.routes(Site(settings=Settings())):
         (method,) = (route.methods or set()) - {"HEAD"}
         assert f"`{method} {route.path}`" in text
-
-
-def _descendants(cls: type[Any]) -> Iterator[type[Any]]:
-    for each in cls.__subclasses__():
-        yield each
-        yield from _descendants(each)
-
-
-def test_every_exception_of_the_package_is_in_the_reference() -> None:
-    text = _text(DOCS / "reference.md")
-    public = [each for each in _descendants(DashScopeError) if not each.__name__.startswith("_")]
-    missing = {f"{each.__module__}.{each.__name__}" for each in public} - set(
-        re.findall(r"autoexception:: (\S+)", text)
-    )
-    assert not {name for name in missing if name.startswith("airflow_provider_wanx.")}
 
 
 def test_the_table_of_styles_has_every_style() -> None:

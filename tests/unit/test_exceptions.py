@@ -12,19 +12,19 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
-    DashScopeError,
     DownloadError,
     InvalidInputError,
     LostAnswerError,
+    ProviderError,
+    S3Error,
+    SubmissionQueueError,
     TaskNotSucceededError,
     TransportError,
     WaitTimeoutError,
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, without_frames
-from airflow_provider_wanx.s3.errors import S3Error
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ _FAILED = Task(task_id="id-1", status=TaskStatus.FAILED, code="InvalidImage.NoHu
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_callbacks_and_later_tasks_are_told_what_they_decide_by(
-    error: DashScopeError, code: str, kind: str, request_id: str | None
+    error: ProviderError, code: str, kind: str, request_id: str | None
 ) -> None:
     instance = Instance()
 

@@ -25,15 +25,13 @@ from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.report import manifest_row, status
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.state import PaceState
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
-from airflow_provider_wanx.exceptions import RecordStoreError
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import batches
 from airflow_provider_wanx.plugins.gallery.records import Mark, results_of, rows_of
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore, Version
 from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.storage.sources import ANYWHERE
@@ -43,8 +41,6 @@ from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.mutations import Mutator
 
 MUTATIONS = int(os.environ.get("READ_BACK_MUTATIONS", "100000"))
-
-OWN = (DashScopeError, RecordStoreError)
 
 PRICE = Decimal("0.12")
 
@@ -355,7 +351,7 @@ def test_what_somebody_has_left_there_ends_in_an_own_error_or_is_read(name: str)
         body = mutator.body(place.sample)
         try:
             place.read(body)
-        except OWN:
+        except ProviderError:
             refused += 1
         except Exception as error:
             raise AssertionError(f"mutation {number} of {name}: {body[:2000]!r}") from error

@@ -15,11 +15,11 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import batches, doors
 from airflow_provider_wanx.plugins.gallery.objects import Reader
-from airflow_provider_wanx.plugins.gallery.problems import ProblemError
 from airflow_provider_wanx.plugins.gallery.records import Mark, results_of
 from airflow_provider_wanx.storage.marks import MARK, TASK, ownership
 from airflow_provider_wanx.submission.record import STATE_KEY, Record

@@ -40,7 +40,7 @@ from airflow_provider_wanx.batch.ledger.store import (
     LedgerStore,
     Notes,
 )
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
@@ -56,12 +56,6 @@ JOURNAL_BYTES = 128 * 1024
 
 EXAMPLES = 10
 """Failed rows that the index names for each code."""
-
-
-class LedgerInUseError(DashScopeError):
-    """Another run owns the ledger, for now."""
-
-    retryable = True
 
 
 class Ledger:
@@ -116,7 +110,7 @@ class Ledger:
         """Read the ledger without taking it.
 
         :raises InvalidInputError: it is another input's, or a newer version's.
-        :raises UnreadableLedgerError: something in it cannot be read.
+        :raises UnreadableError: something in it cannot be read.
         """
         header, rows, _ = self._store.read_rows(JOURNAL)
         self._load(header, rows)
@@ -128,9 +122,9 @@ class Ledger:
         :return: whether it is in that version. Else nothing in it is to be believed before a plan has held its rows against
             the input.
         :raises LedgerInUseError: another run owns it.
-        :raises LedgerLostError: rows of it have changed, and nothing else: whoever has done that does not keep to the rules.
+        :raises LedgerInUseError: rows of it have changed, and nothing else: whoever has done that does not keep to the rules.
         :raises InvalidInputError: it is another input's, a newer version's, or its store cannot keep two runs apart.
-        :raises UnreadableLedgerError: something in it cannot be read.
+        :raises UnreadableError: something in it cannot be read.
         """
         header, rows, self._journal_etag = self._store.read_rows(JOURNAL)
         self._check_owner(header)
@@ -143,14 +137,14 @@ class Ledger:
                 self._store.check_conditions()
             # Whoever had it until now may have written to the rest of it since it was read.
             return self._load(header, rows, known_index=known_index)
-        except DashScopeError:
+        except ProviderError:
             self.give_back()
             raise
 
     def give_back(self) -> None:
         """Keep all changes to planned rows, and be the owner no more. Rows that were appended since are dropped.
 
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         self._write_journal(lease=0)
 
@@ -255,7 +249,7 @@ class Ledger:
     def flush(self) -> None:
         """Keep all changes.
 
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         if self._unwritten:
             self._write_journal(lease=LEASE)
@@ -266,7 +260,7 @@ class Ledger:
         """Stay the owner, if it is time to say so.
 
         :param at_once: say so even if it is not.
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         if at_once or self._expires - self._clock() < LEASE / 2:
             self._write_journal(lease=LEASE)
@@ -274,7 +268,7 @@ class Ledger:
     def hold(self, seconds: float) -> None:
         """Stay the owner for some time in which nobody works on the batch, at most :data:`LONGEST_LEASE`.
 
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         self._write_journal(lease=seconds)
 
@@ -282,7 +276,7 @@ class Ledger:
         """Write changed rows to where they belong, and empty the journal.
 
         :param lease: seconds for which the ledger stays this owner's from now on; 0 to give it back.
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         if self._unwritten:
             self._write_journal(lease=LEASE)

@@ -8,8 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.ledger.store import Header, Index, LedgerLostError, LedgerStore
+from airflow_provider_wanx.batch.ledger.store import Header, Index, LedgerStore
 from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.dashscope.errors import LedgerInUseError
 from airflow_provider_wanx.s3.objects import ABSENT
 
 SEGMENT_ROWS = 1000
@@ -163,7 +164,7 @@ class Segments:
             name = segment_name(number)
             _, rows, etag = self._store.read_rows(name)
             if self._is_known and etag != self.etags[number]:
-                raise LedgerLostError(
+                raise LedgerInUseError(
                     f"Somebody has changed {self._store.url(name)} without taking the ledger over, so this try ends here. "
                     "A retry reads the whole ledger and goes on."
                 )

@@ -15,9 +15,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from airflow_provider_wanx.batch.ledger.rows import STORED, Count, LedgerRow, Seconds, from_lines, to_lines
 from airflow_provider_wanx.batch.ledger.totals import Totals
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
+from airflow_provider_wanx.dashscope.errors import (
+    ConflictError,
+    InvalidInputError,
+    LedgerInUseError,
+    UnreadableError,
+)
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.s3.objects import ABSENT, ConflictError, ObjectStore
+from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
 
 T = TypeVar("T")
 
@@ -33,19 +38,6 @@ MAX_VALUES = 400_000
 
 WRITE_TRIES = 3
 """Tries of one write that S3 refuses although nobody else has written, as it does when two requests meet."""
-
-
-class UnreadableLedgerError(DashScopeError):
-    """An object of the ledger is not what this version would have written."""
-
-
-class LedgerLostError(DashScopeError):
-    """Another run or try has taken the ledger over; this one must not go on.
-
-    A retry may: it takes the ledger again, if it is the owner's.
-    """
-
-    retryable = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +157,7 @@ class LedgerStore:
 
         :return: the header, the rows, and the object's version, :data:`ABSENT` if it does not exist.
         :raises InvalidInputError: a newer version has written it.
-        :raises UnreadableLedgerError: it cannot be read.
+        :raises UnreadableError: it cannot be read.
         """
         found = self._objects.read(name)
         if found.etag == ABSENT:
@@ -177,7 +169,7 @@ class LedgerStore:
 
         :return: the index and its version; None and :data:`ABSENT` if it does not exist.
         :raises InvalidInputError: a newer version has written it.
-        :raises UnreadableLedgerError: it cannot be read.
+        :raises UnreadableError: it cannot be read.
         """
         found = self._objects.read(INDEX)
         if found.etag == ABSENT:
@@ -189,7 +181,7 @@ class LedgerStore:
 
         :param etag: the version that is replaced.
         :return: the new version, and the size in bytes.
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         :raises InvalidInputError: it would be too large to be read again.
         """
         stored = {**vars(header), "owner": header.owner and header.owner.to_json()}
@@ -200,7 +192,7 @@ class LedgerStore:
         """Write the index; return its new version.
 
         :param etag: the version that is replaced.
-        :raises LedgerLostError: another run has taken the ledger over.
+        :raises LedgerInUseError: another run has taken the ledger over.
         """
         stored = {
             **vars(index),
@@ -214,9 +206,9 @@ class LedgerStore:
     def miss(self, name: str) -> NoReturn:
         """Refuse to go on without what somebody has deleted: images would be paid for again.
 
-        :raises UnreadableLedgerError: always.
+        :raises UnreadableError: always.
         """
-        raise UnreadableLedgerError(
+        raise UnreadableError(
             f"{self.url(name)} is missing or too old, so it is not known which images were paid for. Nothing was "
             "submitted. Restore its last version, or choose another destination."
         )
@@ -229,7 +221,7 @@ class LedgerStore:
             if version == VERSION:
                 return read(body)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UnreadableLedgerError(
+            raise UnreadableError(
                 f"{self.url(name)} cannot be read ({_reason(error)}), so it is not known which images were paid for. "
                 "Nothing was submitted. Restore an earlier version of the object, or choose another destination."
             ) from None
@@ -255,7 +247,7 @@ class LedgerStore:
                 return found.etag
             if found.etag != etag:
                 break
-        raise LedgerLostError(
+        raise LedgerInUseError(
             f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
             "submitted are in the ledger; the other one goes on with them."
         )

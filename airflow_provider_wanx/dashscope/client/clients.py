@@ -35,7 +35,7 @@ from airflow_provider_wanx.dashscope.client.transport import (
     transport_errors,
 )
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, DownloadError
+from airflow_provider_wanx.dashscope.errors import ApiError, DownloadError, ProviderError
 from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.polling import (
@@ -82,7 +82,7 @@ class DashScopeClient:
         A submission is held back until its turn has come; see :mod:`pacing`.
 
         :param before_sending: for submissions: called each time right before one is sent.
-        :raises DashScopeError: what :mod:`errors` lists.
+        :raises ProviderError: what :mod:`errors` lists.
         """
         if call.endpoint is Endpoint.SUBMIT:
             pacer = Pacer(call, self.config, before_sending)
@@ -139,7 +139,7 @@ class DashScopeClient:
         :return: the task, with its results.
         :raises TaskNotSucceededError: it has ended otherwise.
         :raises WaitTimeoutError: the time is over.
-        :raises DashScopeError: looking again is of no use, for example because the key was refused.
+        :raises ProviderError: looking again is of no use, for example because the key was refused.
         """
         wait = _new_wait(task_id, poll_interval, timeout)
         while isinstance(decision := self._look(wait), Wait):
@@ -150,7 +150,7 @@ class DashScopeClient:
         try:
             timeout = wait.look_timeout(self.config.timeout, now=time.time())
             task = self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
-        except DashScopeError as error:
+        except ProviderError as error:
             return wait.after_error(error, now=time.time())
         return wait.after_task(task, now=time.time())
 
@@ -307,7 +307,7 @@ class AsyncDashScopeClient:
         try:
             timeout = wait.look_timeout(self.config.timeout, now=time.time())
             task = await self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
-        except DashScopeError as error:
+        except ProviderError as error:
             return wait.after_error(error, now=time.time())
         return wait.after_task(task, now=time.time())
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.pacing.machine import KEPT, private_directory
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MOST_PAGES = 20
 def announced_ends(client: DashScopeClient) -> dict[str, datetime]:
     """Ask which models are announced to end, and when.
 
-    :raises DashScopeError: the service does not tell.
+    :raises ProviderError: the service does not tell.
     """
     ends: dict[str, datetime] = {}
     seen = 0
@@ -56,7 +56,7 @@ def end_of(model: str, config: ClientConfig) -> datetime | None:
             return _read(json.loads(file.read_bytes()[:65536]), model)
     ends: dict[str, datetime] = {}
     with (
-        contextlib.suppress(DashScopeError),
+        contextlib.suppress(ProviderError),
         DashScopeClient(replace(config, timeout=min(config.timeout, PATIENCE), retry_for=0.0)) as client,
     ):
         ends = announced_ends(client)

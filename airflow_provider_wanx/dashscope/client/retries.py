@@ -16,7 +16,7 @@ from tenacity import (
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
-from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import ApiError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, came_too_early
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ UPLOAD_TRIES = 3
 
 def _may_repeat(call: Call[Any], error: BaseException) -> bool:
     """Whether one more try of the same call can help and can do no harm."""
-    if not isinstance(error, DashScopeError) or not error.retryable:
+    if not isinstance(error, ProviderError) or not error.retryable:
         return False
     if isinstance(error, ApiError) and error.kind not in (ErrorKind.THROTTLING, ErrorKind.SERVICE):
         return False
@@ -85,7 +85,7 @@ def submit_rules(call: Call[Any], config: ClientConfig, pacer: Pacer) -> dict[st
 def upload_rules(config: ClientConfig) -> dict[str, Any]:
     """Repeat an upload as a whole: the store never overwrites, so every try needs a policy and a name of its own."""
     return {
-        "retry": retry_if_exception(lambda error: isinstance(error, DashScopeError) and error.retryable),
+        "retry": retry_if_exception(lambda error: isinstance(error, ProviderError) and error.retryable),
         "wait": _RetryWait(),
         "stop": stop_before_delay(config.retry_for) | stop_after_attempt(UPLOAD_TRIES),
         "reraise": True,

@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
 from airflow_provider_wanx.dashscope.pacing.machine import MachineStore
 from airflow_provider_wanx.dashscope.pacing.shared import SharedStore
@@ -33,19 +33,6 @@ PATIENCE = 10.0
 
 CHECKED = 0.5
 """Seconds before a moment at which one looks a second time whether it has fallen into a pause."""
-
-
-class SubmissionQueueError(DashScopeError):
-    """So many submissions are queued up that this one's turn is too far away; nothing was sent.
-
-    :param retry_after: seconds until those have gone, as far as is known.
-    """
-
-    retryable = True
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class Pacer:
@@ -154,7 +141,7 @@ class Pacer:
                 self._refusal = error
                 self._news = self._refused
             raise
-        except DashScopeError as error:
+        except ProviderError as error:
             self._tell("refused" if error.certainly_refused else "unconfirmed")
             raise
         self._news = self._store.accepted

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError, UnconditionalStoreError
 from airflow_provider_wanx.dashscope.pacing.state import PaceState, PaceStore
 from airflow_provider_wanx.dashscope.redaction import safe_words
-from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen, SharedPlace
+from airflow_provider_wanx.dashscope.sharing import Seen, SharedPlace
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class SharedStore:
         if time.monotonic() >= self._missed_until.get(self._place.where, 0.0):
             try:
                 result = self._update(change)
-            except NotShareableError as error:
+            except UnconditionalStoreError as error:
                 self._miss(error, float("inf"))
             except Exception as error:  # noqa: BLE001 - whatever the place raises, it must not stop a submission
                 self._miss(error, time.monotonic() + RETRY_AFTER)
@@ -101,9 +101,9 @@ class SharedStore:
     def _miss(self, error: Exception, until: float) -> None:
         known = self._place.where in self._missed_until
         self._missed_until[self._place.where] = until
-        for_good = isinstance(error, NotShareableError)
+        for_good = isinstance(error, UnconditionalStoreError)
         words = safe_words(str(error)).rstrip(".")
-        if not isinstance(error, NotShareableError | DashScopeError):
+        if not isinstance(error, UnconditionalStoreError | ProviderError):
             words = f"{type(error).__name__}: {words}"
         if not known:
             logger.log(

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, http_date, json_object
 from airflow_provider_wanx.dashscope.api.endpoints import Call
-from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError, InvalidResponseError
+from airflow_provider_wanx.dashscope.errors import ApiError, InvalidResponseError, ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus, is_task_id
 from airflow_provider_wanx.dashscope.waiting.schedule import Row, Schedule
 
@@ -187,7 +187,7 @@ class ListPlan:
         reading.again(now + pause)
         return started
 
-    def failed(self, error: DashScopeError, *, now: float) -> None:
+    def failed(self, error: ProviderError, *, now: float) -> None:
         """Take the news that the page could not be read."""
         self._done().again(now)
         if isinstance(error, ApiError) and not error.retryable and self._page_size > SMALLEST_PAGE:

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.observing import (
     COST,
@@ -51,7 +51,7 @@ class Outcome:
     """
 
     ended: dict[str, Task] = field(default_factory=dict)
-    given_up: dict[str, DashScopeError] = field(default_factory=dict)
+    given_up: dict[str, ProviderError] = field(default_factory=dict)
 
 
 class Group:
@@ -222,7 +222,7 @@ class Waits:
                 elif not group.done.done():
                     group.done.set_exception(error)
 
-    def decide(self, task_id: str, seen: Task | DashScopeError, *, now: float, wall: float) -> None:
+    def decide(self, task_id: str, seen: Task | ProviderError, *, now: float, wall: float) -> None:
         """Let every wait for a task decide what a look at it means."""
         pairs = self._pairs.get(task_id)
         if not pairs:

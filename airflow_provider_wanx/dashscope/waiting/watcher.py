@@ -20,7 +20,7 @@ import httpx
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import AuthenticationError, DashScopeError, ThrottledError
+from airflow_provider_wanx.dashscope.errors import AuthenticationError, ProviderError, ThrottledError
 from airflow_provider_wanx.dashscope.observing import WAITS
 from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.waiting.budget import GET_SHARES, LIST_SHARES, Budget
@@ -101,7 +101,7 @@ class TaskWatcher:
         self._wake = asyncio.Event()
         self._requests: set[asyncio.Task[None]] = set()
         self._poller: asyncio.Task[None] | None = None
-        self._key_refused: DashScopeError | None = None
+        self._key_refused: ProviderError | None = None
         self._asking_for_key = False
         self._told: dict[str, float] = {}
         self._told_waits = (0, float("-inf"))
@@ -243,7 +243,7 @@ class TaskWatcher:
             # One that was under way when the key was replaced says nothing about the new one.
             if client is self._client:
                 self._doubt_key(error, final=True)
-        except DashScopeError as error:
+        except ProviderError as error:
             if error.retryable:
                 budget.failed(now=self._loop.time(), retry_after=getattr(error, "retry_after", None))
             else:
@@ -261,7 +261,7 @@ class TaskWatcher:
         except ThrottledError as error:
             budget.refused(sent_at=sent_at, now=self._loop.time(), retry_after=error.retry_after)
             self._plan.put_back()
-        except DashScopeError as error:
+        except ProviderError as error:
             budget.answered(sent_at=sent_at, now=self._loop.time())
             self._plan.failed(error, now=self._loop.time())
             if isinstance(error, AuthenticationError) and client is self._client:
@@ -271,12 +271,12 @@ class TaskWatcher:
             for task_id, queued in self._plan.read(page, now=self._loop.time(), wall=time.time()):
                 self._waits.running(task_id, queued=queued)
 
-    def _doubt_key(self, error: DashScopeError, *, final: bool) -> None:
+    def _doubt_key(self, error: ProviderError, *, final: bool) -> None:
         if not self._asking_for_key:
             self._asking_for_key = True
             self._start(self._ask_for_key(error, final=final))
 
-    async def _ask_for_key(self, error: DashScopeError, *, final: bool) -> None:
+    async def _ask_for_key(self, error: ProviderError, *, final: bool) -> None:
         """Go on with the connection as it reads now, or give up: no other task would fare better with this key.
 
         :param final: whether a second refusal in a row is the end; of the task list alone it is not.

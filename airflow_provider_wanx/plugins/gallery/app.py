@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.plugins.gallery import problems, views
 from airflow_provider_wanx.plugins.gallery.access import may_read_pictures
 from airflow_provider_wanx.plugins.gallery.pages import (
@@ -23,7 +24,7 @@ from airflow_provider_wanx.plugins.gallery.pages import (
     render,
     stand_in,
 )
-from airflow_provider_wanx.plugins.gallery.problems import Problem, ProblemError
+from airflow_provider_wanx.plugins.gallery.problems import Problem
 from airflow_provider_wanx.plugins.gallery.runs import Place
 
 if TYPE_CHECKING:

@@ -9,13 +9,9 @@ from cachetools import TTLCache, cached
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.plugins.gallery import objects
-from airflow_provider_wanx.plugins.gallery.problems import (
-    NO_MANIFEST,
-    NOT_SHOWN,
-    UNREADABLE_BATCH,
-    ProblemError,
-)
+from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOWN, UNREADABLE_BATCH
 from airflow_provider_wanx.plugins.gallery.records import Count, Money, Result, Text, Time, rows_of
 
 if TYPE_CHECKING:

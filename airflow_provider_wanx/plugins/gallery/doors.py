@@ -10,7 +10,8 @@ from airflow.configuration import conf
 from airflow.models.connection import Connection
 from cachetools import TTLCache, cached
 
-from airflow_provider_wanx.plugins.gallery.problems import NO_CONNECTION, ProblemError
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, ProblemError
+from airflow_provider_wanx.plugins.gallery.problems import NO_CONNECTION
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, split_s3_prefix
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def clients(team: str | None) -> list[Any]:
             log.warning(
                 "The gallery cannot use the connection %r: %s",
                 conn_id,
-                error if isinstance(error, _UnusableError) else type(error).__name__,
+                error if isinstance(error, ConfigurationError) else type(error).__name__,
             )
     if not found:
         raise ProblemError(NO_CONNECTION)
@@ -55,10 +56,6 @@ def is_open(bucket: str, key: str, *, beside: str | None = None) -> bool:
     return is_plain and any(bucket == name and key.startswith(prefix) for _, name, prefix in places)
 
 
-class _UnusableError(Exception):
-    """A connection is not what the gallery may use."""
-
-
 @cached(_clients, lock=Lock())
 def _client(conn_id: str, team: str | None) -> Any:
     # boto3 takes a second to import, and the API server should start without it.
@@ -69,13 +66,13 @@ def _client(conn_id: str, team: str | None) -> Any:
     of_team = {} if team is None else {"team_name": team}
     connection = Connection.get_connection_from_secrets(conn_id, **of_team)
     if connection.conn_type != "aws":
-        raise _UnusableError(f"its type is {connection.conn_type!r}, not 'aws'")
+        raise ConfigurationError(f"its type is {connection.conn_type!r}, not 'aws'")
     hook = S3Hook(aws_conn_id=conn_id)
     # What the hook would look up itself, without regard to teams, and with the server's own role if there is none.
     own = hook.conn_config = AwsConnectionWrapper(conn=connection)
     has_credentials = own.aws_access_key_id or own.role_arn or own.profile_name
     if not has_credentials and not conf.getboolean(_SECTION, "gallery_ambient_credentials", fallback=False):
-        raise _UnusableError(
+        raise ConfigurationError(
             "it has no credentials of its own, and [dashscope] gallery_ambient_credentials is off"
         )
     patience = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 2})

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProblemError
 from airflow_provider_wanx.plugins.gallery import doors
-from airflow_provider_wanx.plugins.gallery.problems import NO_S3, NOT_SHOWN, TOO_LARGE, Problem, ProblemError
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError
+from airflow_provider_wanx.plugins.gallery.problems import NO_S3, NOT_SHOWN, TOO_LARGE, Problem
 from airflow_provider_wanx.s3.objects import read_object, user_metadata
 
 log = logging.getLogger(__name__)

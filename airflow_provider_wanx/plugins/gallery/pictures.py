@@ -14,15 +14,10 @@ from typing import TYPE_CHECKING
 
 from cachetools import TTLCache, cached
 
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.origin import SOURCE, Origin, source_address
 from airflow_provider_wanx.plugins.gallery import doors, objects
-from airflow_provider_wanx.plugins.gallery.problems import (
-    NO_PICTURE,
-    NO_RESULT,
-    NO_SOURCE,
-    TOO_LARGE,
-    ProblemError,
-)
+from airflow_provider_wanx.plugins.gallery.problems import NO_PICTURE, NO_RESULT, NO_SOURCE, TOO_LARGE
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.storage.destination import TASK_ID
 

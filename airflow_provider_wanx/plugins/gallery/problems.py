@@ -19,17 +19,6 @@ class Problem:
     advice: str
 
 
-class ProblemError(Exception):
-    """Something cannot be shown.
-
-    :param problem: the reason.
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.title)
-        self.problem = problem
-
-
 NOT_LOGGED_IN = Problem(401, "You are not logged in", "Log in to Airflow, then load this page again.")
 NO_PERMISSION = Problem(
     403,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import anyio.to_thread
 from airflow.utils.session import create_session
 
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
@@ -18,7 +19,6 @@ from airflow_provider_wanx.plugins.gallery.problems import (
     UNREADABLE_BATCH,
     UNREADABLE_MANIFEST,
     Problem,
-    ProblemError,
 )
 from airflow_provider_wanx.plugins.gallery.records import Mark, Result, results_of
 from airflow_provider_wanx.storage.marks import MARK

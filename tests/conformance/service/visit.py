@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from airflow_provider_wanx.dashscope import ApiError, DashScopeClient, DashScopeError
+from airflow_provider_wanx.dashscope import ApiError, DashScopeClient, ProviderError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from tests.conformance.core import NotObservedError
 from tests.conformance.service import pictures
@@ -219,7 +219,7 @@ class Visit:
         given = {"image_url": image_url, "style_index": 35}
         try:
             submission = self.client.submit_task(service=REPAINT_SERVICE, model=REPAINT_MODEL, input=given)
-        except DashScopeError as error:
+        except ProviderError as error:
             if isinstance(error, ApiError):
                 purse.release(name)
             raise NotObservedError(f"the client's submission was refused: {error}") from error

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import ledger as ledgers
 from airflow_provider_wanx.batch.ledger import segments
-from airflow_provider_wanx.batch.ledger.ledger import (
-    LEASE,
-    LedgerInUseError,
-)
+from airflow_provider_wanx.batch.ledger.ledger import LEASE
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.ledger.store import LedgerLostError, UnreadableLedgerError
-from airflow_provider_wanx.dashscope.errors import DashScopeError, InvalidInputError
-from airflow_provider_wanx.s3.errors import S3Error
+from airflow_provider_wanx.dashscope.errors import (
+    InvalidInputError,
+    LedgerInUseError,
+    ProviderError,
+    S3Error,
+    UnconditionalStoreError,
+    UnreadableError,
+)
 from tests.unit.batch.ledgers import OTHER, OWNER, World, add, check_nothing_forgotten, submit, wishes, work
 from tests.unit.support.memory_s3 import KilledError, MemoryS3, conflict, precondition_failed
 
@@ -167,7 +169,7 @@ class TestOwners:
         older = world.planned(3)
         row = next(older.rows_in(RowStatus.PLANNED))
         world.acquired()
-        with pytest.raises(LedgerLostError, match=r"taken over.*so this one ends here"):
+        with pytest.raises(LedgerInUseError, match=r"taken over.*so this one ends here"):
             submit(world, older, row)
         assert not world.accepted
 
@@ -192,7 +194,7 @@ class TestOwners:
             world.acquired(OTHER)
         world.clock.now += 1
         world.acquired(OTHER)
-        with pytest.raises(LedgerLostError):
+        with pytest.raises(LedgerInUseError):
             older.hold(1.0)
 
     def test_it_is_renewed_in_time_and_not_more_often(self, world: World) -> None:
@@ -217,7 +219,7 @@ class TestOwners:
             world.acquired(OTHER)
 
         world.s3.before_write = take_it_first
-        with pytest.raises(LedgerLostError):
+        with pytest.raises(LedgerInUseError):
             world.acquired()
 
     def test_whoever_only_reads_takes_nothing(self, world: World) -> None:
@@ -266,7 +268,8 @@ class TestStore:
     def test_one_that_ignores_conditions_is_refused(self, ignored: str, header: str) -> None:
         world = World(s3=MemoryS3(ignores=(ignored,)))
         with pytest.raises(
-            InvalidInputError, match=rf"does not know conditional writes \({header}\).*Amazon S3 and MinIO"
+            UnconditionalStoreError,
+            match=rf"does not know conditional writes \({header}\).*Amazon S3 and MinIO",
         ):
             world.acquired()
 
@@ -310,24 +313,24 @@ class TestDamaged:
     @pytest.mark.parametrize(
         ("name", "damage", "error", "told"),
         [
-            ("journal.jsonl", _half, UnreadableLedgerError, r"journal\.jsonl cannot be read"),
-            ("journal.jsonl", _foreign, UnreadableLedgerError, r"journal\.jsonl cannot be read"),
-            ("journal.jsonl", _without_a_line, UnreadableLedgerError, "announces other than its 0 lines"),
+            ("journal.jsonl", _half, UnreadableError, r"journal\.jsonl cannot be read"),
+            ("journal.jsonl", _foreign, UnreadableError, r"journal\.jsonl cannot be read"),
+            ("journal.jsonl", _without_a_line, UnreadableError, "announces other than its 0 lines"),
             ("journal.jsonl", _newer, InvalidInputError, "has version 7 of the ledger.*knows version 1"),
-            ("index.json", _half, UnreadableLedgerError, r"index\.json cannot be read"),
+            ("index.json", _half, UnreadableError, r"index\.json cannot be read"),
             ("index.json", _newer, InvalidInputError, "has version 7 of the ledger.*Install a later"),
-            ("rows-000000.jsonl", _half, UnreadableLedgerError, r"rows-000000\.jsonl cannot be read"),
+            ("rows-000000.jsonl", _half, UnreadableError, r"rows-000000\.jsonl cannot be read"),
             (
                 "rows-000000.jsonl",
                 _without_a_line,
-                UnreadableLedgerError,
+                UnreadableError,
                 r"announces other than its 2 lines",
             ),
             ("rows-000000.jsonl", _newer, InvalidInputError, "has version 7 of the ledger"),
-            ("rows-000000.jsonl", _with_unknown_field, UnreadableLedgerError, "colour"),
-            ("rows-000000.jsonl", None, UnreadableLedgerError, r"rows-000000\.jsonl is missing or too old"),
-            ("index.json", None, UnreadableLedgerError, r"index\.json is missing or too old"),
-            ("journal.jsonl", None, UnreadableLedgerError, r"journal\.jsonl is missing or too old"),
+            ("rows-000000.jsonl", _with_unknown_field, UnreadableError, "colour"),
+            ("rows-000000.jsonl", None, UnreadableError, r"rows-000000\.jsonl is missing or too old"),
+            ("index.json", None, UnreadableError, r"index\.json is missing or too old"),
+            ("journal.jsonl", None, UnreadableError, r"journal\.jsonl is missing or too old"),
         ],
     )
     def test_it_is_told_and_left_as_it_is(
@@ -335,7 +338,7 @@ class TestDamaged:
         world: World,
         name: str,
         damage: Callable[[bytes], bytes] | None,
-        error: type[DashScopeError],
+        error: type[ProviderError],
         told: str,
     ) -> None:
         ledger = world.planned(3)
@@ -358,7 +361,7 @@ class TestDamaged:
         ledger.give_back()
         kept = world.body("rows-000000.jsonl")
         world.remove("rows-000000.jsonl")
-        with pytest.raises(UnreadableLedgerError):
+        with pytest.raises(UnreadableError):
             world.acquired()
         world.put("rows-000000.jsonl", kept)
         assert world.acquired(OTHER)[0].status is RowStatus.SUBMITTED
@@ -366,15 +369,13 @@ class TestDamaged:
     def test_a_deleted_index_is_missed_even_if_the_journal_is_empty(self, world: World) -> None:
         work(world, 3)
         world.remove("index.json")
-        with pytest.raises(
-            UnreadableLedgerError, match=r"index\.json is missing.*which images were paid for"
-        ):
+        with pytest.raises(UnreadableError, match=r"index\.json is missing.*which images were paid for"):
             world.acquired()
 
     def test_done_rows_that_are_missing_are_told_before_anything_is_planned(self, world: World) -> None:
         work(world, 3)
         world.remove("rows-000000.jsonl")
-        with pytest.raises(UnreadableLedgerError, match=r"rows-000000\.jsonl is missing"):
+        with pytest.raises(UnreadableError, match=r"rows-000000\.jsonl is missing"):
             add(world.acquired(), wishes(4))
 
     def test_another_batchs_is_told_with_what_differs(self, world: World) -> None:

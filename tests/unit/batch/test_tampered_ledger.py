@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import segments
-from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, LedgerInUseError
+from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
-from airflow_provider_wanx.batch.ledger.store import MAX_VALUES, LedgerLostError, UnreadableLedgerError
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.batch.ledger.store import MAX_VALUES
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
 from tests.unit.batch.ledgers import NOW, OTHER, World, add, submit, wishes, work
 
 PASSPORT = "s3://other_conn@corp-secrets/passport.png"
@@ -145,7 +145,7 @@ class TestLeftAs:
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[1].update(image=PASSPORT))
         resumed = world.ledger()
         assert resumed.acquire(left_as=ledger.version)
-        with pytest.raises(LedgerLostError, match=r"Somebody has changed .*rows-000000\.jsonl"):
+        with pytest.raises(LedgerInUseError, match=r"Somebody has changed .*rows-000000\.jsonl"):
             list(resumed.rows_in(RowStatus.PLANNED))
         again = world.acquired()
         add(again, wishes(3))
@@ -186,7 +186,7 @@ class TestNumbers:
     def test_sums_that_cannot_be_are_refused(self, world: World, change: Callable[[Json], object]) -> None:
         world.planned(3).give_back()
         change_index(world, change)
-        with pytest.raises(UnreadableLedgerError, match="Nothing was submitted"):
+        with pytest.raises(UnreadableError, match="Nothing was submitted"):
             world.acquired()
 
     @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ class TestNumbers:
     def test_rows_that_cannot_be_are_refused(self, world: World, values: Json) -> None:
         world.planned(3).give_back()
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[1].update(values))
-        with pytest.raises(UnreadableLedgerError, match="Nothing was submitted"):
+        with pytest.raises(UnreadableError, match="Nothing was submitted"):
             add(world.acquired(), wishes(3))
 
     @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ class TestNumbers:
     def test_a_lease_that_cannot_be_is_refused(self, world: World, values: Json) -> None:
         world.planned(3)
         change_lines(world, "journal.jsonl", lambda lines: lines[0].update(values))
-        with pytest.raises(UnreadableLedgerError, match=r"journal\.jsonl cannot be read"):
+        with pytest.raises(UnreadableError, match=r"journal\.jsonl cannot be read"):
             world.acquired(OTHER)
 
     @pytest.mark.parametrize("ahead", [2 * LONGEST_LEASE + 1, 1e11])
@@ -255,14 +255,14 @@ class TestSize:
         world.planned(3).give_back()
         first, _, rest = world.body(name).partition(b"\n")
         world.put(name, first[:-1] + b',"x":' + deep + b"\n" + rest)
-        with pytest.raises(UnreadableLedgerError):
+        with pytest.raises(UnreadableError):
             add(world.acquired(), wishes(3))
 
     def test_more_values_than_any_ledger_has_are_refused_before_they_are_read(self, world: World) -> None:
         world.planned(3).give_back()
         many = b"[" + b"[]," * MAX_VALUES + b"[]]"
         world.put("index.json", world.body("index.json")[:-1] + b',"x":' + many + b"}")
-        with pytest.raises(UnreadableLedgerError, match="more than 400,000 values"):
+        with pytest.raises(UnreadableError, match="more than 400,000 values"):
             world.acquired()
 
     def test_what_could_not_be_read_again_is_not_written(self, world: World) -> None:

@@ -17,7 +17,7 @@ from airflow_provider_wanx import dashscope
 from airflow_provider_wanx.dashscope import images
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.results import find_results
-from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import ProviderError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import Task, UploadPolicy
 from tests.unit.dashscope.support.answers import TASK_ID, answer, task_answer
 
@@ -50,7 +50,7 @@ def _failed_parts(*parts: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _error(act: Callable[[], object]) -> str:
-    with pytest.raises(DashScopeError) as caught:
+    with pytest.raises(ProviderError) as caught:
         act()
     return f"{type(caught.value).__name__}: {caught.value}"
 

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import airflow_provider_wanx
 from airflow_provider_wanx.dashscope import errors
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
-    DashScopeError,
     InvalidInputError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     ResultExpiredError,
     TaskNotSucceededError,
     ThrottledError,
@@ -27,13 +32,43 @@ def _task(
     return Task(task_id=f"task-{number}", status=status, code=code, message=message)
 
 
-def test_every_error_derives_from_the_one_base() -> None:
-    classes = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
-    ]
+def _drawn() -> dict[str, str]:
+    """Read the tree at the head of the module: error → what it derives from."""
+    above, bases = [(-1, "Exception")], {}
+    for indent, name in re.findall(r"^    ([ │├└─]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
+        while above[-1][0] >= len(indent):
+            above.pop()
+        bases[name] = above[-1][1]
+        above.append((len(indent), name))
+    return bases
 
-    assert len(classes) >= 13
-    assert all(issubclass(kind, DashScopeError) for kind in classes)
+
+def test_the_tree_is_the_one_that_is_drawn() -> None:
+    assert _drawn() == {
+        name: kind.__bases__[0].__name__
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    }
+
+
+def test_no_error_is_defined_anywhere_else() -> None:
+    package = Path(airflow_provider_wanx.__file__).parent
+    elsewhere = {
+        node.name: str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base).endswith(("Error", "Exception", "Timeout")) for base in node.bases)
+        and "simulator" not in path.parts
+        and path != Path(errors.__file__)
+    }
+
+    assert elsewhere == {}
+
+
+def test_an_error_of_s3_or_a_store_is_none_of_the_service() -> None:
+    for kind in (errors.S3Error, errors.StoreError, InvalidInputError):
+        assert not issubclass(kind, errors.DashScopeError)
 
 
 def test_wrong_input_can_be_caught_as_a_value_error() -> None:
@@ -44,7 +79,7 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
 @pytest.mark.parametrize(
     ("error", "retryable", "certainly_refused"),
     [
-        (DashScopeError("x"), False, True),
+        (ProviderError("x"), False, True),
         (errors.NewStatusError(task_id="t-1", status="ARCHIVING", http_status=200), False, False),
         (InvalidInputError("x"), False, True),
         (TransportError("x"), True, True),
@@ -56,7 +91,7 @@ def test_wrong_input_can_be_caught_as_a_value_error() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_each_error_says_whether_to_repeat_and_whether_nothing_was_done(
-    error: DashScopeError, retryable: bool, certainly_refused: bool
+    error: ProviderError, retryable: bool, certainly_refused: bool
 ) -> None:
     assert (error.retryable, error.certainly_refused, error.final) == (retryable, certainly_refused, False)
 
@@ -326,3 +361,10 @@ def test_what_a_user_gave_is_quoted_on_one_line_and_not_whole() -> None:
     assert quoted(None) == "None"
     assert len(quoted("A" * 129_000)) < 250
     assert len(quoted(["long "] * 10_000)) < 250
+
+
+def test_what_is_cut_out_once_is_left_alone_the_second_time() -> None:
+    said = safe_words("no route: https://bucket/x?Signature=0123456789")
+
+    assert str(ProviderError(f"{said}: could not write.")) == "no route: https://bucket/x?…: could not write."
+    assert "0123456789" not in str(ProviderError("https://bucket/x?…Signature=0123456789"))

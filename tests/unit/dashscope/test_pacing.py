@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.errors import ApiError, ThrottledError
+from airflow_provider_wanx.dashscope.errors import ApiError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
-from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, SubmissionQueueError
+from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE, MARGIN, PaceState
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime

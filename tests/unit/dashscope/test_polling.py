@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.dashscope.errors import (
-    DashScopeError,
     InvalidResponseError,
     LostAnswerError,
     NewStatusError,
+    ProviderError,
     TaskNotSucceededError,
     TransportError,
     WaitTimeoutError,
@@ -42,7 +42,7 @@ def _seconds(decision: Decision) -> float:
     return decision.seconds
 
 
-def _error(status: int = 503, retry_after: float | None = None) -> DashScopeError:
+def _error(status: int = 503, retry_after: float | None = None) -> ProviderError:
     return api_error(code="", service_message="", http_status=status, retry_after=retry_after)
 
 
@@ -136,7 +136,7 @@ def test_the_last_look_is_at_the_deadline() -> None:
     ],
     ids=repr,
 )
-def test_a_passing_error_does_not_end_the_wait(error: DashScopeError) -> None:
+def test_a_passing_error_does_not_end_the_wait(error: ProviderError) -> None:
     assert isinstance(_wait().after_error(error, now=_NOW), Wait)
     assert isinstance(_wait(end_time=_NOW + 1).after_error(error, now=_NOW), Wait)
 

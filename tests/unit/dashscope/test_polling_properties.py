@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import (
-    DashScopeError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     TransportError,
     WaitTimeoutError,
     api_error,
@@ -46,14 +46,14 @@ _intervals = st.floats(0, 60)
 _patience = st.none() | st.floats(0, 300)
 
 
-def _decide(wait: TaskWait, look: Task | DashScopeError, now: float) -> Decision:
+def _decide(wait: TaskWait, look: Task | ProviderError, now: float) -> Decision:
     return wait.after_task(look, now=now) if isinstance(look, Task) else wait.after_error(look, now=now)
 
 
 @_property
 @given(looks=_looks, interval=_intervals, patience=_patience, late=st.floats(0, 1))
 def test_every_wait_keeps_its_promises(
-    looks: list[Task | DashScopeError], interval: float, patience: float | None, late: float
+    looks: list[Task | ProviderError], interval: float, patience: float | None, late: float
 ) -> None:
     end_time = None if patience is None else _START + patience
     wait = TaskWait("t-1", interval, end_time)
@@ -86,7 +86,7 @@ def test_every_wait_keeps_its_promises(
             case Wait(seconds):
                 assert not past
                 assert status is None or not status.is_terminal or status is TaskStatus.UNKNOWN
-                assert not isinstance(look, DashScopeError) or look.retryable
+                assert not isinstance(look, ProviderError) or look.retryable
                 assert SHORTEST_WAIT <= seconds <= _LONGEST_STEP
                 if end_time is not None:
                     assert now + seconds <= max(end_time, now + SHORTEST_WAIT) + 1e-6
@@ -102,7 +102,7 @@ def test_every_wait_keeps_its_promises(
     patience=st.floats(0, 300),
 )
 def test_without_an_end_a_wait_lasts_to_its_deadline_and_hardly_longer(
-    looks: list[Task | DashScopeError], interval: float, patience: float
+    looks: list[Task | ProviderError], interval: float, patience: float
 ) -> None:
     wait = TaskWait("t-1", interval, _START + patience)
     now = _START
@@ -122,7 +122,7 @@ def test_without_an_end_a_wait_lasts_to_its_deadline_and_hardly_longer(
 @_property
 @given(before=st.lists(_passing, max_size=40), task=_statuses, interval=_intervals)
 def test_a_task_that_has_ended_ends_the_wait_whatever_went_before(
-    before: list[DashScopeError], task: Task, interval: float
+    before: list[ProviderError], task: Task, interval: float
 ) -> None:
     wait = TaskWait("t-1", interval, None)
     for error in before:

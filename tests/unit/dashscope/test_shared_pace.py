@@ -18,11 +18,14 @@ import pytest
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import (
+    ProviderError,
+    SubmissionQueueError,
+    UnconditionalStoreError,
+)
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing import shared
-from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
-from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
+from airflow_provider_wanx.dashscope.sharing import Seen
 from tests.unit.support.virtual_processes import VirtualProcesses
 
 KEY = "sk-shared-0123456789"
@@ -126,14 +129,14 @@ class _World:
             ),
             transport=httpx.MockTransport(self.account),
         )
-        self.errors: list[DashScopeError] = []
+        self.errors: list[ProviderError] = []
 
     def submit(self, *, machine: int, tasks: int = 1, at: float | None = None) -> None:
         def work() -> None:
             for _ in range(tasks):
                 try:
                     self.client.send(submit_task(**PICTURE), before_sending=self._record)  # type: ignore[arg-type]
-                except DashScopeError as error:
+                except ProviderError as error:
                     self.errors.append(error)
 
         self.processes.start(work, machine=machine, at=random.uniform(0, 0.05) if at is None else at)
@@ -280,7 +283,7 @@ def test_a_place_that_comes_back_is_used_again_and_its_next_loss_is_told_again(
 
 def test_a_place_that_cannot_be_shared_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
     world = _World()
-    world.place.trouble = lambda: NotShareableError("only S3 knows conditional writes")
+    world.place.trouble = lambda: UnconditionalStoreError("only S3 knows conditional writes")
     with caplog.at_level(logging.INFO, logger=shared.__name__):
         world.submit(machine=0, tasks=150)
         world.processes.run()

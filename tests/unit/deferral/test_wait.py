@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.deferral.wait import TaskWaitTimeout, task_ids, wait_here
+from airflow_provider_wanx.deferral.wait import task_ids, wait_here
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow_names import (
@@ -87,7 +87,7 @@ class TestAirflowsOwnTimeout:
 
 
 @pytest.mark.parametrize(
-    ("by_execution_timeout", "error"), [(True, AirflowTaskTimeout), (False, TaskWaitTimeout)]
+    ("by_execution_timeout", "error"), [(True, AirflowTaskTimeout), (False, AirflowException)]
 )
 def test_either_limit_ends_with_the_error_that_belongs_to_it(
     by_execution_timeout: bool, error: type[Exception]

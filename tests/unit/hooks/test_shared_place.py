@@ -10,12 +10,12 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.dashscope.sharing import NotShareableError, Seen
+from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
+from airflow_provider_wanx.dashscope.sharing import Seen
 from airflow_provider_wanx.hooks import shared_place
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.shared_place import RecordFolder
-from airflow_provider_wanx.s3.errors import S3Error
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -78,10 +78,10 @@ def test_a_store_that_ignores_conditions_is_found_out_and_other_machines_are_tol
 ) -> None:
     memory.ignores = ignores
     folder = RecordFolder("s3://bucket/records")
-    with pytest.raises(NotShareableError, match="ignores conditional writes"):
+    with pytest.raises(UnconditionalStoreError, match="ignores conditional writes"):
         folder.write(NAME, b"1", replacing=folder.read(NAME))
 
-    with pytest.raises(NotShareableError, match="ignores conditional writes"):
+    with pytest.raises(UnconditionalStoreError, match="ignores conditional writes"):
         RecordFolder("s3://bucket/records").read(NAME)
 
 
@@ -96,7 +96,7 @@ def test_a_store_is_tried_once_for_an_account_and_not_at_every_write(memory: Mem
 
 @pytest.mark.parametrize("place", ["file:///shared/records", "gs://bucket/records", "records"])
 def test_other_places_than_s3_say_why_they_cannot_be_shared(place: str) -> None:
-    with pytest.raises(NotShareableError, match="only S3 knows conditional writes"):
+    with pytest.raises(UnconditionalStoreError, match="only S3 knows conditional writes"):
         RecordFolder(place).read(NAME)
 
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from airflow_provider_wanx.dashscope import observing
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.observing import MEASURES, Kind
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.hooks.connection import shared_config
@@ -193,7 +193,7 @@ def test_a_submission_that_brings_no_task_says_what_is_known_of_it(
     sent: Sent, dashscope: BackgroundSimulator, fault: dict[str, Any], outcome: str
 ) -> None:
     dashscope.add_fault(endpoint="submit", times=1, **fault)
-    with pytest.raises(DashScopeError), DashScopeHook() as hook:
+    with pytest.raises(ProviderError), DashScopeHook() as hook:
         hook.submit_task(
             service=REPAINT_SERVICE, model=REPAINT_MODEL, input={"image_url": "https://a.b/c.png"}
         )

@@ -15,8 +15,7 @@ from airflow_provider_wanx.batch.batch import BatchDestination
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.s3.errors import S3Error
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.destination import S3Destination

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wanx.dashscope.errors import SubmissionQueueError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
@@ -96,7 +97,6 @@ class TestPolicy:
             decided(call_the_hook, reschedule_timeout=timedelta(0))
 
     def test_what_finds_the_queue_of_submissions_too_long_comes_back_when_that_has_gone(self) -> None:
-        from airflow_provider_wanx.dashscope.pacing.pacer import SubmissionQueueError
         from airflow_provider_wanx.exceptions import airflow_errors
 
         def raising() -> None:

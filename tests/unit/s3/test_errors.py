@@ -9,8 +9,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.s3.errors import S3Error, s3_errors
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
+from airflow_provider_wanx.s3.errors import s3_errors
 from tests.unit.support.s3 import Bucket
 
 

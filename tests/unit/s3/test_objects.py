@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ResponseStreamingError
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.s3.errors import ObjectTooLargeError, S3Error
-from airflow_provider_wanx.s3.objects import (
-    ABSENT,
-    READ_TRIES,
+from airflow_provider_wanx.dashscope.errors import (
     ConflictError,
-    ObjectStore,
-    Version,
-    read_object,
+    InvalidInputError,
+    ObjectTooLargeError,
+    S3Error,
+    UnconditionalStoreError,
 )
+from airflow_provider_wanx.s3.objects import ABSENT, READ_TRIES, ObjectStore, Version, read_object
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -86,7 +84,7 @@ def test_a_store_that_ignores_a_condition_is_told(ignored: str, header: str) -> 
     store = ObjectStore(MemoryS3(ignores=(ignored,)), bucket="b", prefix="")
     write(store, b"1", replacing=ABSENT)
     with pytest.raises(
-        InvalidInputError, match=rf"^The store does not know conditional writes \({header}\).*: s3://b/"
+        UnconditionalStoreError, match=rf"^The store does not know conditional writes \({header}\).*: s3://b/"
     ):
         store.check_conditions("index.json")
 

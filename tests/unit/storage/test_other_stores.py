@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.records import record_store
@@ -151,7 +150,7 @@ class Refusing(MemoryS3):
 
 
 def test_a_store_that_refuses_conditions_keeps_no_two_runs_apart() -> None:
-    with pytest.raises(InvalidInputError, match=r"does not know conditional writes \(If-None-Match\)"):
+    with pytest.raises(UnconditionalStoreError, match=r"does not know conditional writes \(If-None-Match\)"):
         ObjectStore(Refusing(), bucket="b", prefix="").write(
             "journal", b"1", content_type="application/json", replacing=ABSENT
         )

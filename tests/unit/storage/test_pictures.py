@@ -10,10 +10,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.pictures import ImageSource, Picture
 from airflow_provider_wanx.storage.s3_source import PRESIGNED_FOR

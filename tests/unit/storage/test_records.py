@@ -15,17 +15,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError
-from airflow_provider_wanx.exceptions import RecordStoreError
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, RecordStoreError, UnreadableError
 from airflow_provider_wanx.identity import Identity, identity_of
 from airflow_provider_wanx.storage.records import RecordStore, object_name, record_store
-from airflow_provider_wanx.submission.record import (
-    STATE_KEY,
-    Phase,
-    Record,
-    SubmissionRecord,
-    UnreadableRecordError,
-)
+from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
 from tests.unit.support.airflow import DagRun, TaskInstance
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.memory_s3 import KilledError, MemoryS3
@@ -77,7 +70,7 @@ class TestEveryStore:
 
     @pytest.mark.parametrize(
         ("body", "refusal"),
-        [(b" " * 2_000_000, RecordStoreError), (b"[" * 100_000, UnreadableRecordError)],
+        [(b" " * 2_000_000, RecordStoreError), (b"[" * 100_000, UnreadableError)],
         ids=["large", "deep"],
     )
     def test_an_object_that_is_no_record_is_refused(
@@ -183,7 +176,7 @@ class TestFolder:
         store.set(STATE_KEY, VALUE)
         file = only_file(tmp_path)
         file.write_bytes(content)
-        with pytest.raises(UnreadableRecordError) as caught:
+        with pytest.raises(UnreadableError) as caught:
             SubmissionRecord(store, where=store.where).read()
         assert file.as_uri().replace("%25", "%") in str(caught.value)
 
@@ -202,7 +195,7 @@ class TestFolder:
         assert record.read() == written
         file = only_file(tmp_path)
         file.write_text(file.read_text().replace("portraits", "Portraits"))
-        with pytest.raises(UnreadableRecordError):
+        with pytest.raises(UnreadableError):
             record.read()
 
     def test_whoever_is_killed_while_writing_leaves_the_old_record(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_wanx.dashscope.errors import UnreadableError
 from airflow_provider_wanx.submission.record import (
     CHANGED,
     CLEARED,
@@ -21,7 +22,6 @@ from airflow_provider_wanx.submission.record import (
     Reconcile,
     Record,
     SubmissionRecord,
-    UnreadableRecordError,
     decide,
     fingerprint,
     sent_between,
@@ -140,7 +140,7 @@ class TestStoring:
     def test_a_damaged_record_is_not_taken_for_none(self, damage: dict[str, Any]) -> None:
         store = StateStore()
         store.values[STATE_KEY] = {**submitted().to_json(), **damage}
-        with pytest.raises(UnreadableRecordError, match="it is not known whether a task was paid for"):
+        with pytest.raises(UnreadableError, match="it is not known whether a task was paid for"):
             SubmissionRecord(store).read()
 
     def test_an_intent_that_an_earlier_release_has_written_is_read(self) -> None:
@@ -169,7 +169,7 @@ class TestStoring:
             (SubmissionRecord(store), "task state 'dashscope_submission'"),
             (SubmissionRecord(store, where="s3://records/a.json"), "s3://records/a.json"),
         ):
-            with pytest.raises(UnreadableRecordError) as caught:
+            with pytest.raises(UnreadableError) as caught:
                 record.read()
             assert str(caught.value) == (
                 f"The record of an earlier submission ({where}) cannot be read by this version, so it is not known whether "
@@ -178,7 +178,7 @@ class TestStoring:
 
     def test_a_record_of_a_later_version_with_more_in_it_is_not_guessed_at(self) -> None:
         with pytest.raises(
-            UnreadableRecordError, match="install the version of airflow-provider-wanx that wrote it"
+            UnreadableError, match="install the version of airflow-provider-wanx that wrote it"
         ):
             Record.from_json({**submitted().to_json(), "version": 2, "results": []})
 
@@ -211,7 +211,7 @@ class TestStoring:
     ) -> None:
         try:
             record = Record.from_json(value)
-        except UnreadableRecordError:
+        except UnreadableError:
             return
         start, end = sent_between(record)
         assert start.tzinfo is not None

@@ -17,9 +17,9 @@ from typing import Any
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
-    DashScopeError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     TransportError,
     api_error,
 )
@@ -43,7 +43,7 @@ TIMEOUT = 60
 KEPT_IN = "state"
 """Where the record is unless a test says otherwise."""
 
-POSTS: dict[str, tuple[bool, Callable[[], DashScopeError] | None]] = {
+POSTS: dict[str, tuple[bool, Callable[[], ProviderError] | None]] = {
     "accepted": (True, None),
     "answer lost": (True, lambda: LostAnswerError("reset")),
     "answer garbled": (True, lambda: InvalidResponseError("garbage")),
@@ -227,10 +227,10 @@ class SubmissionWorld:
             task_id = submitter.earlier_task(None if plan.input_gone else request)
             if task_id is None:
                 if plan.input_gone:
-                    raise DashScopeError("The input is gone.")
+                    raise ProviderError("The input is gone.")
                 task_id = submitter.submit(request)
             self.step()
-        except (DashScopeError, KilledError) as error:
+        except (ProviderError, KilledError) as error:
             return error
         self.returned.append((self.epoch, task_id))
         return task_id

@@ -11,7 +11,6 @@ from unittest import mock
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.deferral.wait import TaskWaitTimeout
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.s3 import Bucket, connection_json
@@ -51,7 +50,7 @@ class TestWaiting:
         simulator = connect_dashscope(speed=0.01, submit_rate=0, task_rate=0)
         ids = submit_repaints(simulator, 0, 3)
         runner = copy(ids, bucket.name, wait_for_completion=True, deferrable=deferrable, wait_timeout=0.2)
-        with pytest.raises(TaskWaitTimeout):
+        with pytest.raises(AirflowException):
             runner.run_try()
         assert states(simulator) == ["RUNNING", "PENDING"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.dashscope.errors import TaskNotSucceededError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError, WaitTimeoutError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.triggers.events import WaitFailedError, check_event
+from airflow_provider_wanx.triggers.events import check_event
 from tests.unit.support.service import submit_repaints
 
 
@@ -48,16 +48,16 @@ class TestEvents:
 
     @pytest.mark.parametrize("retryable", [True, False])
     def test_a_wait_that_was_given_up_says_whether_to_try_again(self, retryable: bool) -> None:
-        with pytest.raises(WaitFailedError, match="bad key") as caught:
+        with pytest.raises(DashScopeError, match="bad key") as caught:
             check_event(event(errors={"a": "bad key"}, retryable=retryable), DashScopeHook("there_is_none"))
         assert caught.value.retryable is retryable
 
     def test_the_same_words_are_said_once_and_not_all_of_many(self) -> None:
         errors = {f"id-{number}": f"reason {number % 7}" for number in range(20)}
-        with pytest.raises(WaitFailedError) as caught:
+        with pytest.raises(DashScopeError) as caught:
             check_event(event(errors=errors), DashScopeHook("there_is_none"))
         assert str(caught.value) == "reason 0 reason 1 reason 2 reason 3 reason 4 (and 2 more)"
 
     def test_no_event_at_all_is_an_error(self) -> None:
-        with pytest.raises(WaitFailedError, match="The trigger sent no event"):
+        with pytest.raises(DashScopeError, match="The trigger sent no event"):
             check_event(None, DashScopeHook("there_is_none"))

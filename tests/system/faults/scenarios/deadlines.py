@@ -19,7 +19,7 @@ def _ends_canceled(case: Case, dag_id: str) -> None:
     injected="wait_timeout=8 s, the task is still queued then; it is canceled",
     billed=0,
     objects=0,
-    failure=r"repaint: TaskWaitTimeout: .*had not ended at the deadline",
+    failure=r"repaint: AirflowException: .*had not ended at the deadline",
 )
 def deadline(case: Case) -> None:
     _ends_canceled(case, "alone_deadline")
@@ -30,7 +30,7 @@ def deadline(case: Case) -> None:
     injected="the same with deferrable=False",
     billed=0,
     objects=0,
-    failure=r"repaint: TaskWaitTimeout: .*had not ended at the deadline",
+    failure=r"repaint: AirflowException: .*had not ended at the deadline",
 )
 def deadline_sync(case: Case) -> None:
     _ends_canceled(case, "alone_deadline_sync")

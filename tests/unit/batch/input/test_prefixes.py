@@ -12,9 +12,8 @@ import pytest
 
 from airflow_provider_wanx.batch.input.prefixes import PrefixSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.s3.errors import S3Error
 from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.airflow_names import attach

@@ -22,8 +22,8 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
-    DashScopeError,
     InvalidResponseError,
+    ProviderError,
     ResultExpiredError,
     ThrottledError,
 )
@@ -50,8 +50,8 @@ def call(request: pytest.FixtureRequest) -> Call[Any]:
     return _CALLS[request.param]
 
 
-def _raised(call: Call[Any], body: Any, **more: Any) -> DashScopeError:
-    with pytest.raises(DashScopeError) as caught:
+def _raised(call: Call[Any], body: Any, **more: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
         call.read(answer(body, doing=call.doing, **more))
     assert call.doing in str(caught.value)
     assert _SIGNATURE not in str(caught.value)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result, read_output, retry_after
 from airflow_provider_wanx.dashscope.api.results import find_results
-from airflow_provider_wanx.dashscope.errors import ApiError, DashScopeError
+from airflow_provider_wanx.dashscope.errors import ApiError, ProviderError
 from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage, UploadPolicy
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 from tests.unit.dashscope.support.answers import TASK_ID
@@ -99,7 +99,7 @@ def _use(value: object) -> None:
     shown.encode()
 
 
-def _check(error: DashScopeError, *, intact: bool) -> None:
+def _check(error: ProviderError, *, intact: bool) -> None:
     text = str(error)
     text.encode()
     assert text.isprintable(), text
@@ -113,7 +113,7 @@ def _try(read: _Read, answer: Answer, *, intact: bool) -> bool:
     """Read an answer; returns whether there was something to be read."""
     try:
         value = read(answer)
-    except DashScopeError as error:
+    except ProviderError as error:
         _check(error, intact=intact)
         return False
     except Exception as error:  # noqa: BLE001 (any is what this looks for; shown so that no terminal stumbles over it)

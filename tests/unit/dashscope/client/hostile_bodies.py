@@ -16,7 +16,7 @@ from pathlib import Path
 
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
-from airflow_provider_wanx.dashscope.errors import DashScopeError
+from airflow_provider_wanx.dashscope.errors import ProviderError
 
 
 def peak() -> float:
@@ -38,7 +38,7 @@ def client(url: str) -> Callable[[str], str]:
                 with dashscope.download(f"{url}/{name}.txt") as (_, chunks):
                     return f"{sum(map(len, chunks))} bytes"
             return str(dashscope.get_task(name).status)
-        except DashScopeError as error:
+        except ProviderError as error:
             return type(error).__name__
 
     return meet
@@ -87,7 +87,7 @@ def store(url: str) -> Callable[[str], str]:
     def meet(name: str) -> str:
         try:
             return f"{len(objects.read(name).body)} bytes"
-        except DashScopeError as error:
+        except ProviderError as error:
             return type(error).__name__
 
     return meet

@@ -12,10 +12,10 @@ from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.client.bodies import MAX_BYTES
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
-    DashScopeError,
     DownloadError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     ResultExpiredError,
     WaitTimeoutError,
 )
@@ -67,7 +67,7 @@ def test_a_packed_answer_is_unpacked(server: ScriptedServer, connect: Connect) -
     ],
 )
 def test_an_answer_that_is_none_is_an_error(
-    server: ScriptedServer, connect: Connect, reply: Reply, kind: type[DashScopeError]
+    server: ScriptedServer, connect: Connect, reply: Reply, kind: type[ProviderError]
 ) -> None:
     server.script(reply)
     with pytest.raises(kind):
@@ -131,7 +131,7 @@ def test_a_wait_does_not_hang_at_a_look_that_comes_byte_by_byte(
     ],
 )
 def test_a_download_that_is_none_is_an_error(
-    server: ScriptedServer, connect: Connect, reply: Reply, kind: type[DashScopeError]
+    server: ScriptedServer, connect: Connect, reply: Reply, kind: type[ProviderError]
 ) -> None:
     server.script(reply)
     with pytest.raises(kind):

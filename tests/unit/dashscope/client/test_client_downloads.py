@@ -11,9 +11,9 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
-    DashScopeError,
     DownloadError,
     LostAnswerError,
+    ProviderError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -53,8 +53,8 @@ def _get(server: ScriptedServer, connect: Connect, **settings: float) -> bytes:
 
 
 def _failure(
-    server: ScriptedServer, connect: Connect, kind: type[DashScopeError], **settings: float
-) -> DashScopeError:
+    server: ScriptedServer, connect: Connect, kind: type[ProviderError], **settings: float
+) -> ProviderError:
     with pytest.raises(kind) as caught:
         _get(server, connect, **settings)
     assert _WHAT in str(caught.value)
@@ -211,7 +211,7 @@ def test_a_result_that_is_past_its_time_is_told_as_such(
     ],
 )
 def test_other_troubles_of_the_store_are_clear_errors(
-    server: ScriptedServer, connect: Connect, reply: Say | Reset | Raw | Stall, kind: type[DashScopeError]
+    server: ScriptedServer, connect: Connect, reply: Say | Reset | Raw | Stall, kind: type[ProviderError]
 ) -> None:
     server.script(reply)
 

@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_wanx.dashscope.client.network import Kind, kind_of
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
-    DashScopeError,
     DownloadError,
     ForbiddenHostError,
+    ProviderError,
 )
 from tests.unit.dashscope.support.scripted_server import Endless, Say, ScriptedServer, head, say_json
 from tests.unit.dashscope.support.shells import Shell
@@ -91,7 +91,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     server: ScriptedServer, connect: Connect, names: dict[str, list[str]]
 ) -> None:
     names["results.example"] = ["8.8.8.8", "127.0.0.1", "127.0.0.1"]
-    with pytest.raises(DashScopeError):
+    with pytest.raises(ProviderError):
         connect(PUBLIC, timeout=0.2).download(f"http://results.example:{server.port}/a.png")
     assert server.connections == 0
     assert len(names["results.example"]) == 2
@@ -114,7 +114,7 @@ def test_a_service_in_a_private_network_may_lead_into_it_and_not_to_this_machine
 ) -> None:
     names["dashscope.internal"] = ["10.1.2.3"] * 9
     shell = connect("https://dashscope.internal", timeout=0.2)
-    with pytest.raises(DashScopeError) as caught:
+    with pytest.raises(ProviderError) as caught:
         shell.download("http://10.255.255.1:9/a.png")
     assert not isinstance(caught.value, ForbiddenHostError)
     for other in ("127.0.0.1", "100.64.0.1", "169.254.169.254"):

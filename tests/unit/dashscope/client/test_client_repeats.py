@@ -15,9 +15,9 @@ from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     AuthenticationError,
-    DashScopeError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     ThrottledError,
     TransportError,
 )
@@ -108,7 +108,7 @@ def test_a_submission_that_was_certainly_refused_is_repeated(
     assert server.seen[0].json == server.seen[1].json
 
 
-_NEVER_TWICE: dict[str, tuple[Reply, type[DashScopeError]]] = {
+_NEVER_TWICE: dict[str, tuple[Reply, type[ProviderError]]] = {
     "reset after sending": (Reset(), LostAnswerError),
     "closed after sending": (Raw(), LostAnswerError),
     "half an answer": (_HALF, LostAnswerError),

@@ -15,10 +15,10 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
-    DashScopeError,
     DownloadError,
     InvalidResponseError,
     LostAnswerError,
+    ProviderError,
     TransportError,
 )
 from airflow_provider_wanx.dashscope.models import UploadPolicy
@@ -166,7 +166,7 @@ def test_no_message_shows_key_or_signature(
         ):
             try:
                 act()
-            except DashScopeError as error:
+            except ProviderError as error:
                 shown += [str(error), repr(error)]
 
     assert len(shown) >= 4
