@@ -236,7 +236,10 @@ def test_a_task_that_failed_for_a_passing_reason_stays_failed_but_may_be_submitt
     [
         (
             _task(status=TaskStatus.FAILED, code="InvalidURL"),
-            "image_transfer='upload'. A failed task is not billed.",
+            (
+                "(InvalidURL). Check that the URL is public and leads to a picture; what lies in S3 is uploaded instead with "
+                "image_transfer='upload'. A failed task is not billed."
+            ),
         ),
         (
             _task(status=TaskStatus.FAILED),
