@@ -256,6 +256,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
     _row("InternalError.*", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("(401)", 401, _K.AUTHENTICATION, False, _KEY),
     _row("(403)", 403, _K.PERMISSION, False, _GRANT),
+    _row("(403, no code)", 403, _K.PERMISSION, False, _GATEWAY),
     _row("(402)", 402, _K.BILLING, False, _PAY),
     _row("(404)", 404, _K.NOT_FOUND, False, _WRONG_ADDRESS),
     _row("(405)", 405, _K.PERMISSION, False, _GATEWAY),
@@ -265,6 +266,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
     _row("(429)", 429, _K.THROTTLING, True, _SLOWER),
     _row("(4xx)", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("(5xx)", 500, _K.SERVICE, True, _LATER, unsure=True),
+    _row("Invalid*", 200, _K.INPUT, False, _FIX_REQUEST),
     _row("(no code)", 200, _K.SERVICE, False, "The service has given no code for it.", unsure=True),
     _row(
         "(other)",
@@ -324,10 +326,15 @@ def _by_rule(code: str, http_status: int | None) -> ErrorRow:
         row = _FALLBACK[f"{prefix}.*"]
         if code.casefold().startswith(prefix.casefold()) and not (row.unsure and _refuses(http_status)):
             return row
+    if http_status == 403 and not code:
+        # The service's own refusals have a code.
+        return _FALLBACK["(403, no code)"]
     if (exact := _FALLBACK.get(f"({http_status})")) is not None:
         return exact
     if http_status is not None and 400 <= http_status < 500:
         return _FALLBACK["(4xx)"]
     if http_status is not None and http_status >= 500:
         return _FALLBACK["(5xx)"]
+    if code.casefold().startswith("invalid"):
+        return _FALLBACK["Invalid*"]
     return _FALLBACK["(other)" if code else "(no code)"]

@@ -152,6 +152,7 @@ FALLBACKS: dict[str, tuple[str, int | None, ErrorKind, bool]] = {
     "InternalError.*": ("InternalError.NewReason", None, ErrorKind.SERVICE, YES),
     "(401)": ("NewCode", 401, ErrorKind.AUTHENTICATION, NO),
     "(403)": ("NewCode", 403, ErrorKind.PERMISSION, NO),
+    "(403, no code)": ("", 403, ErrorKind.PERMISSION, NO),
     "(402)": ("", 402, ErrorKind.BILLING, NO),
     "(404)": ("NewCode", 404, ErrorKind.NOT_FOUND, NO),
     "(405)": ("", 405, ErrorKind.PERMISSION, NO),
@@ -161,6 +162,7 @@ FALLBACKS: dict[str, tuple[str, int | None, ErrorKind, bool]] = {
     "(429)": ("", 429, ErrorKind.THROTTLING, YES),
     "(4xx)": ("NewCode", 422, ErrorKind.INPUT, NO),
     "(5xx)": ("", 502, ErrorKind.SERVICE, YES),
+    "Invalid*": ("InvalidVideo.Length", None, ErrorKind.INPUT, NO),
     "(no code)": ("", None, ErrorKind.SERVICE, NO),
     "(other)": ("NewCode", None, ErrorKind.SERVICE, NO),
 }

@@ -106,6 +106,13 @@ REFUSALS: dict[str, tuple[int, dict[str, Any] | str, ErrorKind, str, str]] = {
         "make it smaller",
         "has to change",
     ),
+    "a firewall that takes nothing from here": (
+        403,
+        "<html>Access denied</html>",
+        ErrorKind.PERMISSION,
+        "firewall",
+        "workspace",
+    ),
     "a firewall that takes no POST": (
         405,
         "<html>405</html>",
