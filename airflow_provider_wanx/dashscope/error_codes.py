@@ -1,9 +1,9 @@
 """The service's error codes: what each means, whether trying again can help, and what a person should do.
 
 The code decides first, then the HTTP status; for the few codes that stand for several things, the text decides. A code
-that is not in the table is judged by its last part, then by rule: ``Throttling…`` and HTTP 429 can be tried again, other 4xx
-cannot, 5xx can. An HTTP status of 4xx outranks a code that speaks of trouble at the service: the service has refused, and
-accepted nothing.
+that is not in the table is judged by its last part, then by what stands before that, then by rule: ``Throttling…`` and HTTP
+429 can be tried again, other 4xx cannot, 5xx can. An HTTP status of 4xx outranks a code that speaks of trouble at the
+service: the service has refused, and accepted nothing.
 Sources: the service's error-code pages and its task-management page; see the reference in the documentation.
 """
 
@@ -130,7 +130,6 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InvalidURL", 400, _K.INPUT, False, _CHECK_URL),
     _row("InvalidURL.ConnectionRefused", 400, _K.INPUT, True, _FETCH),
     _row("InvalidURL.Timeout", 400, _K.INPUT, True, _FETCH),
-    _row("InvalidURL.*", 400, _K.INPUT, False, _CHECK_URL),
     _row(
         "InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."
     ),
@@ -298,7 +297,7 @@ def classify(*, code: str, http_status: int | None, message: str) -> Verdict:
     # "InternalError.Algo.DataInspectionFailed" is what its last part says; the rest tells where that was found.
     row = _listed(code, http_status, message) or _listed(code.rpartition(".")[2], http_status, message)
     if row is None or (row.unsure and _refuses(http_status)):
-        row = _by_rule(code, http_status)
+        row = _by_rule(code, http_status, message)
     return Verdict(row=row)
 
 
@@ -321,11 +320,15 @@ def _listed(code: str, http_status: int | None, message: str) -> ErrorRow | None
     return None
 
 
-def _by_rule(code: str, http_status: int | None) -> ErrorRow:
+def _by_rule(code: str, http_status: int | None, message: str) -> ErrorRow:
     for prefix in ("Throttling", "InternalError"):
         row = _FALLBACK[f"{prefix}.*"]
         if code.casefold().startswith(prefix.casefold()) and not (row.unsure and _refuses(http_status)):
             return row
+    # "DataInspectionFailed.Input" is one of what stands before its last part.
+    parent = _listed(code.rpartition(".")[0], http_status, message)
+    if parent is not None and not (parent.unsure and _refuses(http_status)):
+        return parent
     if http_status == 403 and not code:
         # The service's own refusals have a code.
         return _FALLBACK["(403, no code)"]

@@ -52,7 +52,6 @@ ROWS: list[Expected] = [
     *_all(ErrorKind.NOT_FOUND, 400, NO, "BadRequest.ResourceNotExist"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidURL"),
     *_all(ErrorKind.INPUT, 400, YES, "InvalidURL.ConnectionRefused", "InvalidURL.Timeout"),
-    *_all(ErrorKind.INPUT, 400, NO, "InvalidURL.*"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidImageResolution", "InvalidImageFormat", "InvalidImage.ImageSize"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidImage.FileFormat", "InvalidImage.NoHumanFace"),
     *_all(ErrorKind.INPUT, 400, NO, "InvalidImage.*"),
@@ -129,7 +128,6 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "AspectRatio", "Openerror", "Format", "Template.Content",
     ),
     "InvalidImage.*": ("FullFace", "NoHuman"),
-    "InvalidURL.*": ("Forbidden",),
     "Audio.*": ("DecoderError", "ShortAudio"),
 }  # fmt: skip
 

@@ -172,6 +172,21 @@ def test_an_unknown_code_is_judged_by_rule(rule: str) -> None:
     assert verdict.certainly_refused is (rule not in expected.MAY_HAVE_ACTED)
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("DataInspectionFailed.Input", None, ErrorKind.CONTENT),
+        ("DataInspectionFailed.Input", 400, ErrorKind.CONTENT),
+        ("Arrearage.Overdue", None, ErrorKind.BILLING),
+        ("InvalidApiKey.Expired", 400, ErrorKind.AUTHENTICATION),
+        ("InvalidURL.Forbidden", None, ErrorKind.INPUT),
+        ("InternalError.Algo.New", 400, ErrorKind.INPUT),
+    ],
+)
+def test_an_unknown_member_is_judged_as_its_family(code: str, status: int | None, kind: ErrorKind) -> None:
+    assert classify(code=code, http_status=status, message=_ORDINARY).kind is kind
+
+
 @pytest.mark.parametrize("code", ["INVALIDAPIKEY", "InvalidApikey", "Invalid_API_Key"])
 def test_the_case_of_a_code_does_not_matter(code: str) -> None:
     assert classify(code=code, http_status=401, message="").row.code == "InvalidApiKey"
