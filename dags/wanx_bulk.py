@@ -47,8 +47,9 @@ with DAG(
         "glob": Param(
             None,
             type=["string", "null"],
+            pattern=r"^$|\*",
             title="Pattern of paths below the folder",
-            description="For example **/*.png; empty: everything with a picture's extension",
+            description="With an asterisk, for example **/*.png; empty: everything with a picture's extension",
         ),
         "style": Param(
             "fresh",
@@ -90,8 +91,7 @@ with DAG(
     # [START howto_bulk]
     repaint = WanxStyleRepaintBatchOperator(
         task_id="repaint",
-        images="{{ params.source }}",
-        glob="{{ params.glob or '' }}",
+        images="{{ params.source.rstrip('/') }}/{{ params.glob or '' }}",
         style="{{ params.style }}",
         destination="{{ params.destination }}",
         dry_run="{{ params.dry_run }}",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.account import Account
-from airflow_provider_wanx.batch.flow import Rules
+from airflow_provider_wanx.batch.flow import Ceiling
 from airflow_provider_wanx.batch.keys import ResultKeys
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-    from airflow_provider_wanx.submission.submitter import TaskRequest
+    from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
 
 GRACE = LONGEST_LEASE - LONGEST_WAVE - 300.0
 """Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited. What is left
@@ -101,7 +101,8 @@ class Batch:
     :param model: the model's name, for the account's limits.
     :param keys: makes the keys of results.
     :param request: makes what is submitted for an image, and checks it.
-    :param rules: what the user has decided.
+    :param ceiling: what ends it early.
+    :param on_unconfirmed: what to do with an image whose submission may have been accepted.
     :param owner: the Airflow task.
     :param formats: of the manifest.
     :param log: the task's log.
@@ -116,7 +117,8 @@ class Batch:
         model: str,
         keys: ResultKeys,
         request: Callable[[ImageRow], TaskRequest],
-        rules: Rules,
+        ceiling: Ceiling,
+        on_unconfirmed: OnUnconfirmed,
         owner: Identity,
         formats: Sequence[str],
         log: Log,
@@ -128,7 +130,8 @@ class Batch:
         self._model = model
         self._keys = keys
         self._request = request
-        self._rules = rules
+        self._ceiling = ceiling
+        self._on_unconfirmed = on_unconfirmed
         self._owner = owner
         self._formats = formats
         self._log = log
@@ -206,11 +209,11 @@ class Batch:
                     ),
                     keys=self._keys,
                     prefix=self.destination.prefix,
-                    image_retries=self._rules.image_retries,
                     log=self._log,
                 ),
                 request=self._request_for,
-                rules=self._rules,
+                ceiling=self._ceiling,
+                on_unconfirmed=self._on_unconfirmed,
                 account=Account.read(self._hook, self._model, self._log),
                 log=self._log,
             )
@@ -222,7 +225,7 @@ class Batch:
     @property
     def progress(self) -> str:
         """One line about how far the batch has come."""
-        return progress_line(self.ledger, self._rules.ceiling, self._work().pace)
+        return progress_line(self.ledger, self._ceiling, self._work().pace)
 
     def step(self, ended: Collection[str]) -> Wave | None:
         """Do all that can be done now.
@@ -261,7 +264,7 @@ class Batch:
     def _write_manifests(self) -> None:
         write_manifests(
             (
-                manifest_row(row, bucket=self.destination.results.bucket, price=self._rules.ceiling.price)
+                manifest_row(row, bucket=self.destination.results.bucket, price=self._ceiling.price)
                 for row in self.ledger.all_rows()
                 if not row.removed
             ),
@@ -274,7 +277,7 @@ class Batch:
     @property
     def summary(self) -> dict[str, Any]:
         """What has become of the batch, as a small JSON object; with the manifests, once they are written."""
-        told = summary(self.ledger, self._rules.ceiling, destination=self.destination.url)
+        told = summary(self.ledger, self._ceiling, destination=self.destination.url)
         return {**told, "manifest": self._manifests} if self._manifests else told
 
     @property
@@ -307,7 +310,7 @@ class Batch:
     def _write_status(self, state: str) -> None:
         document: Mapping[str, Any] = status(
             self.ledger,
-            self._rules.ceiling,
+            self._ceiling,
             self._work().pace,
             destination=self.destination.url,
             state=state,

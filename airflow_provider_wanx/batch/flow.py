@@ -15,7 +15,6 @@ from decimal import Decimal, InvalidOperation
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed
 
 SECONDS_PER_IMAGE = 15.0
 """What the model page says that one image takes; counts until the batch's own pace is known."""
@@ -34,6 +33,12 @@ PACE_SAMPLES = 10
 
 LAST_WAVE = 0.25
 """Part of the last images after which a worker is woken, so that only few are left to copy when the last one ends."""
+
+RESULTS_WITHIN_SECONDS = 300.0
+"""Longest that a finished result waits to be copied, if nothing else wakes a worker before."""
+
+IMAGE_RETRIES = 2
+"""How often an image is submitted again after a transient failure of its task; failed tasks cost nothing."""
 
 NOT_ALL = "not all"
 """What ``max_failures`` is by default: any number of images may fail, but not every one."""
@@ -75,15 +80,14 @@ class Pace:
         return Pace((*self.samples, sample)[-PACE_SAMPLES:], self.concurrency)
 
 
-def most_in_flight(pace: Pace, *, queue_limit: int | None, max_in_flight: int | None) -> int:
+def most_in_flight(pace: Pace, *, queue_limit: int | None) -> int:
     """Decide how many images the service is to have at a time.
 
     :param queue_limit: tasks that may wait in the account's queue, if the service tells.
-    :param max_in_flight: the user's own limit, if there is one.
     """
     queue = UNKNOWN_QUEUE if queue_limit is None else int(queue_limit * QUEUE_SHARE)
     hour = int(MOST_WORK / pace.seconds_per_image)
-    return max(1, min(queue, hour, max_in_flight or queue))
+    return max(1, min(queue, hour))
 
 
 def wake_when_left(in_flight: int, *, more_to_submit: bool) -> int:
@@ -146,24 +150,6 @@ class Ceiling:
     def cost(self, images: int) -> Decimal:
         """Return what images cost, in CNY."""
         return images * self.price
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What the user has decided.
-
-    :param ceiling: what ends the batch early.
-    :param image_retries: how often an image is submitted again after the service has failed at it for a passing reason.
-    :param on_unconfirmed: what to do with an image whose submission may have been accepted.
-    :param results_within: seconds that a result may wait to be copied, if nothing else wakes a worker before.
-    :param max_in_flight: images that the service has at a time, at most; None leaves it to the batch.
-    """
-
-    ceiling: Ceiling
-    image_retries: int
-    on_unconfirmed: OnUnconfirmed
-    results_within: float
-    max_in_flight: int | None
 
 
 def duration(seconds: float) -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.flow import (
+    RESULTS_WITHIN_SECONDS,
     Ceiling,
     Pace,
-    Rules,
     Sample,
     duration,
     most_in_flight,
@@ -28,7 +28,7 @@ from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import Settled, Settler
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, MOST_POSTS, Submitting
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError, ProviderError
-from airflow_provider_wanx.submission.submitter import TaskRequest
+from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.account import Account
@@ -95,7 +95,8 @@ class BatchRun:
     :param ledger: the batch's ledger, acquired.
     :param settler: settles what has ended.
     :param request: makes what is submitted for an image, and checks it.
-    :param rules: what the user has decided.
+    :param ceiling: what ends the batch early.
+    :param on_unconfirmed: what to do with an image whose submission may have been accepted.
     :param account: what the service tells of the account.
     :param log: the task's log.
     """
@@ -107,7 +108,8 @@ class BatchRun:
         ledger: Ledger,
         settler: Settler,
         request: Callable[[ImageRow], TaskRequest],
-        rules: Rules,
+        ceiling: Ceiling,
+        on_unconfirmed: OnUnconfirmed,
         account: Account,
         log: Log,
     ) -> None:
@@ -115,9 +117,14 @@ class BatchRun:
         self._ledger = ledger
         self._settler = settler
         self._submitting = Submitting(
-            hook=hook, ledger=ledger, settler=settler, request=request, rules=rules, log=log
+            hook=hook,
+            ledger=ledger,
+            settler=settler,
+            request=request,
+            on_unconfirmed=on_unconfirmed,
+            log=log,
         )
-        self._rules = rules
+        self._ceiling = ceiling
         self._account = account
         self._log = log
         self._learned = False
@@ -188,7 +195,7 @@ class BatchRun:
         return wanted and totals.in_flight < self._most_in_flight()
 
     def _may_submit(self) -> bool:
-        totals, ceiling = self._ledger.totals, self._rules.ceiling
+        totals, ceiling = self._ledger.totals, self._ceiling
         stopped = self._settler.fatal or self._submitting.trouble or ceiling.too_many_failures(totals)
         return not stopped and ceiling.affords_one_more(totals)
 
@@ -231,12 +238,10 @@ class BatchRun:
         return Pace(samples, self._account.concurrency)
 
     def _most_in_flight(self) -> int:
-        return most_in_flight(
-            self.pace, queue_limit=self._account.queue_limit, max_in_flight=self._rules.max_in_flight
-        )
+        return most_in_flight(self.pace, queue_limit=self._account.queue_limit)
 
     def _next_wave(self) -> Wave | None:
-        totals, ceiling = self._ledger.totals, self._rules.ceiling
+        totals, ceiling = self._ledger.totals, self._ceiling
         if self._settler.fatal is not None:
             raise self._settler.fatal
         if ceiling.too_many_failures(totals):
@@ -267,7 +272,7 @@ class BatchRun:
         return Wave(
             dashscope_task_ids=ids,
             wake_when_left=wake_when_left(len(ids), more_to_submit=more),
-            wake_within=self._rules.results_within,
+            wake_within=RESULTS_WITHIN_SECONDS,
             wake_at=time.time() + (LONGEST_WAVE if ids else self._pause()),
         )
 
@@ -305,7 +310,7 @@ class BatchRun:
         if time.monotonic() < self._line_at:
             return
         self._line_at = time.monotonic() + LINE_EVERY
-        self._log.info("%s", progress_line(self._ledger, self._rules.ceiling, self.pace))
+        self._log.info("%s", progress_line(self._ledger, self._ceiling, self.pace))
 
 
 def progress_line(ledger: Ledger, ceiling: Ceiling, pace: Pace) -> str:

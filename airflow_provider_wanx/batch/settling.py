@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_wanx.batch.flow import IMAGE_RETRIES
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
@@ -54,7 +55,6 @@ class Settler:
     :param copier: copies results.
     :param keys: makes the keys of results.
     :param prefix: what the keys of all results begin with.
-    :param image_retries: how often an image is wanted again after the service has failed at it for a passing reason.
     :param log: the task's log.
     """
 
@@ -66,7 +66,6 @@ class Settler:
         copier: ResultCopier,
         keys: ResultKeys,
         prefix: str,
-        image_retries: int,
         log: Log,
     ) -> None:
         self.fatal: ProviderError | None = None
@@ -76,7 +75,6 @@ class Settler:
         self._copier = copier
         self._keys = keys
         self._prefix = prefix
-        self._image_retries = image_retries
         self._log = log
 
     def settle(self, row: LedgerRow) -> Settled:
@@ -135,9 +133,7 @@ class Settler:
         self._count_end()
         if task.status is TaskStatus.CANCELED:
             self._ledger.update(row, status=RowStatus.PLANNED, dashscope_task_id=None)
-        elif (
-            task.status is TaskStatus.FAILED and verdict.retryable and row.failed_tasks < self._image_retries
-        ):
+        elif task.status is TaskStatus.FAILED and verdict.retryable and row.failed_tasks < IMAGE_RETRIES:
             self._log.info("%s Submitting the image of row %s again.", task.describe(), row.row)
             self._ledger.update(
                 row,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.flow import Rules
+from airflow_provider_wanx.batch.flow import IMAGE_RETRIES
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.settling import OWN_KINDS, Settler, code_of
@@ -27,7 +27,7 @@ from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.submission.search import settled_at
-from airflow_provider_wanx.submission.submitter import Submitter, TaskRequest, given_up
+from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
@@ -70,7 +70,7 @@ class Submitting:
     :param ledger: the batch's ledger, acquired.
     :param settler: takes note of images that will not be repainted.
     :param request: makes what is submitted for an image, and checks it.
-    :param rules: what the user has decided.
+    :param on_unconfirmed: what to do with an image whose submission may have been accepted.
     :param log: the task's log.
     """
 
@@ -81,7 +81,7 @@ class Submitting:
         ledger: Ledger,
         settler: Settler,
         request: Callable[[ImageRow], TaskRequest],
-        rules: Rules,
+        on_unconfirmed: OnUnconfirmed,
         log: Log,
     ) -> None:
         self.trouble: ProviderError | None = None
@@ -90,7 +90,7 @@ class Submitting:
         self._ledger = ledger
         self._settler = settler
         self._request = request
-        self._rules = rules
+        self._on_unconfirmed = on_unconfirmed
         self._log = log
         self._misses = 0
         self._unanswered = 0
@@ -140,7 +140,7 @@ class Submitting:
         sent = record.time if record is not None else time.time()
         in_order = sent - self._ledger.notes.accepted_at < RECENTLY
         own = bool(row.code) and (in_order or row.failed_tasks > 0)
-        if own and row.failed_tasks >= self._rules.image_retries:
+        if own and row.failed_tasks >= IMAGE_RETRIES:
             self._settler.fail(row, row.code or "", row.message or "", submission=None)
             return
         self._ledger.update(
@@ -243,7 +243,7 @@ class Submitting:
 
         :param own: whether others may fare better.
         """
-        again = own and error.retryable and row.failed_tasks < self._rules.image_retries
+        again = own and error.retryable and row.failed_tasks < IMAGE_RETRIES
         if own and not again:
             self._settler.fail(row, code_of(error), str(error), submission=None)
             return
@@ -270,7 +270,7 @@ class Submitting:
             hook=self._hook,
             record=self._record(row, post),
             max_tries=0,
-            on_unconfirmed=self._rules.on_unconfirmed,
+            on_unconfirmed=self._on_unconfirmed,
             claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME),
             log=WarningsOnly(self._log),
             rivals=rivals,

@@ -143,21 +143,6 @@ def switch(name: str, value: Any) -> bool:
     raise InvalidInputError(f"{name} must be true or false, not {quoted(value)}.")
 
 
-def whole_number(name: str, value: Any, *, least: int, otherwise: int | None) -> int | None:
-    """Read a number of things that may have gone through a template.
-
-    :param otherwise: what nothing stands for.
-    :raises InvalidInputError: it is no whole number, or too small.
-    """
-    if given(value) is None:
-        return otherwise
-    if not isinstance(value, bool) and re.fullmatch(r"\s*\d{1,15}(\.0*)?\s*", str(value)):
-        number = int(float(str(value)))
-        if number >= least:
-            return number
-    raise InvalidInputError(f"{name} must be a whole number from {least} on, not {quoted(value)}.")
-
-
 def check_switches(**switches: Any) -> None:
     """Refuse text where no template is rendered: every text would count as True.
 

@@ -1,7 +1,6 @@
-"""Waiting without ever occupying a worker: what of it works in Airflow 3.3, and clear errors for what does not.
+"""Waiting that begins in the triggerer: what of it works in Airflow 3.3, and clear errors for what does not.
 
-Airflow can start a task in the triggerer and can end it there. Both have holes that would leave a task waiting for ever
-or lose something without a word (measured on 3.3.2); each is refused here while the DAG is parsed.
+What would leave a task waiting for ever (measured on 3.3.2) is refused here while the DAG is parsed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ def check_start(task_id: str, dashscope_task_id: object) -> None:
     :param dashscope_task_id: as the sensor was given it.
     :raises AirflowException: it is not one id, or a template that Airflow cannot render there.
     """
-    _need_3_3(task_id, "start_from_trigger")
+    if not AIRFLOW_V_3_3_PLUS:
+        raise AirflowException(f"{task_id}: start_from_trigger=True needs Airflow 3.3 or later.")
     advice = "Write \"{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}\"."
     if not isinstance(dashscope_task_id, str):
         raise AirflowException(
@@ -38,23 +38,6 @@ def check_start(task_id: str, dashscope_task_id: object) -> None:
             f"{task_id}: with start_from_trigger=True, xcom_pull without map_indexes would leave the task deferred for "
             f"ever. {advice}"
         )
-
-
-def check_end(task_id: str, *, outlets: object, soft: bool) -> None:
-    """Refuse what a sensor that ends in the triggerer would lose.
-
-    :param task_id: Airflow's id of the sensor, for messages.
-    :param outlets: the sensor's outlets.
-    :param soft: whether it has ``soft_fail`` or ``never_fail``.
-    :raises AirflowException: it has outlets, whose events would be missing, or should skip instead of failing.
-    """
-    _need_3_3(task_id, "end_from_trigger")
-    if outlets:
-        raise AirflowException(
-            f"{task_id}: with end_from_trigger=True the events of its outlets would be missing."
-        )
-    if soft:
-        raise AirflowException(f"{task_id}: end_from_trigger=True does not go with soft_fail or never_fail.")
 
 
 def start_args(*, timeout: float, **trigger_arguments: Any) -> StartTriggerArgs:
@@ -71,8 +54,3 @@ def start_args(*, timeout: float, **trigger_arguments: Any) -> StartTriggerArgs:
         next_method="execute_complete",
         timeout=timedelta(seconds=timeout),
     )
-
-
-def _need_3_3(task_id: str, option: str) -> None:
-    if not AIRFLOW_V_3_3_PLUS:
-        raise AirflowException(f"{task_id}: {option}=True needs Airflow 3.3 or later.")

@@ -63,7 +63,6 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
     dashscope_conn_id: str
     poll_interval: float
     cancel_on_kill: bool
-    end_from_trigger: bool = False
     # Whether it is also the one that submits, so that clearing it submits again.
     submits: bool = False
     timeout_error: type[AirflowException] = AirflowException
@@ -149,7 +148,6 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
                 poll_interval=self.poll_interval,
                 end_time=limit.end_time,
                 cancel_on_kill=self.cancel_on_kill,
-                end_from_trigger=self.end_from_trigger,
             ),
             method_name="execute_complete",
             kwargs={"by_execution_timeout": limit.by_execution_timeout},

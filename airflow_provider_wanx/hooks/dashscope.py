@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class DashScopeHook(BaseHook):
     """Talk to DashScope's asynchronous-task service with an Airflow connection.
 
-    Each method has an asynchronous counterpart prefixed ``a`` for use in triggers. All raise
+    What concerns tasks has an asynchronous counterpart prefixed ``a`` for use in triggers. All raise
     :class:`~airflow_provider_wanx.dashscope.errors.ProviderError`, which says whether trying again can help. Use the hook
     as a context manager, or call :meth:`close` (:meth:`aclose`), to give its connections back.
 
@@ -184,20 +184,12 @@ class DashScopeHook(BaseHook):
         """
         return self.get_conn().get_quotas(**filters)
 
-    async def aget_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
-        """See :meth:`get_quotas`."""
-        return await (await self.aget_conn()).get_quotas(**filters)
-
     def list_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
         """List the models that the service offers, with the announced ends of those that it will take away.
 
         :param filters: see :class:`~airflow_provider_wanx.dashscope.api.filters.ModelFilters`.
         """
         return self.get_conn().list_models(**filters)
-
-    async def alist_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
-        """See :meth:`list_models`."""
-        return await (await self.aget_conn()).list_models(**filters)
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the connection on the task list and the list of limits, which cost nothing.

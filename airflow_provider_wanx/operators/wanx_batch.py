@@ -13,18 +13,18 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
-from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling, Rules
+from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.requests import check_pictures, repaint_request
 from airflow_provider_wanx.batch.run import Wave
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ImageTransfer
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
-from airflow_provider_wanx.deferral.arguments import KeepsTypes, given, whole_number
-from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
+from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
+from airflow_provider_wanx.deferral.deadline import deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
@@ -69,11 +69,11 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
 
     :param destination: ``s3://bucket/prefix/`` for results, ledger (``_ledger/``), ``status.json`` and manifest. Each
         batch needs a destination of its own.
-    :param images: a folder of pictures (``s3://bucket/prefix/``, or any URL that Airflow's object storage can list), or
-        a list of images as :class:`WanxStyleRepaintOperator` takes them.
-    :param manifest: instead of ``images``: a JSONL, CSV or Parquet file with the columns ``image`` and, where they
-        differ, ``style`` and ``style_reference``. Other columns are carried through to the manifest of the results.
-    :param glob: pattern of paths below the folder; without one, everything with a picture's extension.
+    :param images: a folder of pictures (``s3://bucket/prefix/``, or any URL that Airflow's object storage can list), which may
+        end in a pattern of paths (``s3://bucket/prefix/**/*.png``); without one, everything with a picture's extension. Or a
+        manifest: a JSONL, CSV or Parquet file with the columns ``image`` and, where they differ, ``style`` and
+        ``style_reference``; other columns are carried through to the manifest of the results. Or a list of images as
+        :class:`WanxStyleRepaintOperator` takes them.
     :param shard: which part of the input this task takes, such as ``"1/4"``: to spread one input over several accounts.
     :param style: one style or several for each image; several may be one text with semicolons.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
@@ -83,75 +83,57 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     :param max_failures: how many images may fail before the batch ends early: a number, or a share below 1. By default
         ``"not all"``: only a batch of which every image has failed is a failure. None for no limit at all.
     :param max_cost: budget in CNY: nothing is submitted that could exceed it. None for no limit.
-    :param image_retries: how often an image is submitted again after the service has failed at it for a passing reason.
-        Failed tasks cost nothing.
     :param retry_failed: whether images that failed in an earlier run are wanted again.
     :param dry_run: whether only to look: nothing is submitted or written.
-    :param results_within: seconds, or a timedelta, that a finished result waits to be copied at most.
-    :param max_in_flight: images that the service has at a time, at most. By default, what it works off in an hour, and
-        at most half of the account's queue.
     :param manifest_formats: formats of the manifest: ``jsonl``, ``parquet`` (needs pyarrow).
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, for an image whose submission may have been accepted or not.
-    :param cancel_on_kill: whether to cancel what is queued at the service when this task is cleared or marked as ended
-        while it is deferred (Airflow 3.3 and later). By default it goes on there, and the next run picks it up.
     :param extra_args: further arguments of boto3's upload of results.
     :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
         ``s3://conn_id@bucket/…``.
     :param allow_local_files: whether data may name files of the worker.
     :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
-    :param image_transfer: how the service gets pictures in S3, ``"link"`` or ``"upload"``; by default as the connection says.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param deferrable: whether to wait in the triggerer. On a worker, the wait would hold it for as long as the batch takes.
-    :param poll_interval: seconds between two looks at one task.
     """
 
     template_fields: Sequence[str] = (
-        "destination", "images", "manifest", "glob", "shard", "style", "style_reference", "s3_key", "max_failures",
-        "max_cost", "image_retries", "retry_failed", "only_look", "max_in_flight", "cancel_on_kill", "deferrable",
-        "extra_args", "aws_conn_id", "dashscope_conn_id",
+        "destination", "images", "shard", "style", "style_reference", "s3_key", "max_failures", "max_cost",
+        "retry_failed", "only_look", "deferrable", "extra_args", "aws_conn_id", "dashscope_conn_id",
     )  # fmt: skip
     operator_extra_links = BATCH_LINKS
     ui_color = "#e8e4f8"
     texts: ClassVar[Mapping[str, str | None]] = {
-        **dict.fromkeys(("manifest", "glob", "shard", "style_reference")),
+        **dict.fromkeys(("shard", "style_reference")),
         "destination": "",
         "s3_key": DEFAULT_KEY,
         "aws_conn_id": AWS_CONN_ID,
         "dashscope_conn_id": DashScopeHook.default_conn_name,
     }
     switches: ClassVar[Mapping[str, str]] = {
-        name: name for name in ("retry_failed", "cancel_on_kill", "deferrable")
-    } | {"only_look": "dry_run"}
+        "retry_failed": "retry_failed", "deferrable": "deferrable", "only_look": "dry_run",
+    }  # fmt: skip
 
     def __init__(
         self,
         *,
         destination: str,
-        images: str | Sequence[str] | None = None,
-        manifest: str | None = None,
-        glob: str | None = None,
+        images: str | Sequence[str],
         shard: str | None = None,
         style: Styles | None = None,
         style_reference: str | None = None,
         s3_key: str = DEFAULT_KEY,
         max_failures: float | str | None = NOT_ALL,
         max_cost: float | str | None = None,
-        image_retries: int | str = 2,
         retry_failed: bool | str = False,
         dry_run: bool | str = False,
-        results_within: float | timedelta = 300.0,
-        max_in_flight: int | str | None = None,
         manifest_formats: Sequence[str] = ("jsonl",),
         on_unconfirmed_submit: OnUnconfirmed = "fail",
-        cancel_on_kill: bool | str = False,
         extra_args: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         allow_local_files: bool = False,
         allow_conn_ids: bool = False,
-        image_transfer: ImageTransfer | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         deferrable: bool | str = True,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -159,47 +141,35 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             raise ValueError(
                 f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
             )
-        for name, number, least in (("image_retries", image_retries, 0), ("max_in_flight", max_in_flight, 1)):
-            if not isinstance(number, str):
-                whole_number(name, number, least=least, otherwise=None)
         self.destination = destination
         self.images = images
-        self.manifest = manifest
-        self.glob = glob
         self.shard = shard
         self.style = style
         self.style_reference = style_reference
         self.s3_key = s3_key
         self.max_failures = max_failures
         self.max_cost = max_cost
-        self.image_retries = image_retries
         self.retry_failed = retry_failed
         self.only_look = dry_run  # Airflow's operators have a method of the argument's name.
-        self.results_within = check_seconds("results_within", results_within)
-        self.max_in_flight = max_in_flight
         self.manifest_formats = format_names(manifest_formats)
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
-        self.cancel_on_kill = cancel_on_kill
         self.extra_args = extra_args
         self.aws_conn_id = aws_conn_id
         self.keep_none(aws_conn_id=aws_conn_id)
         self._sources = SourceArguments.read(
             allow_local_files=allow_local_files,
             allow_conn_ids=allow_conn_ids,
-            image_transfer=image_transfer,
             destination=destination,
             images=images,
-            manifest=manifest,
             style_reference=style_reference,
         )
         self.dashscope_conn_id = dashscope_conn_id
         self.deferrable = deferrable
-        self.poll_interval = check_seconds("poll_interval", poll_interval)
 
     def known_at_start(self) -> Facts:
         """Return where the images come from, and where the results go."""
         images = [self.images] if isinstance(self.images, str) else self.images or ()
-        inputs = tuple(str(place) for place in (*images, self.manifest) if place)
+        inputs = tuple(str(place) for place in images if place)
         price = float(REPAINT_PRICE)
         return Facts(model=REPAINT_MODEL, inputs=inputs, outputs=(self.destination,), price=price)
 
@@ -292,7 +262,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             batch.hold(wave)
             if self.deferrable:
                 self._defer(wave, batch, end_time=end_time)
-            how = {"poll_interval": self.poll_interval, "log": self.log, **wave.conditions}
+            how = {"poll_interval": DEFAULT_POLL_INTERVAL, "log": self.log, **wave.conditions}
             ended = wait_for_some(hook, wave.dashscope_task_ids, **how)
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
@@ -315,8 +285,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             trigger=DashScopeBatchTrigger(
                 dashscope_task_ids=wave.dashscope_task_ids,
                 dashscope_conn_id=self.dashscope_conn_id,
-                poll_interval=self.poll_interval,
-                cancel_on_kill=bool(self.cancel_on_kill),
+                poll_interval=DEFAULT_POLL_INTERVAL,
                 progress=batch.progress,
                 **wave.conditions,
             ),
@@ -336,7 +305,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             hook=hook,
             model=REPAINT_MODEL,
             account=Account.read(hook, REPAINT_MODEL, self.log),
-            ceiling=self._rules().ceiling,
+            ceiling=self._ceiling(),
             retry_failed=bool(self.retry_failed),
             log=self.log,
         )
@@ -351,7 +320,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             model=REPAINT_MODEL,
             keys=ResultKeys(self.s3_key, run_id=context["ti"].run_id),
             request=lambda wish: repaint_request(pictures, wish, log=self.log),
-            rules=self._rules(),
+            ceiling=self._ceiling(),
+            on_unconfirmed=self.on_unconfirmed_submit,
             owner=identity_of(context["ti"]),
             formats=self.manifest_formats,
             log=self.log,
@@ -360,16 +330,13 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     def _source(self) -> Source:
         source = open_source(
             images=given(self.images),
-            manifest=self.manifest,
-            glob=self.glob,
             styles=given(self.style),
             style_reference=self.style_reference,
             aws_conn_id=self.aws_conn_id,
             rule=self._sources.rule(self),
         )
-        if isinstance(self.images, str):
-            _, bucket, prefix = split_destination(self.destination)
-            check_destination(self.images, bucket, prefix)
+        _, bucket, prefix = split_destination(self.destination)
+        check_destination(source, bucket, prefix)
         return Shard.read(source, self.shard) if self.shard else source
 
     def _destination(self, context: Context) -> BatchDestination:
@@ -388,11 +355,5 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         how = self._sources.for_images(self)
         return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)
 
-    def _rules(self) -> Rules:
-        return Rules(
-            ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
-            image_retries=whole_number("image_retries", self.image_retries, least=0, otherwise=2) or 0,
-            on_unconfirmed=self.on_unconfirmed_submit,
-            results_within=self.results_within,
-            max_in_flight=whole_number("max_in_flight", self.max_in_flight, least=1, otherwise=None),
-        )
+    def _ceiling(self) -> Ceiling:
+        return Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost)

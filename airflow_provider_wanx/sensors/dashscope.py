@@ -27,7 +27,7 @@ from airflow_provider_wanx.dashscope.polling import (
 )
 from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
-from airflow_provider_wanx.deferral.from_trigger import check_end, check_start, start_args
+from airflow_provider_wanx.deferral.from_trigger import check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, ended_by_airflow, task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
@@ -59,9 +59,6 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
     :param deferrable: False to poke from a worker (``mode`` poke or reschedule) instead.
     :param start_from_trigger: whether to begin in the triggerer, so that no worker is needed to start waiting; Airflow 3.3
         and later, not for mapped sensors. ``dashscope_task_id`` must be a template with ``map_indexes``.
-    :param end_from_trigger: whether to end there too, so that no worker is needed at all; the sensor then returns nothing,
-        retries even what cannot succeed, and may have neither outlets nor ``soft_fail``; Airflow refuses it where listeners
-        (such as OpenLineage) are installed.
     """
 
     template_fields: Sequence[str] = ("dashscope_task_id", "dashscope_conn_id")
@@ -79,14 +76,12 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         deferrable: bool = True,
         cancel_on_kill: bool = False,
         start_from_trigger: bool = False,
-        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         check_switches(
             deferrable=deferrable,
             cancel_on_kill=cancel_on_kill,
             start_from_trigger=start_from_trigger,
-            end_from_trigger=end_from_trigger,
         )
         seconds = check_seconds("poll_interval", poll_interval)
         super().__init__(**{"poke_interval": seconds, **kwargs})
@@ -95,17 +90,12 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         self.poll_interval = seconds
         self.deferrable = deferrable
         self.cancel_on_kill = cancel_on_kill
-        self.end_from_trigger = end_from_trigger
         self._said: list[TaskStatus] = []
         self._next_line_at = 0.0
         self._waits: dict[str, TaskWait] = {}
-        if (start_from_trigger or end_from_trigger) and not deferrable:
-            raise AirflowException(
-                f"{self.task_id}: start_from_trigger and end_from_trigger need deferrable=True."
-            )
-        if end_from_trigger:
-            check_end(self.task_id, outlets=self.outlets, soft=self.soft_fail or self.never_fail)
         if start_from_trigger:
+            if not deferrable:
+                raise AirflowException(f"{self.task_id}: start_from_trigger needs deferrable=True.")
             check_start(self.task_id, dashscope_task_id)
             self.start_from_trigger = True
             self.start_trigger_args = start_args(
@@ -114,7 +104,6 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 dashscope_conn_id=dashscope_conn_id,
                 poll_interval=self.poll_interval,
                 cancel_on_kill=cancel_on_kill,
-                end_from_trigger=end_from_trigger,
             )
 
     @without_frames

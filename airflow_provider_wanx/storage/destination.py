@@ -32,18 +32,6 @@ _PROBE = "airflow-provider-wanx-probe"
 """Name of an object that is begun and never made."""
 
 
-def check_encryption(encrypt: bool, extra_args: Mapping[str, Any]) -> None:
-    """Refuse two ways of encryption at once.
-
-    :raises InvalidInputError: ``encrypt`` stands beside arguments that encrypt in another way.
-    """
-    others = sorted(name for name in extra_args if name.startswith(("SSE", "ServerSideEncryption")))
-    if encrypt and others:
-        raise InvalidInputError(
-            f"encrypt=True means S3's own keys, and extra_args has {', '.join(others)}. Leave one of them out."
-        )
-
-
 @dataclass(kw_only=True)
 class S3Destination:
     """A bucket to write results to; made for one run of an operator, which then needs one client only.
@@ -53,8 +41,6 @@ class S3Destination:
     :param owner: the task instance that writes, which every object names in its metadata; None outside of Airflow.
     :param replace: what to do when a key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is the
         same task's result.
-    :param encrypt: whether S3 encrypts the objects (SSE-S3).
-    :param acl_policy: canned ACL of the objects.
     :param extra_args: further arguments of boto3's upload.
     """
 
@@ -62,14 +48,11 @@ class S3Destination:
     bucket: str
     owner: Identity | None = None
     replace: Replace = True
-    encrypt: bool = False
-    acl_policy: str | None = None
     extra_args: Mapping[str, Any] = field(default_factory=dict)
     _connected: S3Hook | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.bucket = bucket_name(self.bucket)
-        check_encryption(self.encrypt, self.extra_args)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -154,10 +137,6 @@ class S3Destination:
     def _arguments(self, *, metadata: Mapping[str, str]) -> dict[str, Any]:
         arguments = dict(self.extra_args)
         arguments["Metadata"] = {**arguments.get("Metadata", {}), **metadata, **self.metadata}
-        if self.encrypt:
-            arguments["ServerSideEncryption"] = "AES256"
-        if self.acl_policy:
-            arguments["ACL"] = self.acl_policy
         return arguments
 
     def measure(self, key: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
-from airflow_provider_wanx.deferral.arguments import check_switches, given
+from airflow_provider_wanx.deferral.arguments import given
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
@@ -35,7 +35,7 @@ from airflow_provider_wanx.links.dashscope import (
 )
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.copying import ResultCopier
-from airflow_provider_wanx.storage.destination import Replace, S3Destination, check_encryption
+from airflow_provider_wanx.storage.destination import Replace, S3Destination
 from airflow_provider_wanx.storage.keys import KeyTemplate
 from airflow_provider_wanx.storage.marks import MARK, copy_mark
 
@@ -69,9 +69,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     :param aws_conn_id: AWS connection that may write to the bucket.
     :param replace: what to do when the key exists: True replaces the object, ``"skip"`` keeps it, False fails unless it is
         the same task's result, which an earlier try has copied.
-    :param encrypt: whether S3 encrypts the object (SSE-S3).
-    :param acl_policy: canned ACL of the object.
-    :param extra_args: further arguments of boto3's upload, such as ``ServerSideEncryption``, ``SSEKMSKeyId``,
+    :param extra_args: further arguments of boto3's upload, such as ``ServerSideEncryption``, ``SSEKMSKeyId``, ``ACL``,
         ``StorageClass``, ``Tagging``.
     :param source: address of the picture that the results were made from, where no submitting operator upstream knows it, or
         knows another one.
@@ -111,8 +109,6 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         s3_key: str,
         aws_conn_id: str | None = "aws_default",
         replace: Replace = True,
-        encrypt: bool = False,
-        acl_policy: str | None = None,
         extra_args: dict[str, Any] | None = None,
         source: str | None = None,
         **kwargs: Any,
@@ -120,17 +116,11 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         super().__init__(**kwargs)
         if replace not in (True, False, "skip"):
             raise ValueError(f"replace must be True, False or 'skip', not {quoted(replace)}.")
-        check_switches(encrypt=encrypt)
-        if isinstance(extra_args, Mapping):
-            # While the DAG is parsed, before anything is paid for.
-            check_encryption(encrypt, extra_args)
         self.dashscope_task_id = dashscope_task_id
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
         self.replace = replace
-        self.encrypt = encrypt
-        self.acl_policy = acl_policy
         self.extra_args = extra_args
         self.source = source
         self.keep_none(aws_conn_id=aws_conn_id)
@@ -250,8 +240,6 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             bucket=self.s3_bucket,
             owner=identity_of(context["ti"]),
             replace=self.replace,
-            encrypt=self.encrypt,
-            acl_policy=self.acl_policy,
             extra_args=given(self.extra_args) or {},
         )
 

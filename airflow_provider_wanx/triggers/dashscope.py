@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
-from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
@@ -41,7 +40,6 @@ class DashScopeTaskTrigger(BaseTrigger):
     :param end_time: deadline, as wall-clock seconds since 1970; None for none. It survives restarts of the triggerer.
     :param cancel_on_kill: whether to cancel tasks that are still queued at the service when a person clears the Airflow task
         or marks it as ended.
-    :param end_from_trigger: whether to end the Airflow task here, without a worker.
     :param dashscope_task_id: one id, instead of the list: for tasks that start in the triggerer, where only arguments named
         like the sensor's own are rendered.
     """
@@ -54,7 +52,6 @@ class DashScopeTaskTrigger(BaseTrigger):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         end_time: float | None = None,
         cancel_on_kill: bool = False,
-        end_from_trigger: bool = False,
         dashscope_task_id: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -64,7 +61,6 @@ class DashScopeTaskTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.end_time = end_time
         self.cancel_on_kill = cancel_on_kill
-        self.end_from_trigger = end_from_trigger
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, from which any triggerer can make this trigger again."""
@@ -76,7 +72,6 @@ class DashScopeTaskTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "end_time": self.end_time,
                 "cancel_on_kill": self.cancel_on_kill,
-                "end_from_trigger": self.end_from_trigger,
                 "dashscope_task_id": self.dashscope_task_id,
             },
         )
@@ -89,16 +84,7 @@ class DashScopeTaskTrigger(BaseTrigger):
             outcome = await self._watch()
         except ProviderError as error:
             outcome = Outcome(given_up=dict.fromkeys(self._ids or ["(none)"], error))
-        yield self._end(outcome) if self.end_from_trigger else TriggerEvent(outcome_event(outcome))
-
-    def _end(self, outcome: Outcome) -> TriggerEvent:
-        """Make the event that ends the task; it carries no XCom, because Airflow stores those wrongly quoted."""
-        from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent
-
-        bad = [task.describe() for task in outcome.ended.values() if task.status is not TaskStatus.SUCCEEDED]
-        for message in (*map(str, outcome.given_up.values()), *bad):
-            self.log.error(message)
-        return TaskFailedEvent() if bad or outcome.given_up else TaskSuccessEvent()
+        yield TriggerEvent(outcome_event(outcome))
 
     @property
     def _ids(self) -> list[str]:

@@ -30,7 +30,7 @@ def bulk(rows: Rows) -> str:
     ]
     return (
         "## Batches\n\nOn a real Airflow, with an account whose clocks run faster, so that an image takes "
-        f"{found[0]['ideal_seconds'] / found[0]['n']:g} s; `results_within` and the pace of submissions are scaled with it, the waiting to three times its usual pace. What Airflow and "
+        f"{found[0]['ideal_seconds'] / found[0]['n']:g} s; the longest wait of a finished result and the pace of submissions are scaled with it, the waiting to three times its usual pace. What Airflow and "
         "the worker need is not. The ideal is what the service takes for the images alone. Worker seconds are the time for which tasks "
         "are in the state *running*.\n\n" + table(found, columns) + "\n" + table(by_kind, requests)
     )

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.storage import copying
@@ -35,6 +37,8 @@ def world(
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
     monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
+    monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL", 0.05)
     painted = Blob(data=picture(64, 64, kind="JPEG"), content_type="image/jpeg")
     monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)
     address = loopback_address()

@@ -30,6 +30,11 @@ RESERVED_COLUMNS = frozenset(RESULT_COLUMNS) - OWN_COLUMNS
 """Columns that the manifest of the results has beside the carried ones, and :data:`OWN_COLUMNS`."""
 
 
+def is_manifest(place: str) -> bool:
+    """Tell whether a place is named like a manifest; all others are folders."""
+    return place.lower().removesuffix(".gz").endswith(tuple(READERS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ManifestSource:
     """The rows of a manifest, read from its beginning on every iteration.

@@ -38,6 +38,17 @@ def _file(path: str, *, size: int | None, etag: object) -> _File:
     return _File(path, size, told)
 
 
+def split_pattern(place: str) -> tuple[str, str | None]:
+    """Split a folder with a pattern of paths, which begins at the first part with an asterisk.
+
+    :return: the folder, and the pattern, None if there is none.
+    """
+    if "*" not in place:
+        return place, None
+    at = place.rfind("/", 0, place.index("*")) + 1
+    return place[:at], place[at:]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PrefixSource:
     """The pictures below a folder, in the order of their names; listed anew and page by page on every iteration.
@@ -96,14 +107,10 @@ class PrefixSource:
     def _advice(self) -> str:
         name = self.url.rstrip("/").lower()
         if _PICTURE.fullmatch(name):
-            return (
-                "It looks like a picture, and images is a folder. Give single images as a list: images=[…]."
-            )
+            return "It looks like a picture, and was taken for a folder. Give single images as a list: images=[…]."
         if name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".csv", ".parquet")):
-            return "It looks like a manifest, and images is a folder. Give it as manifest."
-        return (
-            "Correct images (a folder) or glob (a pattern of paths below it); give single images as a list."
-        )
+            return "It looks like a manifest, and was taken for a folder. Leave out the slash at its end."
+        return "Correct the folder or the pattern behind it; give single images as a list."
 
     @property
     def _wanted(self) -> str:
@@ -117,7 +124,9 @@ class PrefixSource:
         try:
             return re.compile(glob_translate(self.glob)).match
         except ValueError as error:
-            raise InvalidInputError(f"glob {quoted(self.glob)} cannot be read: {error}.") from None
+            raise InvalidInputError(
+                f"images: the pattern {quoted(self.glob)} cannot be read: {error}."
+            ) from None
 
     def _s3_objects(self) -> Iterator[_File]:
 

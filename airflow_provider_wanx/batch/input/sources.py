@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_provider_wanx.batch.input.manifests import ManifestSource
-from airflow_provider_wanx.batch.input.prefixes import PrefixSource
+from airflow_provider_wanx.batch.input.manifests import ManifestSource, is_manifest
+from airflow_provider_wanx.batch.input.prefixes import PrefixSource, split_pattern
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
@@ -123,8 +123,6 @@ class Shard:
 def open_source(
     *,
     images: str | Sequence[str] | None,
-    manifest: str | None,
-    glob: str | None,
     styles: Styles | None,
     style_reference: str | None,
     aws_conn_id: str | None,
@@ -132,59 +130,52 @@ def open_source(
 ) -> Source:
     """Choose how to read an operator's input; nothing is read yet.
 
-    :param images: a folder's URL or path, or a list of images.
-    :param manifest: URL or path of a JSONL, CSV or Parquet file.
-    :param glob: pattern of paths below the folder.
+    :param images: URL or path of a folder, which may end in a pattern of paths, or of a manifest; or a list of images.
     :param styles: for images that name none; a manifest may name them all itself.
     :param style_reference: for style -1.
     :param aws_conn_id: AWS connection for ``s3://`` URLs that name none.
-    :param rule: who may name which source; what it has for ``images``, ``manifest`` and ``style_reference`` is the author's.
+    :param rule: who may name which source; what it has for ``images`` and ``style_reference`` is the author's.
     :raises InvalidInputError: an argument is missing, wrong, or does not go with the others.
     """
     images = split_scheme(images)[1] if isinstance(images, str) else images
-    manifest, glob = split_scheme(manifest or "")[1], (glob or "").strip() or None
-    if (images is None or images == "") == (not manifest):
+    if not images:
         raise InvalidInputError(
-            "Give either images (a folder or a list of images) or manifest (a file's URL)."
+            f"images is {'an empty list' if isinstance(images, Sequence) and images != '' else 'empty'}. Give the URL of a "
+            "folder or of a manifest, or a list of images."
         )
-    if glob and not isinstance(images, str):
-        raise InvalidInputError("glob goes with a folder only. Leave it out, or give the folder as images.")
-    _check_no_web_address(images if isinstance(images, str) else manifest)
     style_reference = (style_reference or "").strip() or None
     if style_reference:
         rule.check(style_reference, "style_reference")
     maker = RowMaker(styles=style_numbers(styles), style_reference=style_reference, rule=rule)
-    if manifest:
-        rule.check(manifest, "manifest")
-        return ManifestSource(url=manifest, maker=maker, aws_conn_id=aws_conn_id)
     if isinstance(images, str):
-        maker.check_complete()
+        _check_no_web_address(images)
         rule.check(images, "images")
-        return PrefixSource(url=images, glob=glob, maker=maker, aws_conn_id=aws_conn_id)
+        if is_manifest(images):
+            return ManifestSource(url=images, maker=maker, aws_conn_id=aws_conn_id)
+        maker.check_complete()
+        folder, glob = split_pattern(images)
+        return PrefixSource(url=folder, glob=glob, maker=maker, aws_conn_id=aws_conn_id)
     if not isinstance(images, Sequence) or isinstance(images, bytes):
-        raise InvalidInputError(f"images is neither a folder nor a list, but {type(images).__name__}.")
-    if not images:
-        raise InvalidInputError("images is an empty list.")
+        raise InvalidInputError(f"images is no text and no list, but {type(images).__name__}.")
     maker.check_complete()
     return ListSource(images=images, maker=maker)
 
 
-def check_destination(source_url: str, bucket: str, prefix: str) -> None:
+def check_destination(source: Source, bucket: str, prefix: str) -> None:
     """Refuse a destination from which a later run would read its own results.
 
-    :param source_url: the folder that is read.
+    :param source: the input.
     :param bucket: the bucket that is written to.
     :param prefix: what the keys of all results begin with.
     :raises InvalidInputError: it lies in the source folder.
     """
-    _, url = split_scheme(source_url)
-    if not url.startswith("s3://"):
+    if not isinstance(source, PrefixSource) or not source.url.startswith("s3://"):
         return
-    _, source_bucket, source_prefix = split_s3_prefix(url)
+    _, source_bucket, source_prefix = split_s3_prefix(source.url)
     if bucket == source_bucket and f"{prefix.strip('/')}/".startswith(source_prefix):
         raise InvalidInputError(
-            f"The destination s3://{bucket}/{prefix} is inside the source {url}: the next run would repaint its results. "
-            "Choose a destination beside the source."
+            f"The destination s3://{bucket}/{prefix} is inside the source {source.url}: the next run would repaint its "
+            "results. Choose a destination beside the source."
         )
 
 

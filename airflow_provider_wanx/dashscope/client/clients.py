@@ -319,14 +319,6 @@ class AsyncDashScopeClient:
         """See :func:`endpoints.cancel_task`."""
         return await self.send(endpoints.cancel_task(task_id))
 
-    async def get_quotas(self, **filters: Unpack[QuotaFilters]) -> QuotaPage:
-        """See :func:`endpoints.get_quotas`."""
-        return await self.send(endpoints.get_quotas(**filters))
-
-    async def list_models(self, **filters: Unpack[ModelFilters]) -> ModelPage:
-        """See :func:`endpoints.list_models`."""
-        return await self.send(endpoints.list_models(**filters))
-
     async def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
         """See :meth:`DashScopeClient.upload_file`."""
         return await AsyncRetrying(**upload_rules(self.config))(self._upload_once, filename, content, model)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
+from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
 SPEED = 16.0
 POLL_SPEED = 3.0
 """How much faster than usual the waiting is. The service's answers carry its clock in whole seconds, so with shorter intervals no
 list would look fresh."""
+
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 3 / POLL_SPEED
+vars(run)["RESULTS_WITHIN_SECONDS"] = 300 / SPEED
 
 with DAG(
     dag_id="bench_bulk",
@@ -22,6 +27,4 @@ with DAG(
         images="{{ params.images }}",
         destination="{{ params.destination }}",
         style="fresh",
-        poll_interval=3 / POLL_SPEED,
-        results_within=300 / SPEED,
     )

@@ -68,7 +68,7 @@ def absent_features() -> list[dict[str, Any]]:
     try:
         DashScopeTaskSensor(task_id="wait", dashscope_task_id="x", start_from_trigger=True)
     except AirflowException as refused:
-        found.append(_absent("start_from_trigger, end_from_trigger", str(refused)))
+        found.append(_absent("start_from_trigger", str(refused)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Sensors that begin, and end, in the triggerer."""
+"""A sensor that begins in the triggerer."""
 
 from __future__ import annotations
 
@@ -14,32 +14,13 @@ with DAG(
     dag_id="spare_workers",
     schedule=None,
     catchup=False,
-    params={name: Param("", type="string") for name in ("image", "lost", "bucket")},
+    params={name: Param("", type="string") for name in ("image", "bucket")},
 ) as dag:
     submit = WanxStyleRepaintOperator(task_id="submit", image="{{ params.image }}", style="clay world")
-    doomed = WanxStyleRepaintOperator(task_id="doomed", image="{{ params.lost }}", style="clay world")
     begin = DashScopeTaskSensor(
         task_id="begin", dashscope_task_id=SUBMITTED, poll_interval=0.5, timeout=60, start_from_trigger=True
-    )
-    whole = DashScopeTaskSensor(
-        task_id="whole",
-        dashscope_task_id=SUBMITTED,
-        poll_interval=0.5,
-        timeout=60,
-        start_from_trigger=True,
-        end_from_trigger=True,
-    )
-    hopeless = DashScopeTaskSensor(
-        task_id="hopeless",
-        dashscope_task_id="{{ ti.xcom_pull(task_ids='doomed', map_indexes=-1) }}",
-        poll_interval=0.5,
-        timeout=60,
-        start_from_trigger=True,
-        end_from_trigger=True,
     )
     copy = DashScopeToS3Operator(
         task_id="copy", dashscope_task_id=begin.output, s3_bucket="{{ params.bucket }}", s3_key="spare/"
     )
-    submit >> [begin, whole]
-    doomed >> hopeless
-    whole >> copy
+    submit >> begin >> copy

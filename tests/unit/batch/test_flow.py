@@ -51,23 +51,21 @@ class TestPace:
 
 class TestInFlight:
     @pytest.mark.parametrize(
-        ("seconds", "queue_limit", "own", "most"),
+        ("seconds", "queue_limit", "most"),
         [
-            (15.0, None, None, 240),  # an hour's work
-            (3.0, None, None, 500),  # the queue's length is not known
-            (3.0, 1000, None, 500),  # half of the queue
-            (3.0, 100, None, 50),
-            (3.0, 100, 8, 8),
-            (3.0, 100, 800, 50),
-            (9000.0, 100, None, 1),
-            (15.0, 1, None, 1),
+            (15.0, None, 240),  # an hour's work
+            (3.0, None, 500),  # the queue's length is not known
+            (3.0, 1000, 500),  # half of the queue
+            (3.0, 100, 50),
+            (9000.0, 100, 1),
+            (15.0, 1, 1),
         ],
     )
-    def test_it_is_the_least_of_an_hour_half_the_queue_and_the_users_own(
-        self, seconds: float, queue_limit: int | None, own: int | None, most: int
+    def test_it_is_the_least_of_an_hour_and_half_the_queue(
+        self, seconds: float, queue_limit: int | None, most: int
     ) -> None:
         pace = Pace((Sample(0.0, 0), Sample(10 * seconds, 10)))
-        assert most_in_flight(pace, queue_limit=queue_limit, max_in_flight=own) == most
+        assert most_in_flight(pace, queue_limit=queue_limit) == most
 
     @pytest.mark.parametrize(
         ("in_flight", "more", "left"),

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
+from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -33,7 +35,11 @@ def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)
-    made = Bulk(bucket)
+    monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL", 0.05)
+    made = Bulk(
+        bucket, lambda images: monkeypatch.setattr(run, "most_in_flight", lambda *given, **more: images)
+    )
     made.portraits("ann", "bob", "cleo")
     return made
 

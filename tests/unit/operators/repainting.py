@@ -28,9 +28,13 @@ Runner = TaskRunner[WanxStyleRepaintBatchOperator]
 
 @dataclass
 class Bulk:
-    """A bulk task's bucket, with portraits below ``in/`` and results below ``out/``."""
+    """A bulk task's bucket, with portraits below ``in/`` and results below ``out/``.
+
+    :param at_most: limits how many images are in flight.
+    """
 
     bucket: Bucket
+    at_most: Callable[[int], None]
     arguments: dict[str, Any] = field(default_factory=dict)
     wakes: int = 0
 
@@ -46,8 +50,6 @@ class Bulk:
             "destination": f"s3://{self.bucket.name}/out/",
             "images": f"s3://{self.bucket.name}/in/",
             "style": "anime",
-            "poll_interval": 0.05,
-            "results_within": 0.1,
             **self.arguments,
             **arguments,
         }

@@ -97,7 +97,9 @@ class TestOnePicture:
         with pytest.raises(ValueError, match=f"{switch} must be True or False"):
             one(image="https://example.com/a.jpg", **{switch: value})
         with pytest.raises(ValueError, match=f"{switch} must be True or False"):
-            WanxStyleRepaintBatchOperator(task_id="bulk", destination="s3://b/x/", **{switch: value})
+            WanxStyleRepaintBatchOperator(
+                task_id="bulk", images="s3://b/i/", destination="s3://b/x/", **{switch: value}
+            )
         templates = {
             *WanxStyleRepaintOperator.template_fields,
             *WanxStyleRepaintBatchOperator.template_fields,
@@ -185,9 +187,7 @@ class TestBatch:
     ) -> TaskRunner[WanxStyleRepaintBatchOperator]:
         def build() -> WanxStyleRepaintBatchOperator:
             with DAG("bulk"):
-                task = WanxStyleRepaintBatchOperator(
-                    **{"task_id": "bulk", "style": "anime", "poll_interval": 0.05, **arguments}
-                )
+                task = WanxStyleRepaintBatchOperator(**{"task_id": "bulk", "style": "anime", **arguments})
             operator = task.prepare_for_execution()
             operator.render_template_fields({"params": params})
             return operator
@@ -200,8 +200,9 @@ class TestBatch:
             ("images", "/", LOCAL),
             ("images", "file:///", LOCAL),
             ("images", "s3://other@bucket/in/", CONN),
-            ("manifest", "/etc/faces.csv", LOCAL),
-            ("manifest", "s3://other@bucket/faces.csv", CONN),
+            ("images", "/etc/faces.csv", LOCAL),
+            ("images", "s3://other@bucket/faces.csv", CONN),
+            ("images", "/etc/**/*.csv", LOCAL),
             ("destination", "s3://other@bucket/out/", CONN),
         ],
     )
@@ -242,7 +243,7 @@ class TestBatch:
         ]
         url = bulk.bucket.put(f"faces.{kind}", _manifest(kind, rows))
         with pytest.raises(AirflowFailException, match=r"3 of 3 rows") as caught:
-            bulk.run(images=None, manifest=url, style=None)
+            bulk.run(images=url, style=None)
         assert str(caught.value).count(LOCAL) == 2
         assert str(caught.value).count(CONN) == 1
         assert accepted(at_rest) == 0
@@ -258,7 +259,7 @@ class TestBatch:
         monkeypatch.chdir(file.parent)
         url = bulk.bucket.put("faces.jsonl", _manifest("jsonl", [{"image": file.name}]))
         with pytest.raises(AirflowFailException, match=LOCAL):
-            bulk.run(images="", manifest=url)
+            bulk.run(images=url, style_reference="")
         assert accepted(simulator) == 0
 
     def test_what_the_author_has_written_is_read(
@@ -271,13 +272,27 @@ class TestBatch:
         )
         assert bulk.run(images=f"{file.parent}", destination=f"{named}/folder/")["succeeded"] == 1
         assert bulk.run(images=f"{named}/in", destination=f"{named}/more/")["succeeded"] == 3
-        assert accepted(simulator) == 6
+        assert bulk.run(images=f"{named}/in/*.png", destination=f"{named}/some/")["succeeded"] == 3
+        assert accepted(simulator) == 9
+
+    def test_what_the_author_has_written_does_not_let_a_manifests_rows_name_its_neighbours(
+        self, bulk: Bulk, at_rest: BackgroundSimulator
+    ) -> None:
+        url = f"s3://aws_default@{bulk.bucket.name}/faces.jsonl"
+        bulk.bucket.put("faces.jsonl", _manifest("jsonl", [{"image": url}, {"image": f"{url}/a.png"}]))
+        with pytest.raises(AirflowFailException, match=r"2 of 2 rows"):
+            bulk.run(images=url)
+        assert accepted(at_rest) == 0
 
     def test_the_pictures_of_a_batch_may_be_uploaded(
-        self, bulk: Bulk, service: Callable[..., BackgroundSimulator]
+        self,
+        bulk: Bulk,
+        service: Callable[..., BackgroundSimulator],
+        set_connection: Callable[..., None],
     ) -> None:
         simulator = service()
-        assert bulk.run(image_transfer="upload")["succeeded"] == 3
+        set_connection("dashscope_default", simulator.connection_json(image_transfer="upload"))
+        assert bulk.run()["succeeded"] == 3
         assert all(task["image_url"].startswith("oss://") for task in simulator.ledger()["tasks"])
         assert simulator.ledger(summary=True)["endpoints"]["upload"]["requests"] == 3
 

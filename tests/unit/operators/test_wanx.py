@@ -13,7 +13,7 @@ from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
+from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
 from tests.unit.support.airflow_names import is_mapped, stored_dag
@@ -362,12 +362,9 @@ def test_a_picture_in_s3_is_linked_or_uploaded_as_operator_or_connection_say(
 
 
 def test_another_way_for_the_picture_is_refused(set_connection: Callable[..., None]) -> None:
-    for operator in (WanxStyleRepaintOperator, WanxStyleRepaintBatchOperator):
-        needed = (
-            {"image": "a", "style": 3} if operator is WanxStyleRepaintOperator else {"destination": "s3://b/"}
-        )
-        with pytest.raises(ConfigurationError, match="image_transfer must be 'link' or 'upload', not 'copy'"):
-            operator(task_id="repaint", image_transfer="copy", **needed)
+    wrong: Any = "copy"
+    with pytest.raises(ConfigurationError, match="image_transfer must be 'link' or 'upload', not 'copy'"):
+        WanxStyleRepaintOperator(task_id="repaint", image="a", style=3, image_transfer=wrong)
     set_connection(
         "dashscope_default",
         '{"conn_type": "dashscope", "password": "sk-1", "extra": {"image_transfer": "copy"}}',

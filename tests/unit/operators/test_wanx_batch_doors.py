@@ -54,7 +54,8 @@ class TestLedger:
 
     def test_nor_by_a_task_that_is_woken(self, bulk: Bulk, service: Service) -> None:
         simulator = service()
-        runner = bulk.runner(max_in_flight=1)
+        bulk.at_most(1)
+        runner = bulk.runner()
         deferred = deferral(runner.start)
         event = only_event(revived(deferred.trigger))
         bulk.bucket.put("secret/passport.png", picture(300, 320))
@@ -89,8 +90,9 @@ class TestLedger:
             return task.model_copy(update={"usage": Usage.model_validate({"image_count": told})})
 
         monkeypatch.setattr(DashScopeHook, "get_task", get)
+        bulk.at_most(1)
         with pytest.raises(AirflowFailException, match=r"could cost more than max_cost=0\.24"):
-            bulk.run(max_in_flight=1, max_cost="0.24")
+            bulk.run(max_cost="0.24")
         assert submitted(simulator) == {"ann.png": 1, "bob.png": 1}
 
 

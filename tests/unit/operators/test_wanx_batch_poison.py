@@ -71,7 +71,7 @@ def rows(bulk: Bulk, styles: list[int]) -> dict[str, Any]:
     image = data_url(picture())
     lines = "".join(json.dumps({"image": image, "style": style}) + "\n" for style in styles)
     manifest = bulk.bucket.put("people.jsonl", lines.encode())
-    return {"images": None, "style": None, "manifest": manifest, "s3_key": "anime/{row}{extension}"}
+    return {"images": manifest, "style": None, "s3_key": "anime/{row}{extension}"}
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_th
         *({"image": image, "style": 2} for image in images),
     ]
     manifest = bulk.bucket.put("people.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
-    summary = bulk.run(images=None, style=None, manifest=manifest)
+    summary = bulk.run(images=manifest, style=None)
     assert (summary["succeeded"], summary["failed"]) == (3, submitting.MOST_UNANSWERED)
     assert accepted(simulator) == 3
 

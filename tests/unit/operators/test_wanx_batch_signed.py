@@ -50,7 +50,8 @@ def test_signatures_reach_the_service_and_no_object(bulk: Bulk, service: Service
     simulator = service()
 
     # One at a time: the others are submitted by workers that know the ledger alone.
-    summary = bulk.run(images=signed(gate, "first"), max_in_flight=1)
+    bulk.at_most(1)
+    summary = bulk.run(images=signed(gate, "first"))
 
     assert summary["succeeded"] == 3
     assert bulk.wakes >= 2

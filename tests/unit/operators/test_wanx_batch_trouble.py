@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.destination import S3Destination
@@ -180,7 +180,7 @@ class TestAnswers:
         simulator.add_fault(**passing, style=1, times=2)
         simulator.add_fault(**passing, style=2)
         simulator.add_fault(**{**passing, "code": "DataInspectionFailed"}, style=3, message="Not this one.")
-        summary = bulk.run(images=[f"s3://{bulk.bucket.name}/in/ann.png"], style="1;2;3;4", image_retries=2)
+        summary = bulk.run(images=[f"s3://{bulk.bucket.name}/in/ann.png"], style="1;2;3;4")
         rows = [(row["status"], row["code"], row["attempts"], row["cost"]) for row in bulk.manifest()]
         assert rows == [
             ("succeeded", None, 3, 0.12),
@@ -477,13 +477,13 @@ class TestService:
         with pytest.raises(AirflowException, match=r"The triggerer could not wait .* 5 times in a row"):
             runner.resume(deferred, event)
 
-    def test_what_was_canceled_with_the_task_is_submitted_by_the_next_run(
+    def test_what_somebody_has_canceled_is_submitted_by_the_next_run(
         self, bulk: Bulk, service: Service
     ) -> None:
         simulator = service(**AT_REST, concurrency=1)
-        deferred = deferral(bulk.runner(cancel_on_kill=True).start)
-        trigger = revived(deferred.trigger)
-        asyncio.run(trigger.on_kill())
+        deferred = deferral(bulk.runner().start)
+        for task_id in deferred.trigger.dashscope_task_ids:
+            DashScopeHook().cancel_task(task_id)
         assert states(simulator) == ["RUNNING", "CANCELED", "CANCELED"]
         runner = bulk.runner()
         deferred = deferral(runner.start)

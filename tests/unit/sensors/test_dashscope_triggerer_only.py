@@ -1,12 +1,11 @@
-"""Beginning and ending in the triggerer: what is offered, and what is refused while the DAG is parsed."""
+"""Beginning in the triggerer: what is offered, and what is refused while the DAG is parsed."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, Asset
-from airflow.triggers.base import TaskFailedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.providers.common.compat.sdk import DAG, AirflowException
 
 from airflow_provider_wanx.deferral import from_trigger
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
@@ -14,10 +13,10 @@ from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.sensors.sensing import wait
-from tests.unit.support.airflow import deferral, only_event, revived
+from tests.unit.support.airflow import only_event, revived
 from tests.unit.support.service import submit_repaints
 
-needs_airflow_3_3 = pytest.mark.needs_airflow("3.3", "beginning and ending a sensor in the triggerer")
+needs_airflow_3_3 = pytest.mark.needs_airflow("3.3", "beginning a sensor in the triggerer")
 
 PULL = "{{ ti.xcom_pull(task_ids='submit', map_indexes=-1) }}"
 
@@ -33,7 +32,7 @@ def test_airflow_is_told_how_to_begin_without_a_worker() -> None:
     module, _, name = arguments.trigger_cls.rpartition(".")
     assert (module, name) == (DashScopeTaskTrigger.__module__, DashScopeTaskTrigger.__name__)
     trigger = DashScopeTaskTrigger(**arguments.trigger_kwargs)
-    assert (trigger.poll_interval, trigger.end_from_trigger) == (7.0, False)
+    assert trigger.poll_interval == 7.0
 
 
 @needs_airflow_3_3
@@ -56,24 +55,6 @@ def test_an_id_that_was_rendered_to_nothing_is_told(dashscope: BackgroundSimulat
     assert dashscope.ledger(summary=True)["endpoints"] == {}
 
 
-@needs_airflow_3_3
-@pytest.mark.parametrize(("outcome", "end"), [("SUCCEEDED", TaskSuccessEvent), ("FAILED", TaskFailedEvent)])
-async def test_a_task_ends_there_as_the_services_task_did(
-    dashscope: BackgroundSimulator,
-    outcome: str,
-    end: type[TriggerEvent],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    dashscope.add_fault(endpoint="job", kind="outcome", outcome=outcome, code="InvalidURL")
-    (task_id,) = submit_repaints(dashscope, 3)
-    deferred = deferral(wait(task_id, end_from_trigger=True).start)
-    (event,) = [event async for event in revived(deferred.trigger).run()]
-    assert type(event) is end
-    assert (f"DashScope task {task_id} is FAILED (InvalidURL" in capsys.readouterr().out) == (
-        outcome == "FAILED"
-    )
-
-
 def _output() -> Any:
     with DAG("dag"):
         return WanxStyleRepaintOperator(task_id="submit", image="x", style=0).output
@@ -92,9 +73,6 @@ def _output() -> Any:
             {"start_from_trigger": True, "dashscope_task_id": "{{ ti.xcom_pull(task_ids='submit') }}"},
             "xcom_pull without map_indexes would leave the task deferred for ever",
         ),
-        ({"end_from_trigger": True, "outlets": [Asset("s3://x")]}, "events of its outlets would be missing"),
-        ({"end_from_trigger": True, "soft_fail": True}, "does not go with soft_fail or never_fail"),
-        ({"end_from_trigger": True, "never_fail": True}, "does not go with soft_fail or never_fail"),
     ],
 )
 def test_what_airflow_would_get_wrong_is_refused(arguments: dict[str, Any], problem: str) -> None:
@@ -103,14 +81,12 @@ def test_what_airflow_would_get_wrong_is_refused(arguments: dict[str, Any], prob
         DashScopeTaskSensor(**{"task_id": "wait", "dashscope_task_id": "a", **given})
 
 
-@pytest.mark.parametrize("option", ["start_from_trigger", "end_from_trigger"])
-def test_on_a_worker_it_is_refused(option: str) -> None:
-    with pytest.raises(AirflowException, match="need deferrable=True"):
-        wait("a", deferrable=False, **{option: True})
+def test_on_a_worker_it_is_refused() -> None:
+    with pytest.raises(AirflowException, match="needs deferrable=True"):
+        wait("a", deferrable=False, start_from_trigger=True)
 
 
-@pytest.mark.parametrize("option", ["start_from_trigger", "end_from_trigger"])
-def test_an_older_airflow_is_told_to_be_too_old(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_airflow_is_told_to_be_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(from_trigger, "AIRFLOW_V_3_3_PLUS", False)
-    with pytest.raises(AirflowException, match=f"{option}=True needs Airflow 3.3 or later"):
-        wait("a", **{option: True})
+    with pytest.raises(AirflowException, match="needs Airflow 3"):
+        wait("a", start_from_trigger=True)

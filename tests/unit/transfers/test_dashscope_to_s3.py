@@ -224,9 +224,13 @@ class TestArguments:
         runner = copy(
             painted()[0],
             bucket.name,
-            encrypt=True,
-            acl_policy="public-read",
-            extra_args={"StorageClass": "STANDARD_IA", "Tagging": "team=faces", "Metadata": metadata},
+            extra_args={
+                "ServerSideEncryption": "AES256",
+                "ACL": "public-read",
+                "StorageClass": "STANDARD_IA",
+                "Tagging": "team=faces",
+                "Metadata": metadata,
+            },
         )
         runner.run_try()
         (key,) = bucket.keys()

@@ -85,7 +85,7 @@ def batch_met_trouble(world: World) -> Snapshot:
             endpoint="job", kind="outcome", outcome="FAILED", code="InternalError.Algo", style=2, times=1
         )
         world.simulator.add_fault(endpoint="result", kind="status", status=403, style=5)
-        runner, task = _bulk(world, images=None, style=None, manifest=f"s3://{BUCKET}/rows.jsonl")
+        runner, task = _bulk(world, images=f"s3://{BUCKET}/rows.jsonl", style=None)
         deferred = deferral(runner.start)
         while not {"failed_tasks", "failed_copies"} <= {name for row in _rows(world) for name in row}:
             event = run_trigger(revived(stored(deferred)["trigger"])).payload
@@ -106,7 +106,7 @@ def batch_is_done(world: World) -> Snapshot:
     ]
     world.bucket.put("rows.jsonl", "\n".join(map(json.dumps, rows)).encode())
     with world.service():
-        runner, task = _bulk(world, images=None, manifest=f"s3://{BUCKET}/rows.jsonl")
+        runner, task = _bulk(world, images=f"s3://{BUCKET}/rows.jsonl")
         _run(runner)
         results = [
             each.key for each in world.objects() if each.key.startswith("out/") and each.key.endswith(".jpg")

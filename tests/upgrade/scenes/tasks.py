@@ -49,8 +49,6 @@ def bulk(**arguments: Any) -> Task:
         task_id="bulk",
         destination=f"s3://{BUCKET}/out/",
         deferrable=True,
-        poll_interval=0.05,
-        results_within=0.1,
         **{"images": f"s3://{BUCKET}/in/", "style": "anime", **arguments},
     )
 

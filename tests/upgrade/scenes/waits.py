@@ -38,14 +38,6 @@ def sensor_starts_in_the_triggerer(world: World) -> Snapshot:
         )
 
 
-def sensor_ends_in_the_triggerer(world: World) -> Snapshot:
-    with world.service():
-        task = sensor(world.submit(1)[0], end_from_trigger=True)
-        runner = world.runner(task)
-        left = stored(deferral(runner.start))
-        return world.taken("trigger", runner, task, expected={"returns": "TaskSuccessEvent"}, **left)
-
-
 def operator_waits(world: World) -> Snapshot:
     with world.service():
         runner, task = repainting(world, wait_for_completion=True, deferrable=True)

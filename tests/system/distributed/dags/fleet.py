@@ -7,9 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, task, task_group
 
+from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
+
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 1.0
+vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
 
 # Every kill costs a try.
 TRIES = {"retries": 5, "retry_delay": timedelta(seconds=1)}
@@ -42,6 +47,4 @@ with DAG(dag_id="fleet_bulk", schedule=None, params={"bucket": ""}, default_args
         destination="s3://{{ params.bucket }}/bulk-results/",
         s3_key="{dashscope_task_id}{extension}",
         style=3,
-        poll_interval=1,
-        results_within=10,
     )

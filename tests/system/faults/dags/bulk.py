@@ -6,7 +6,13 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
+from airflow_provider_wanx.batch import flow, run
+from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
+
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 1.0
+vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
+vars(flow)["MOST_WORK"] = 120 * flow.SECONDS_PER_IMAGE
 
 with DAG(
     dag_id="bulk",
@@ -18,9 +24,6 @@ with DAG(
         images="{{ params.folder }}",
         destination="{{ params.destination }}",
         style=3,
-        poll_interval=1,
-        results_within=10,
-        max_in_flight=120,
         dashscope_conn_id="{{ params.row }}",
         aws_conn_id="{{ params.aws }}",
         # Every kill of a worker costs a try.

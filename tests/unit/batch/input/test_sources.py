@@ -15,7 +15,7 @@ from airflow_provider_wanx.storage.sources import ANYWHERE
 
 
 def _open(**given: Any) -> Source:
-    nothing: dict[str, Any] = dict.fromkeys(("images", "manifest", "glob", "styles", "style_reference"))
+    nothing: dict[str, Any] = dict.fromkeys(("images", "styles", "style_reference"))
     return open_source(**{**nothing, "aws_conn_id": "aws_default", "rule": ANYWHERE, **given})
 
 
@@ -42,8 +42,8 @@ def test_one_image_in_a_tuple_is_a_list() -> None:
     "given",
     [
         {"images": ["a.png", "b.png"]},
-        {"images": "s3://bucket/people", "glob": "*.jpg"},
-        {"manifest": "s3://bucket/people.jsonl"},
+        {"images": "s3://bucket/people/*.jpg"},
+        {"images": "s3://bucket/people.jsonl"},
     ],
 )
 def test_the_same_arguments_are_the_same_input_however_a_style_is_written(given: dict[str, Any]) -> None:
@@ -61,8 +61,9 @@ def test_the_same_arguments_are_the_same_input_however_a_style_is_written(given:
         ({"images": ["a", "b"]}, {"images": ["a\nb"]}),
         ({"images": ["s3://b/p"]}, {"images": "s3://b/p"}),
         ({"images": "s3://b/p"}, {"images": "s3://b/q"}),
-        ({"images": "s3://b/p"}, {"images": "s3://b/p", "glob": "*"}),
-        ({"manifest": "s3://b/p.csv"}, {"manifest": "s3://b/q.csv"}),
+        ({"images": "s3://b/p"}, {"images": "s3://b/p/*"}),
+        ({"images": "s3://b/p.csv"}, {"images": "s3://b/q.csv"}),
+        ({"images": "s3://b/p.csv"}, {"images": "s3://b/p.csv/"}),
         ({"images": ["a.png"]}, {"images": ["a.png"], "styles": 1}),
         (
             {"images": ["a.png"], "styles": -1, "style_reference": "r.png"},
@@ -80,25 +81,20 @@ def test_a_folder_is_the_same_with_and_without_a_slash_at_its_end() -> None:
     assert one.description == "pictures (.jpg, .jpeg, .png, .bmp, .webp) in s3://b/p/"
 
 
-@pytest.mark.parametrize("field", ["images", "manifest"])
-def test_a_web_address_is_no_folder_and_no_manifest_and_its_signature_is_not_told(field: str) -> None:
+def test_a_web_address_is_no_folder_and_no_manifest_and_its_signature_is_not_told() -> None:
     with pytest.raises(InvalidInputError, match=r"^https://example\.com/a\.csv is a web address") as caught:
-        _open(**{field: "https://example.com/a.csv?sig=secret"}, styles=0)
+        _open(images="https://example.com/a.csv?sig=secret", styles=0)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({}, "Give either images"),
-        ({"images": ""}, "Give either images"),
-        ({"images": "s3://b/p", "manifest": "s3://b/m.csv"}, "Give either images"),
-        ({"images": [], "manifest": "s3://b/m.csv"}, "Give either images"),
+        ({}, "images is empty"),
+        ({"images": ""}, "images is empty"),
         ({"images": []}, "images is an empty list"),
-        ({"images": {"a.png": 1}}, "images is neither a folder nor a list, but dict"),
-        ({"images": ["a.png"], "glob": "*.jpg"}, "glob goes with a folder only"),
-        ({"manifest": "s3://b/m.csv", "glob": "*.jpg"}, "glob goes with a folder only"),
-        ({"images": "s3://b/p", "glob": "a**/b"}, "glob 'a\\*\\*/b' cannot be read: "),
+        ({"images": {"a.png": 1}}, "images is no text and no list, but dict"),
+        ({"images": "s3://b/p/a**/b"}, "the pattern 'a\\*\\*/b' cannot be read: "),
         ({"images": "s3:///p"}, "is not like s3://bucket/folder: 's3:///p'"),
         ({"images": "s3://b/p", "styles": None}, "styles is empty"),
         ({"images": ["a.png"], "styles": []}, "styles is empty"),
@@ -108,14 +104,12 @@ def test_a_web_address_is_no_folder_and_no_manifest_and_its_signature_is_not_tol
         ),
         ({"images": ["a.png"], "styles": [0, -1]}, "give style_reference too"),
         ({"images": ["a.png"], "style_reference": "r.png"}, "style_reference goes with style -1 only"),
-        ({"manifest": "s3://b/m.csv", "styles": "watercolour"}, "style 'watercolour' is not known"),
+        ({"images": "s3://b/m.csv", "styles": "watercolour"}, "style 'watercolour' is not known"),
         (
-            {"manifest": "s3://b/m.xlsx"},
-            r"s3://b/m\.xlsx is of no known kind.*\.jsonl, .*\.parquet, .*\.csv\.gz",
+            {"images": "s3://b/m.parquet.gz"},
+            r"s3://b/m\.parquet.gz is of no known kind.*\.jsonl, .*\.parquet, .*\.csv\.gz",
         ),
-        ({"manifest": "s3://b/m.csv/m"}, "of no known kind"),
-        ({"manifest": "s3://b/m.parquet.gz"}, "of no known kind"),
-        ({"manifest": "s3://m.csv"}, "is not like s3://bucket/key"),
+        ({"images": "s3://m.csv"}, "is not like s3://bucket/key"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_read(given: dict[str, Any], problem: str) -> None:
@@ -126,8 +120,8 @@ def test_wrong_arguments_are_refused_before_anything_is_read(given: dict[str, An
 def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InvalidInputError, match=r"pip install 'airflow-provider-wanx\[parquet\]'"):
-        _open(manifest="s3://b/m.parquet")
-    assert _open(manifest="s3://b/m.csv")
+        _open(images="s3://b/m.parquet")
+    assert _open(images="s3://b/m.csv")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +136,7 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
 )
 def test_a_destination_inside_the_source_is_refused(source: str, bucket: str, prefix: str) -> None:
     with pytest.raises(InvalidInputError, match=r"is inside the source s3://.*would repaint its results"):
-        check_destination(source, bucket, prefix)
+        check_destination(_open(images=source, styles=0), bucket, prefix)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +150,4 @@ def test_a_destination_inside_the_source_is_refused(source: str, bucket: str, pr
     ],
 )
 def test_a_destination_beside_the_source_passes(source: str, bucket: str, prefix: str) -> None:
-    check_destination(source, bucket, prefix)
+    check_destination(_open(images=source, styles=0), bucket, prefix)
