@@ -317,10 +317,7 @@ class Batch:
             owner=str(self._owner),
         )
         self.destination.store().write(
-            STATUS,
-            json.dumps(document, ensure_ascii=False, indent=1).encode(),
-            content_type="application/json",
-            replacing=None,
+            STATUS, json.dumps(document, ensure_ascii=False, indent=1).encode(), replacing=None
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -277,8 +277,7 @@ class Submitting:
         )
 
     def _record(self, row: LedgerRow, post: _Post | None = None) -> SubmissionRecord:
-        where = f"row {row.row} of the ledger {self._ledger.url}"
-        return SubmissionRecord(post or _RowRecord(self._ledger, row), where=where)
+        return post or _RowRecord(self._ledger, row)
 
 
 def _send(submitter: Submitter, request: TaskRequest) -> _Answer:
@@ -295,7 +294,7 @@ def _concerns_one_image(error: ProviderError) -> bool:
     return isinstance(error, InvalidInputError) or error.kind in OWN_KINDS
 
 
-class _RowRecord:
+class _RowRecord(SubmissionRecord):
     """The record of one row's submission, kept in the ledger.
 
     Only the intent has to be written at once. That the submission was accepted is written along with the next intent: if
@@ -303,28 +302,40 @@ class _RowRecord:
     """
 
     def __init__(self, ledger: Ledger, row: LedgerRow) -> None:
+        super().__init__(None)
         self._ledger = ledger
         self._row = row
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the record."""
-        return default if self._row.submission is None else self._row.submission
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"row {self._row.row} of the ledger {self._ledger.url}"
 
-    def set(self, key: str, value: Mapping[str, Any]) -> None:
+    @property
+    def is_kept(self) -> bool:
+        """It always is."""
+        return True
+
+    def read(self) -> Record | None:
+        """Return the record."""
+        submission = self._row.submission
+        return None if submission is None else Record.from_json(submission, where=self.where)
+
+    def write(self, record: Record) -> None:
         """Keep the record."""
-        if value["phase"] == Phase.INTENT:
-            self._ledger.update(self._row, status=RowStatus.INTENT, submission=value)
+        if record.phase is Phase.INTENT:
+            self._ledger.update(self._row, status=RowStatus.INTENT, submission=record.to_json())
             self._ledger.flush()
         else:
             self._ledger.update(
                 self._row,
                 status=RowStatus.SUBMITTED,
                 submission=None,
-                dashscope_task_id=value["dashscope_task_id"],
-                submit_time=value["time"],
+                dashscope_task_id=record.dashscope_task_id,
+                submit_time=record.time,
             )
 
-    def delete(self, key: str) -> None:
+    def forget(self) -> None:
         """Drop the record of a submission that the service has certainly refused."""
         self._ledger.update(self._row, submission=None)
 
@@ -350,7 +361,7 @@ class _Post(_RowRecord):
         """Whether it was sent some time ago."""
         return time.monotonic() - self._sent_at > PATIENCE
 
-    def set(self, key: str, value: Mapping[str, Any]) -> None:
+    def write(self, record: Record) -> None:
         """Keep the intent.
 
         :raises ProviderError: it is not kept; nothing may be sent then.
@@ -360,7 +371,7 @@ class _Post(_RowRecord):
                 raise BatchStoppedError(
                     "The submission was not sent, because the work on the batch has ended."
                 )
-            super().set(key, value)
+            super().write(record)
             self._sent_at = time.monotonic()
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.observing import Observer, ignore
 from airflow_provider_wanx.dashscope.redaction import quoted, safe_words, without_query
-from airflow_provider_wanx.dashscope.sharing import SharedPlace
+from airflow_provider_wanx.dashscope.store import Store
 
 REPAINT_REGION = "cn-beijing"
 """The only region that serves the repaint model (model page)."""
@@ -108,7 +108,7 @@ class ClientConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     result_hosts: tuple[str, ...] = ()
     image_transfer: ImageTransfer = "link"
-    shared_place: SharedPlace | None = field(default=None, repr=False, compare=False)
+    shared_place: Store | None = field(default=None, repr=False, compare=False)
     observe: Observer = field(default=ignore, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.records import record_store
-from airflow_provider_wanx.submission.record import SubmissionRecord
+from airflow_provider_wanx.submission.record import SubmissionRecord, TaskState
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
@@ -260,7 +260,8 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         """Open the record of this task instance: where the user wants it, else in the task state store, if there is one."""
         place = hook.record_path()
         if place is None:
-            return SubmissionRecord(context.get("task_state_store"))
-        store = record_store(place, identity_of(context["ti"]))
-        self.log.info("The record of this task's submission is %s.", store.where)
-        return SubmissionRecord(store, where=store.where)
+            state = context.get("task_state_store")
+            return SubmissionRecord(None if state is None else TaskState(state))
+        record = SubmissionRecord(record_store(place, identity_of(context["ti"])))
+        self.log.info("The record of this task's submission is %s.", record.where)
+        return record

@@ -1,12 +1,11 @@
-"""Small objects that several writers may meet on: read and written whole, and only by whoever has seen the last version."""
+"""Small objects in S3."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any
 
 from airflow_provider_wanx.dashscope.errors import (
     ConflictError,
@@ -14,6 +13,7 @@ from airflow_provider_wanx.dashscope.errors import (
     ObjectTooLargeError,
     UnconditionalStoreError,
 )
+from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from airflow_provider_wanx.s3.errors import lacks_reason, s3_errors
 
 MAX_BYTES = 1024 * 1024
@@ -22,29 +22,10 @@ MAX_BYTES = 1024 * 1024
 READ_TRIES = 3
 """Tries of one read whose bytes, or whose refusal, broke off on the way; boto itself repeats only what fails before that."""
 
-ABSENT: Final = ""
-"""The version of an object that does not exist."""
-
 _NO_VERSION = f'"{"0" * 32}"'
 """A version that no object has."""
 
 _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-
-
-@dataclass(frozen=True)
-class Version:
-    """An object as it was read.
-
-    :param body: its bytes; empty if it does not exist.
-    :param etag: its version, :data:`ABSENT` if it does not exist.
-    :param time: the store's clock in seconds since 1970, rounded down to a second; None if it tells none.
-    :param age: seconds since it was written, by the store's clock; None if the store does not tell.
-    """
-
-    body: bytes
-    etag: str
-    time: float | None = field(default=None, compare=False)
-    age: float | None = field(default=None, compare=False)
 
 
 def read_object(
@@ -91,7 +72,7 @@ def user_metadata(answer: Mapping[str, Any]) -> dict[str, str]:
 
 
 class ObjectStore:
-    """Objects under one prefix of a bucket.
+    """Objects under one prefix of a bucket; a :class:`~airflow_provider_wanx.dashscope.store.Store`.
 
     :param client: boto3's S3 client; may be used by several threads.
     :param bucket: the bucket's name.
@@ -115,7 +96,7 @@ class ObjectStore:
         self._max_bytes = max_bytes
         self._metadata = dict(metadata or {})
 
-    def url(self, name: str) -> str:
+    def url(self, name: str = "") -> str:
         """Return an object's ``s3://`` URL."""
         return f"s3://{self._bucket}/{self._prefix}{name}"
 
@@ -136,11 +117,9 @@ class ObjectStore:
                 if _code(error) == "NoSuchKey":
                     return Version(b"", ABSENT, _time(error.response))
                 raise
-            now, written = _time(answer), answer.get("LastModified")
-            age = now - written.timestamp() if now is not None and written is not None else None
-            return Version(body, answer["ETag"], now, age)
+            return Version(body, answer["ETag"], _time(answer))
 
-    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         """Write an object whole.
 
         :param replacing: the version that it has now; :data:`ABSENT` if it must not exist, None to replace any.
@@ -165,7 +144,7 @@ class ObjectStore:
                     Bucket=self._bucket,
                     Key=self._prefix + name,
                     Body=body,
-                    ContentType=content_type,
+                    ContentType="application/jsonl" if name.endswith(".jsonl") else "application/json",
                     Metadata=self._metadata,
                     **condition,
                 )
@@ -198,14 +177,14 @@ class ObjectStore:
         existing = self.read(name)
         for header, version in (("If-None-Match", ABSENT), ("If-Match", _NO_VERSION)):
             try:
-                self.write(name, existing.body, content_type="application/json", replacing=version)
+                self.write(name, existing.body, replacing=version)
             except ConflictError:
                 continue
             raise self._unconditional(header)
 
     def _unconditional(self, header: str) -> UnconditionalStoreError:
         return UnconditionalStoreError(
-            f"The store does not know conditional writes ({header}), so two runs could not be kept apart: {self.url('')}. "
+            f"The store does not know conditional writes ({header}), so two runs could not be kept apart: {self.url()}. "
             "Amazon S3 and MinIO know them; choose a bucket on such a store."
         )
 

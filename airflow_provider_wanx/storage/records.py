@@ -1,19 +1,21 @@
 """Records that have to outlive a task's tries, at a place that the user names: each is one small JSON object.
 
-It is what Airflow's task state store is from 3.3 on, for every Airflow, and it goes by one rule more: a try that another
-one has overtaken cannot write. So an object is read again right before it is written. What happens in the instant between is
-refused by stores that know conditional writes, as S3 does.
+It is what Airflow's task state is from 3.3 on, for every Airflow. A try that another one has overtaken cannot write: an object
+is read again right before it is written. What happens in the instant between is refused by stores that know conditional writes,
+as S3 does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_wanx.dashscope.errors import (
@@ -25,13 +27,16 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconditionalStoreError,
 )
 from airflow_provider_wanx.dashscope.redaction import safe_words
+from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import ABSENT, MAX_BYTES, ObjectStore, Version
+from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+T = TypeVar("T")
 
 _PLACE = re.compile(r"[a-z][a-z0-9+.-]*://[^?#]+", re.IGNORECASE)
 _PASSWORD = re.compile(r"^[^:]+://[^/]*:[^/]*@")
@@ -40,112 +45,75 @@ READABLE = 60
 """Characters of each id that an object's name shows. What tells records apart is the digest behind them."""
 
 
-class _Objects(Protocol):
-    """Small objects in one folder."""
-
-    def url(self, name: str) -> str: ...
-
-    def read(self, name: str) -> Version: ...
-
-    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str: ...
-
-    def delete(self, name: str) -> None: ...
-
-
 class RecordStore:
-    """The records of one task instance, with the methods of Airflow's task state store.
+    """The objects of one task instance at a place that the user names, a :class:`~airflow_provider_wanx.dashscope.store.Store`.
+
+    All are in one object of the place, beside the ids of the task instance.
 
     :param objects: the folder.
     :param identity: the task instance.
     """
 
-    def __init__(self, objects: _Objects, identity: Identity) -> None:
+    def __init__(self, objects: Store, identity: Identity) -> None:
         self._objects = objects
         self._ids = identity.to_json()
         self._name = object_name(identity)
-        self._seen: str | None = None
 
-    @property
-    def where(self) -> str:
-        """The object, for logs and messages."""
+    def url(self, name: str = "") -> str:
+        """Return the object's URL, for logs and messages."""
         return self._objects.url(self._name)
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value; if what is stored is no record of this task instance, return that as it is.
+    def read(self, name: str) -> Version:
+        """Read a value; if what is stored is no record of this task instance, it is null.
 
         :raises RecordStoreError: it is not known what is stored.
         """
-        version = self._try("read", lambda: self._objects.read(self._name))
-        self._seen = version.etag
-        if version.etag == ABSENT:
-            return default
-        try:
-            content = json.loads(version.body)
-            if {name: content[name] for name in self._ids} == self._ids:
-                return content[key]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass
-        return repr(version.body[:100])
+        return self._try("read", lambda: self._read(name))
 
-    def set(self, key: str, value: Any) -> None:
-        """Store a value, unless another try has stored one since this try has last looked.
+    def _read(self, name: str) -> Version:
+        found = self._objects.read(self._name)
+        if found.etag == ABSENT:
+            return found
+        value = None
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            content = json.loads(found.body)
+            if {each: content[each] for each in self._ids} == self._ids:
+                value = content[name]
+        return Version(json.dumps(value).encode(), found.etag)
 
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write a value.
+
+        :raises ConflictError: another try has written it.
         :raises RecordStoreError: it is not stored.
         """
-        body = json.dumps({**self._ids, key: value}).encode()
-        self._seen = self._try("write", lambda: self._write(body))
+        content = json.dumps({**self._ids, name: json.loads(body)}).encode()
+        return self._try("write", lambda: self._write(content, replacing))
 
-    def _write(self, body: bytes) -> str:
-        if self._seen is not None:
-            now = self._objects.read(self._name)
-            if now.etag != self._seen:
-                return self._written_already(now, body)
+    def _write(self, content: bytes, replacing: str | None) -> str:
+        if replacing is not None and self._objects.read(self._name).etag != replacing:
+            raise ConflictError(f"Another try has written {self.url()}.")
         try:
-            return self._put(body, replacing=self._seen)
-        except ConflictError:
-            return self._written_already(self._objects.read(self._name), body)
+            return self._objects.write(self._name, content, replacing=replacing)
         except UnconditionalStoreError:
             # What was read just now is all that such a store can do.
-            return self._put(body, replacing=None)
+            return self._objects.write(self._name, content, replacing=None)
 
-    def _put(self, body: bytes, *, replacing: str | None) -> str:
-        return self._objects.write(self._name, body, content_type="application/json", replacing=replacing)
-
-    def _written_already(self, now: Version, body: bytes) -> str:
-        # By an earlier request whose answer was lost, or by another try that has found out the same.
-        if now.body != body:
-            raise self._overtaken()
-        return now.etag
-
-    def delete(self, key: str) -> None:
-        """Delete the object, unless another try has written it since this try has last looked.
+    def delete(self, name: str) -> None:
+        """Delete the object.
 
         :raises RecordStoreError: it is not deleted.
         """
+        self._try("delete", lambda: self._objects.delete(self._name))
 
-        def delete() -> None:
-            now = self._objects.read(self._name)
-            if now.etag not in (ABSENT, self._seen):
-                raise self._overtaken()
-            self._objects.delete(self._name)
-
-        self._try("delete", delete)
-        self._seen = ABSENT
-
-    def _overtaken(self) -> RecordStoreError:
-        return RecordStoreError(
-            f"Another try of this task has changed the record {self.where} in the meantime, so this try must not go on. "
-            "A retry goes by what that record says."
-        )
-
-    def _try(self, what: str, action: Any) -> Any:
+    def _try(self, what: str, action: Callable[[], T]) -> T:
         try:
             return action()
-        except RecordStoreError:
+        except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             # What S3 refuses names the object already.
-            named = "" if isinstance(error, ProviderError) else f": could not {what} the record {self.where}"
+            named = "" if isinstance(error, ProviderError) else f": could not {what} the record {self.url()}"
             raise RecordStoreError(
                 f"{_reason(error)}{named}. Check record_path, and that every worker may read, write and delete there."
             ) from None
@@ -180,7 +148,7 @@ def record_store(place: str, identity: Identity) -> RecordStore:
     return RecordStore(_PathObjects(place), identity)
 
 
-def _s3_objects(place: str) -> _Objects:
+def _s3_objects(place: str) -> Store:
     conn_id, bucket, prefix = split_s3_prefix(place)
     try:
         client = s3_hook(conn_id or AWS_CONN_ID).get_conn()
@@ -203,7 +171,7 @@ def _reason(error: Exception) -> str:
 
 
 class _PathObjects:
-    """Objects in a folder that Airflow's object storage reaches.
+    """Objects in a folder that Airflow's object storage reaches, which writes on no condition.
 
     Its own ``open`` is not used: it would tell OpenLineage of every record.
     """
@@ -219,19 +187,23 @@ class _PathObjects:
         except Exception as error:  # noqa: BLE001 - of whatever makes the file system
             raise _no_access(place, error) from None
 
-    def url(self, name: str) -> str:
+    def url(self, name: str = "") -> str:
         return f"{self._place}/{name}"
 
     def read(self, name: str) -> Version:
         try:
             body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_BYTES + 1)
         except FileNotFoundError:
-            return Version(b"", ABSENT)
+            return Version()
         if len(body) > MAX_BYTES:
             raise ObjectTooLargeError(self.url(name), limit=MAX_BYTES)
         return Version(body, hashlib.sha256(body).hexdigest())
 
-    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        if replacing is not None:
+            raise UnconditionalStoreError(
+                f"Airflow's object storage writes on no condition: {self.url(name)}."
+            )
         from fsspec.implementations.local import LocalFileSystem
 
         if isinstance(self._fs, LocalFileSystem):

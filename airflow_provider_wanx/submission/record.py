@@ -24,9 +24,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
-from airflow_provider_wanx.dashscope.errors import UnreadableError
+from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError, UnreadableError
+from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version, replace
 
 STATE_KEY = "dashscope_submission"
 """Key of the record in the task state store."""
@@ -184,29 +185,50 @@ def sent_between(record: Record) -> tuple[datetime, datetime]:
     return start, start + timedelta(seconds=record.within)
 
 
-class StateStore(Protocol):
-    """The part of Airflow's task state store that is needed, or of what stands in for it."""
+class TaskState:
+    """Airflow's task state, a :class:`~airflow_provider_wanx.dashscope.store.Store` that the running try alone may write.
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the stored value."""
+    :param values: Airflow's accessor.
+    """
 
-    def set(self, key: str, value: Any) -> None:
-        """Store a value."""
+    def __init__(self, values: Any) -> None:
+        self._values = values
 
-    def delete(self, key: str) -> None:
+    def url(self, name: str = "") -> str:
+        """Return what messages call an object."""
+        return f"task state {name!r}"
+
+    def read(self, name: str) -> Version:
+        """Read a value as JSON."""
+        value = self._values.get(name)
+        return Version() if value is None else Version(json.dumps(value).encode(), STATE_KEY)
+
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write a value."""
+        self._values.set(name, json.loads(body))
+        return STATE_KEY
+
+    def delete(self, name: str) -> None:
         """Delete a value."""
+        self._values.delete(name)
 
 
 class SubmissionRecord:
     """The record of one task instance.
 
-    :param store: the task state store, or the user's own; None on Airflow before 3.3 without one: there nothing survives a try.
-    :param where: what messages call it.
+    :param store: where it is kept; None on Airflow before 3.3 without a place of the user's: there nothing survives a try.
+    :param name: of the object.
     """
 
-    def __init__(self, store: StateStore | None, *, where: str = TASK_STATE) -> None:
+    def __init__(self, store: Store | None, *, name: str = STATE_KEY) -> None:
         self._store = store
-        self.where = where
+        self._name = name
+        self._seen: str | None = None
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return self._store.url(self._name) if self._store is not None else TASK_STATE
 
     @property
     def is_kept(self) -> bool:
@@ -218,15 +240,45 @@ class SubmissionRecord:
 
         :raises UnreadableError: there is something, and it cannot be read.
         """
-        value = self._store.get(STATE_KEY) if self._store is not None else None
-        return None if value is None else Record.from_json(value, where=self.where)
+        if self._store is None:
+            return None
+        found = self._store.read(self._name)
+        self._seen = found.etag
+        if found.etag == ABSENT:
+            return None
+        try:
+            value = json.loads(found.body)
+        except (ValueError, RecursionError):
+            value = None
+        return Record.from_json(value, where=self.where)
 
     def write(self, record: Record) -> None:
-        """Keep a record. An error of the store is passed on: without a record nothing may be submitted."""
+        """Keep a record, unless another try has written one since this try has last looked.
+
+        An error of the store is passed on: without a record nothing may be submitted.
+
+        :raises RecordStoreError: another try has.
+        """
         if self._store is not None:
-            self._store.set(STATE_KEY, record.to_json())
+            body = json.dumps(record.to_json()).encode()
+            try:
+                self._seen = replace(self._store, self._name, body, seen=self._seen)
+            except ConflictError:
+                raise self._overtaken() from None
 
     def forget(self) -> None:
-        """Drop the record, after a submission that the service has certainly refused."""
+        """Drop the record, after a submission that the service has certainly refused.
+
+        :raises RecordStoreError: another try has written it since this try has last looked.
+        """
         if self._store is not None:
-            self._store.delete(STATE_KEY)
+            if self._store.read(self._name).etag not in (ABSENT, self._seen):
+                raise self._overtaken()
+            self._store.delete(self._name)
+            self._seen = ABSENT
+
+    def _overtaken(self) -> RecordStoreError:
+        return RecordStoreError(
+            f"Another try of this task has changed the record {self.where} in the meantime, so this try must not go on. "
+            "A retry goes by what that record says."
+        )

@@ -11,7 +11,7 @@ from functools import cache
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.dashscope.sharing import SharedPlace
+from airflow_provider_wanx.dashscope.store import Store
 from tests.benchmarks.service import JOB, PATH
 
 RECORD_PATH = "RECORD_PATH"
@@ -30,7 +30,7 @@ def provider(url: str, key: str) -> None:
 
 
 @cache
-def _place() -> SharedPlace | None:
+def _place() -> Store | None:
     path = os.environ.get(RECORD_PATH)
     if not path:
         return None

@@ -27,12 +27,13 @@ from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.report import manifest_row, status
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.state import PaceState
+from airflow_provider_wanx.dashscope.store import Version
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.plugins.gallery import batches
 from airflow_provider_wanx.plugins.gallery.records import Mark, results_of, rows_of
-from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore, Version
+from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.storage.sources import ANYWHERE
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
@@ -51,13 +52,13 @@ class _Objects:
     def __init__(self, body: bytes) -> None:
         self.body = body
 
-    def url(self, name: str) -> str:
+    def url(self, name: str = "") -> str:
         return f"s3://records/{name}"
 
     def read(self, name: str) -> Version:
         return Version(self.body, "etag")
 
-    def write(self, name: str, body: bytes, *, content_type: str, replacing: str | None) -> str:
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         raise NotImplementedError
 
     def delete(self, name: str) -> None:

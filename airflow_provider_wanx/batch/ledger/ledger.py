@@ -42,14 +42,15 @@ from airflow_provider_wanx.batch.ledger.store import (
 )
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import without_query
+from airflow_provider_wanx.dashscope.store import ABSENT
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
+from airflow_provider_wanx.s3.objects import ObjectStore
 
 LEASE = 600.0
 """Seconds for which a working run owns the ledger from its last write on."""
 
 LONGEST_LEASE = 3600.0
-"""Seconds after its last write for which an owner is believed. Nobody writes a lease that ends later than twice that."""
+"""Seconds after its last write for which an owner is believed; nobody who keeps to the rules claims more."""
 
 JOURNAL_BYTES = 128 * 1024
 """Size at which the journal is emptied into the rows: it is written whole before every submission."""
@@ -161,13 +162,8 @@ class Ledger:
 
     def _check_owner(self, header: Header) -> None:
         left = header.expires - self._clock()
-        if header.owner in (None, self._owner) or not 0 < left <= 2 * LONGEST_LEASE:
+        if header.owner in (None, self._owner) or not 0 < left <= LONGEST_LEASE:
             return
-        if left > LONGEST_LEASE:
-            # Versions before 0.1.0 was released held a ledger for up to an hour and a half.
-            left = LONGEST_LEASE - self._store.age(JOURNAL)
-            if left <= 0:
-                return
         until = datetime.fromtimestamp(self._clock() + left, tz=UTC)
         raise LedgerInUseError(
             f"{self.url} belongs to {header.owner} until {until:%Y-%m-%d %H:%M:%S} UTC, unless that renews it. "

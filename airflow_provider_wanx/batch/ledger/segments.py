@@ -11,7 +11,7 @@ from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.store import Header, Index, LedgerStore
 from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import LedgerInUseError
-from airflow_provider_wanx.s3.objects import ABSENT
+from airflow_provider_wanx.dashscope.store import ABSENT
 
 SEGMENT_ROWS = 1000
 """Rows in one object: few enough to be rewritten often, many enough that a million rows are a thousand objects."""

@@ -21,8 +21,9 @@ from airflow_provider_wanx.dashscope.errors import (
     LedgerInUseError,
     UnreadableError,
 )
+from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
+from airflow_provider_wanx.s3.objects import ObjectStore
 
 T = TypeVar("T")
 
@@ -35,9 +36,6 @@ MAX_OBJECT_BYTES = 32 * 1024 * 1024
 
 MAX_VALUES = 400_000
 """Commas and opening brackets in one object at most: one of many small values takes thirty times its size in memory."""
-
-WRITE_TRIES = 3
-"""Tries of one write that S3 refuses although nobody else has written, as it does when two requests meet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +146,6 @@ class LedgerStore:
         """Return an object's version, :data:`ABSENT` if it does not exist."""
         return self._objects.read(name).etag
 
-    def age(self, name: str) -> float:
-        """Return how many seconds ago an object was written; 0 if the store does not tell."""
-        return self._objects.read(name).age or 0.0
-
     def read_rows(self, name: str) -> tuple[Header, list[LedgerRow], str]:
         """Read the journal or some rows.
 
@@ -186,7 +180,7 @@ class LedgerStore:
         """
         stored = {**vars(header), "owner": header.owner and header.owner.to_json()}
         body = to_lines(stored if name == JOURNAL else {"version": VERSION}, rows)
-        return self._write(name, body, etag, content_type="application/jsonl"), len(body)
+        return self._write(name, body, etag), len(body)
 
     def write_index(self, index: Index, etag: str) -> str:
         """Write the index; return its new version.
@@ -201,7 +195,7 @@ class LedgerStore:
             "notes": asdict(index.notes),
         }
         body = json.dumps(stored, ensure_ascii=False).encode(errors="replace")
-        return self._write(INDEX, body, etag, content_type="application/json")
+        return self._write(INDEX, body, etag)
 
     def miss(self, name: str) -> NoReturn:
         """Refuse to go on without what somebody has deleted: images would be paid for again.
@@ -230,27 +224,20 @@ class LedgerStore:
             f"version {VERSION}. Nothing was submitted. Install a later airflow-provider-wanx, or choose another destination."
         )
 
-    def _write(self, name: str, body: bytes, etag: str, *, content_type: str) -> str:
+    def _write(self, name: str, body: bytes, etag: str) -> str:
         try:
             _check_values(body)
         except ValueError as error:
             raise InvalidInputError(
                 f"{self.url(name)} cannot be written: {error}. Give less in the input's own columns."
             ) from None
-        for _ in range(WRITE_TRIES):
-            try:
-                return self._objects.write(name, body, content_type=content_type, replacing=etag)
-            except ConflictError:
-                found = self._objects.read(name)
-            if found.body == body:
-                # The first try of this write has arrived, and only its answer was lost.
-                return found.etag
-            if found.etag != etag:
-                break
-        raise LedgerInUseError(
-            f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
-            "submitted are in the ledger; the other one goes on with them."
-        )
+        try:
+            return replace(self._objects, name, body, seen=etag)
+        except ConflictError:
+            raise LedgerInUseError(
+                f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
+                "submitted are in the ledger; the other one goes on with them."
+            ) from None
 
 
 def _read_rows(body: bytes) -> tuple[Header, list[LedgerRow]]:

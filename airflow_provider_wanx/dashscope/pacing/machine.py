@@ -1,61 +1,82 @@
-"""The pace of one machine: a small file that all its processes share."""
+"""Small objects of one machine: files that all its processes share."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
-from airflow_provider_wanx.dashscope.pacing.state import PaceState
+from airflow_provider_wanx.dashscope.errors import ConflictError
+from airflow_provider_wanx.dashscope.store import ABSENT, Version
 
 try:
     import fcntl
 except ImportError:  # Windows has none: there, each process paces itself only.
     fcntl = None  # type: ignore[assignment]
 
-T = TypeVar("T")
-
 LOCK_TRIES, LOCK_PAUSE = 20, 0.005
+
+MAX_BYTES = 4096
 
 KEPT = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
 
 
 class MachineStore:
-    """Keeps a state in a file, or in this process where no file can be had.
+    """Objects in files of this machine, or in this process where no file can be had.
 
-    :param name: of the state.
+    It is a :class:`~airflow_provider_wanx.dashscope.store.Store`.
     """
 
-    shared_by, lead = "this machine", 0.0
-
-    _here: ClassVar[dict[str, PaceState]] = {}
+    _here: ClassVar[dict[str, bytes]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def url(self, name: str = "") -> str:
+        """Say where the objects are."""
+        return "this machine"
 
-    def update(self, change: Callable[[PaceState, float], T]) -> T:
-        """Read, change and write the state, alone."""
-        with contextlib.suppress(OSError), _locked(self._name) as file:
-            state = PaceState.from_bytes(os.pread(file, 4096, 0))
-            result = change(state, time.time())
-            text = state.to_bytes()
+    def read(self, name: str) -> Version:
+        """Read an object."""
+        with contextlib.suppress(OSError), _locked(name) as file:
+            return _version(os.pread(file, MAX_BYTES, 0))
+        return _version(self._here.get(name, b""))
+
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write an object.
+
+        :raises ConflictError: it has another version.
+        """
+        with contextlib.suppress(OSError), _locked(name) as file:
+            _check(os.pread(file, MAX_BYTES, 0), replacing)
             os.ftruncate(file, 0)
-            os.pwrite(file, text, 0)
-            return result
+            os.pwrite(file, body, 0)
+            return _version(body).etag
         with self._lock:
-            return change(self._here.setdefault(self._name, PaceState()), time.time())
+            _check(self._here.get(name, b""), replacing)
+            self._here[name] = body
+        return _version(body).etag
 
-    def accepted(self) -> None:
-        """Take the news that a submission was accepted."""
-        self.update(lambda state, now: state.accepted())
+    def delete(self, name: str) -> None:
+        """Delete an object."""
+        self._here.pop(name, None)
+        with contextlib.suppress(OSError):
+            (private_directory() / name).unlink(missing_ok=True)
+
+
+def _version(body: bytes) -> Version:
+    return Version(body, hashlib.sha256(body).hexdigest() if body else ABSENT)
+
+
+def _check(body: bytes, replacing: str | None) -> None:
+    if replacing not in (None, _version(body).etag):
+        raise ConflictError("Somebody else has changed a file of this machine in the meantime.")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Each process that wants to submit reserves the next free moment where all of them find it, and sends then: so they queue up
 instead of running into the limit together. All processes of one machine find it in a small file. Machines, and containers, find
-it in a small object at a place that the program hands in, a :class:`~airflow_provider_wanx.dashscope.sharing.SharedPlace`.
+it in a small object at a place that the program hands in, a :class:`~airflow_provider_wanx.dashscope.store.Store`.
 Without one they do not know of each other; then a refusal pauses the whole machine for a random time, which may be twice as
 long with each further refusal in a row.
 
@@ -23,10 +23,8 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
-from airflow_provider_wanx.dashscope.pacing.machine import MachineStore
-from airflow_provider_wanx.dashscope.pacing.shared import SharedStore
-from airflow_provider_wanx.dashscope.pacing.state import PaceState, PaceStore
-from airflow_provider_wanx.dashscope.sharing import SharedPlace
+from airflow_provider_wanx.dashscope.pacing.shared import Pace
+from airflow_provider_wanx.dashscope.pacing.state import PaceState
 
 PATIENCE = 10.0
 """How many times ``retry_for`` a submission may be held back or throttled: it was certainly not accepted, and costs nothing."""
@@ -51,8 +49,9 @@ class Pacer:
         self._observe = config.observe
         self._rate = config.limits.submissions_per_second
         self._patience = config.retry_for * PATIENCE
-        self._store = _store(f"{config.base_url}|{config.api_key}|{self._model}", config.shared_place)
-        self._lead = min(self._store.lead, 0.5 / self._rate)
+        account = hashlib.sha256(f"{config.base_url}|{config.api_key}|{self._model}".encode())
+        self._pace = Pace(account.hexdigest()[:40], config.shared_place)
+        self._lead = min(self._pace.lead, 0.5 / self._rate)
         self._look_ahead = CHECKED if self._lead else 0.0
         self._began = time.monotonic()
         self._held_back = 0.0
@@ -87,7 +86,7 @@ class Pacer:
                 lead=self._lead,
             )
 
-        wait = self._store.update(reserve)
+        wait = self._pace.update(reserve)
         self._held_back += time.monotonic() - began
         if wait > left:
             self._moment = None
@@ -98,7 +97,7 @@ class Pacer:
                 self._refusal.retry_after = max(wait, self._refusal.retry_after or 0.0)
                 raise self._refusal
             raise SubmissionQueueError(
-                f"Could not submit a task of model {self._model}: the submissions already queued on {self._store.shared_by} "
+                f"Could not submit a task of model {self._model}: the submissions already queued on {self._pace.shared_by} "
                 f"take another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed.",
                 retry_after=wait,
             )
@@ -144,7 +143,7 @@ class Pacer:
         except ProviderError as error:
             self._tell("refused" if error.certainly_refused else "unconfirmed")
             raise
-        self._news = self._store.accepted
+        self._news = self._pace.accepted
         self._tell("accepted")
         tags = {"model": self._model}
         self._observe(SUBMISSION_TIME, time.monotonic() - began, tags)
@@ -158,9 +157,7 @@ class Pacer:
 
     def _refused(self) -> None:
         retry_after = self._refusal.retry_after if self._refusal is not None else None
-        self._store.update(
-            lambda state, now: state.refused(rate=self._rate, now=now, retry_after=retry_after)
-        )
+        self._pace.update(lambda state, now: state.refused(rate=self._rate, now=now, retry_after=retry_after))
 
     def _tell(self, outcome: str) -> None:
         self._observe(SUBMISSIONS, 1, {"model": self._model, "outcome": outcome})
@@ -181,9 +178,3 @@ class Pacer:
 def came_too_early(error: BaseException | None) -> bool:
     """Tell whether a submission was refused for the rate; a service that is overloaded is another matter."""
     return isinstance(error, ThrottledError) and error.http_status == HTTPStatus.TOO_MANY_REQUESTS
-
-
-def _store(account: str, place: SharedPlace | None) -> PaceStore:
-    name = hashlib.sha256(account.encode()).hexdigest()[:40]
-    machine = MachineStore(name)
-    return machine if place is None else SharedStore(place, name, otherwise=machine)

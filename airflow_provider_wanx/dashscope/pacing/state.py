@@ -6,13 +6,9 @@ import json
 import logging
 import math
 import random
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Protocol, TypeVar
 
 from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER
-
-T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -103,25 +99,3 @@ class PaceState:
             return cls()
         is_sound = math.isfinite(state.next_at + state.paused_until) and 1.0 <= state.reach <= LONGEST_PAUSE
         return state if is_sound else cls()
-
-
-class PaceStore(Protocol):
-    """Where a :class:`PaceState` is kept."""
-
-    @property
-    def shared_by(self) -> str:
-        """Whose submissions keep to it, for messages."""
-
-    @property
-    def lead(self) -> float:
-        """Seconds ahead at which a moment has to be reserved at least: as long as it takes to be stored."""
-
-    def update(self, change: Callable[[PaceState, float], T]) -> T:
-        """Read, change and write the state, alone.
-
-        :param change: gets the state and the time, and changes the state; may be called several times, each with a new state.
-        :return: what the last call of ``change`` has returned.
-        """
-
-    def accepted(self) -> None:
-        """Take the news that a submission was accepted."""

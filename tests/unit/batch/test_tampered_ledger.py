@@ -230,19 +230,10 @@ class TestNumbers:
         with pytest.raises(UnreadableError, match=r"journal\.jsonl cannot be read"):
             world.acquired(OTHER)
 
-    @pytest.mark.parametrize("ahead", [2 * LONGEST_LEASE + 1, 1e11])
+    @pytest.mark.parametrize("ahead", [LONGEST_LEASE + 1, 1e11])
     def test_a_lease_that_nobody_here_would_take_is_not_believed(self, world: World, ahead: float) -> None:
         world.planned(3)
         change_lines(world, "journal.jsonl", lambda lines: lines[0].update(expires=NOW + ahead))
-        assert len(world.acquired(OTHER)) == 3
-
-    def test_a_lease_ends_an_hour_after_it_was_written_at_the_latest(self, world: World) -> None:
-        world.planned(3)
-        change_lines(world, "journal.jsonl", lambda lines: lines[0].update(expires=NOW + 5400))
-        world.s3.age = LONGEST_LEASE - 60
-        with pytest.raises(LedgerInUseError, match="until 2026-09-21 14:14:20 UTC"):
-            world.acquired(OTHER)
-        world.s3.age = LONGEST_LEASE + 1
         assert len(world.acquired(OTHER)) == 3
 
 

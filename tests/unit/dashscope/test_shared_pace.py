@@ -19,13 +19,14 @@ from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import (
+    ConflictError,
     ProviderError,
     SubmissionQueueError,
     UnconditionalStoreError,
 )
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing import shared
-from airflow_provider_wanx.dashscope.sharing import Seen
+from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from tests.unit.support.virtual_processes import VirtualProcesses
 
 KEY = "sk-shared-0123456789"
@@ -41,7 +42,7 @@ PICTURE = {
 def _nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(machine_store.MachineStore, "_here", {})
-    monkeypatch.setattr(shared.SharedStore, "_missed_until", {})
+    monkeypatch.setattr(shared.Pace, "_missed_until", {})
     # What happens is drawn, but the same at every run.
     random.seed(20261125)
 
@@ -49,28 +50,33 @@ def _nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class _Place:
     """What S3 does: an object that is replaced by whoever has seen the last version, and answers that take some time."""
 
-    where = "s3://bucket/records"
-
     def __init__(self, processes: VirtualProcesses) -> None:
         self._processes = processes
         self.objects: dict[str, tuple[bytes, str]] = {}
         self.requests: list[float] = []
         self.trouble: Callable[[], Exception | None] = lambda: None
 
-    def read(self, name: str) -> Seen:
-        with_time = self._request()
-        body, version = self.objects.get(name, (b"", None))
-        self._answer()
-        return Seen(body, version, with_time)
+    def url(self, name: str = "") -> str:
+        return "s3://bucket/records"
 
-    def write(self, name: str, body: bytes, *, replacing: Seen) -> bool:
+    def read(self, name: str) -> Version:
+        with_time = self._request()
+        body, etag = self.objects.get(name, (b"", ABSENT))
+        self._answer()
+        return Version(body, etag, with_time)
+
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         self._request()
-        _, version = self.objects.get(name, (b"", None))
-        written = version == replacing.version
-        if written:
+        _, etag = self.objects.get(name, (b"", ABSENT))
+        if etag == replacing:
             self.objects[name] = (body, f"v{len(self.requests)}")
         self._answer()
-        return written
+        if etag != replacing:
+            raise ConflictError("Somebody else was quicker.")
+        return self.objects[name][1]
+
+    def delete(self, name: str) -> None:
+        raise NotImplementedError
 
     def _request(self) -> float:
         self._answer()
@@ -185,7 +191,7 @@ def test_a_process_that_dies_while_it_waits_costs_one_moment() -> None:
     def die() -> None:
         (name,) = world.place.objects
         seen = world.place.read(name)
-        assert world.place.write(name, _one_moment_later(seen.body), replacing=seen)
+        world.place.write(name, _one_moment_later(seen.body), replacing=seen.etag)
 
     world.processes.start(die, machine=1, at=0.4)
     world.submit(machine=2, tasks=2, at=0.6)
@@ -296,7 +302,11 @@ def test_a_place_that_cannot_be_shared_is_asked_once(caplog: pytest.LogCaptureFi
 
 def test_whoever_is_never_quick_enough_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
     world = _World()
-    monkeypatch.setattr(world.place, "write", lambda name, body, *, replacing: False)
+
+    def write(name: str, body: bytes, *, replacing: str | None) -> str:
+        raise ConflictError("Somebody else was quicker.")
+
+    monkeypatch.setattr(world.place, "write", write)
     world.submit(machine=0)
     world.processes.run()
 
@@ -344,14 +354,18 @@ async def test_the_event_loop_goes_on_while_the_place_is_asked() -> None:
     threads = set()
 
     class Place:
-        where = "s3://bucket/records"
+        def url(self, name: str = "") -> str:
+            return "s3://bucket/records"
 
-        def read(self, name: str) -> Seen:
+        def read(self, name: str) -> Version:
             threads.add(threading.get_ident())
-            return Seen()
+            return Version()
 
-        def write(self, name: str, body: bytes, *, replacing: Seen) -> bool:
-            return True
+        def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+            return "1"
+
+        def delete(self, name: str) -> None:
+            raise NotImplementedError
 
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"output": {"task_id": "task-1", "task_status": "PENDING"}})

@@ -10,8 +10,8 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
-from airflow_provider_wanx.dashscope.sharing import Seen
+from airflow_provider_wanx.dashscope.errors import ConflictError, S3Error, UnconditionalStoreError
+from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from airflow_provider_wanx.hooks import shared_place
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
@@ -33,14 +33,15 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> MemoryS3:
 def test_only_who_has_seen_the_last_version_replaces_an_object(bucket: Bucket) -> None:
     one, other = (RecordFolder(f"s3://{bucket.name}/records/") for _ in range(2))
 
-    nothing = one.read(NAME)
-    assert (nothing.body, nothing.version) == (b"", None)
-    assert one.write(NAME, b"1", replacing=nothing)
-    assert not other.write(NAME, b"2", replacing=nothing)
+    assert one.read(NAME) == Version()
+    one.write(NAME, b"1", replacing=ABSENT)
+    with pytest.raises(ConflictError):
+        other.write(NAME, b"2", replacing=ABSENT)
     first = other.read(NAME)
     assert first.body == b"1"
-    assert other.write(NAME, b"2", replacing=first)
-    assert not one.write(NAME, b"3", replacing=first)
+    other.write(NAME, b"2", replacing=first.etag)
+    with pytest.raises(ConflictError):
+        one.write(NAME, b"3", replacing=first.etag)
 
     assert one.read(NAME).body == b"2"
     assert bucket.client.get_object(Bucket=bucket.name, Key=f"records/{NAME}")["Body"].read() == b"2"
@@ -64,12 +65,13 @@ def test_the_stores_own_clock_comes_with_an_object_and_without_one(
 
 def test_an_object_that_was_deleted_meanwhile_is_not_replaced_but_made_anew(memory: MemoryS3) -> None:
     folder = RecordFolder("s3://bucket/records")
-    folder.write(NAME, b"1", replacing=Seen())
+    folder.write(NAME, b"1", replacing=ABSENT)
     seen = folder.read(NAME)
     memory.objects.clear()
 
-    assert not folder.write(NAME, b"2", replacing=seen)
-    assert folder.write(NAME, b"2", replacing=folder.read(NAME))
+    with pytest.raises(ConflictError):
+        folder.write(NAME, b"2", replacing=seen.etag)
+    assert folder.write(NAME, b"2", replacing=folder.read(NAME).etag)
 
 
 @pytest.mark.parametrize("ignores", [("IfMatch",), ("IfNoneMatch",), ("IfMatch", "IfNoneMatch")])
@@ -79,7 +81,7 @@ def test_a_store_that_ignores_conditions_is_found_out_and_other_machines_are_tol
     memory.ignores = ignores
     folder = RecordFolder("s3://bucket/records")
     with pytest.raises(UnconditionalStoreError, match="ignores conditional writes"):
-        folder.write(NAME, b"1", replacing=folder.read(NAME))
+        folder.write(NAME, b"1", replacing=folder.read(NAME).etag)
 
     with pytest.raises(UnconditionalStoreError, match="ignores conditional writes"):
         RecordFolder("s3://bucket/records").read(NAME)
@@ -87,9 +89,9 @@ def test_a_store_that_ignores_conditions_is_found_out_and_other_machines_are_tol
 
 def test_a_store_is_tried_once_for_an_account_and_not_at_every_write(memory: MemoryS3) -> None:
     folder = RecordFolder("s3://bucket/records")
-    folder.write(NAME, b"1", replacing=folder.read(NAME))
+    folder.write(NAME, b"1", replacing=folder.read(NAME).etag)
     before = memory.writes
-    folder.write(NAME, b"2", replacing=folder.read(NAME))
+    folder.write(NAME, b"2", replacing=folder.read(NAME).etag)
 
     assert memory.writes == before + 1
 
@@ -146,7 +148,7 @@ def test_a_connection_with_a_record_path_shares_its_pace_there_except_in_a_trigg
     set_connection("chosen", fields)
     assert place() is None
     monkeypatch.setenv("AIRFLOW__DASHSCOPE__RECORD_PATH", "s3://bucket/for-all")
-    assert place().where == "s3://bucket/for-all"
+    assert place().url() == "s3://bucket/for-all"
     set_connection("chosen", fields | {"extra": {"record_path": "s3://bucket/mine"}})
-    assert place().where == "s3://bucket/mine"
+    assert place().url() == "s3://bucket/mine"
     assert place(in_triggerer=True) is None

@@ -15,7 +15,8 @@ from airflow_provider_wanx.dashscope.errors import (
     S3Error,
     UnconditionalStoreError,
 )
-from airflow_provider_wanx.s3.objects import ABSENT, READ_TRIES, ObjectStore, Version, read_object
+from airflow_provider_wanx.dashscope.store import ABSENT, Version
+from airflow_provider_wanx.s3.objects import READ_TRIES, ObjectStore, read_object
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.s3 import Bucket
 
@@ -28,7 +29,7 @@ def store(bucket: Bucket) -> ObjectStore:
 
 
 def write(store: ObjectStore, body: bytes, *, replacing: str | None) -> str:
-    return store.write("index.json", body, content_type=KIND, replacing=replacing)
+    return store.write("index.json", body, replacing=replacing)
 
 
 def test_what_is_written_is_below_the_prefix_and_is_read_again(store: ObjectStore, bucket: Bucket) -> None:

@@ -11,8 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
+from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.s3.objects import ABSENT, ObjectStore
+from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.destination import S3Destination
 from airflow_provider_wanx.storage.records import record_store
 from airflow_provider_wanx.submission.record import STATE_KEY
@@ -151,9 +152,7 @@ class Refusing(MemoryS3):
 
 def test_a_store_that_refuses_conditions_keeps_no_two_runs_apart() -> None:
     with pytest.raises(UnconditionalStoreError, match=r"does not know conditional writes \(If-None-Match\)"):
-        ObjectStore(Refusing(), bucket="b", prefix="").write(
-            "journal", b"1", content_type="application/json", replacing=ABSENT
-        )
+        ObjectStore(Refusing(), bucket="b", prefix="").write("journal", b"1", replacing=ABSENT)
 
 
 def test_it_keeps_records_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -162,6 +161,6 @@ def test_it_keeps_records_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path
     task = identity_of(TaskInstance(DagRun("manual__1"), dag_id="portraits", task_id="repaint"))
     for number in (1, 2):
         store = record_store("s3://bucket/records", task)
-        store.get(STATE_KEY)
-        store.set(STATE_KEY, {"version": number})
-    assert record_store("s3://bucket/records", task).get(STATE_KEY) == {"version": 2}
+        seen = store.read(STATE_KEY).etag
+        replace(store, STATE_KEY, b'{"version": %d}' % number, seen=seen)
+    assert record_store("s3://bucket/records", task).read(STATE_KEY).body == b'{"version": 2}'

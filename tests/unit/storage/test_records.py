@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, RecordStoreError, UnreadableError
+from airflow_provider_wanx.dashscope.errors import (
+    ConfigurationError,
+    ConflictError,
+    RecordStoreError,
+    UnreadableError,
+)
+from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.identity import Identity, identity_of
 from airflow_provider_wanx.storage.records import RecordStore, object_name, record_store
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
@@ -25,8 +32,34 @@ from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.s3 import Bucket
 
 VALUE = {"version": 1, "phase": "intent"}
+RECORD = Record(
+    phase=Phase.INTENT, fingerprint="f", max_tries=1, time=1_790_000_000.0, within=90.0, model="wanx-v1"
+)
 
-Open = Callable[..., RecordStore]
+
+class Attempt:
+    """A store as one attempt sees it, which replaces what it has seen."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self.store = store
+        self.where = store.url()
+        self._seen: str | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = self.store.read(key)
+        self._seen = found.etag
+        return default if found.etag == ABSENT else json.loads(found.body)
+
+    def set(self, key: str, value: Any) -> None:
+        self._seen = replace(self.store, key, json.dumps(value).encode(), seen=self._seen)
+
+
+Open = Callable[..., Attempt]
+
+
+def opened(place: str, **ids: Any) -> Attempt:
+    """Open the store as a new process does."""
+    return Attempt(record_store(place, identity_of(instance(**ids))))
 
 
 def instance(**ids: Any) -> TaskInstance:
@@ -62,7 +95,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, s3: MemoryS3) -> str:
 @pytest.fixture
 def reopen(place: str) -> Open:
     """Open the store as a new process does."""
-    return lambda **ids: record_store(place, identity_of(instance(**ids)))
+    return lambda **ids: opened(place, **ids)
 
 
 class TestEveryStore:
@@ -85,7 +118,7 @@ class TestEveryStore:
             (file,) = fs.ls(place, detail=False)
             fs.pipe_file(file, body)
         with pytest.raises(refusal):
-            SubmissionRecord(reopen()).read()
+            SubmissionRecord(reopen().store).read()
 
     def test_a_later_process_reads_what_an_earlier_one_has_written(self, reopen: Open) -> None:
         first = reopen()
@@ -94,15 +127,15 @@ class TestEveryStore:
         first.set(STATE_KEY, {**VALUE, "phase": "submitted"})
         assert reopen().get(STATE_KEY) == {**VALUE, "phase": "submitted"}
 
-    def test_what_is_deleted_is_absent_and_may_be_deleted_again(self, reopen: Open) -> None:
-        store = reopen()
-        store.get(STATE_KEY)
-        store.set(STATE_KEY, VALUE)
-        store.delete(STATE_KEY)
-        assert reopen().get(STATE_KEY, "none") == "none"
-        store.delete(STATE_KEY)
-        store.set(STATE_KEY, VALUE)
-        assert reopen().get(STATE_KEY) == VALUE
+    def test_what_is_forgotten_is_absent_and_may_be_forgotten_again(self, reopen: Open) -> None:
+        record = SubmissionRecord(reopen().store)
+        record.read()
+        record.write(RECORD)
+        record.forget()
+        assert SubmissionRecord(reopen().store).read() is None
+        record.forget()
+        record.write(RECORD)
+        assert SubmissionRecord(reopen().store).read() == RECORD
 
     @pytest.mark.parametrize(
         "other",
@@ -119,31 +152,31 @@ class TestEveryStore:
         assert reopen(**other).get(STATE_KEY) is None
 
     def test_a_try_that_another_has_overtaken_cannot_write(self, reopen: Open) -> None:
-        slow, quick = reopen(), reopen()
-        assert slow.get(STATE_KEY) is quick.get(STATE_KEY) is None
-        quick.set(STATE_KEY, VALUE)
+        slow, quick = (SubmissionRecord(reopen().store) for _ in range(2))
+        assert slow.read() is quick.read() is None
+        quick.write(RECORD)
         with pytest.raises(RecordStoreError, match="Another try of this task has changed the record"):
-            slow.set(STATE_KEY, {**VALUE, "phase": "submitted"})
-        assert reopen().get(STATE_KEY) == VALUE
+            slow.write(dataclasses.replace(RECORD, model="wanx-v2"))
+        assert SubmissionRecord(reopen().store).read() == RECORD
 
-    def test_nor_can_it_delete(self, reopen: Open) -> None:
-        reopen().set(STATE_KEY, {"version": 0})
-        slow, quick = reopen(), reopen()
-        slow.get(STATE_KEY)
-        quick.get(STATE_KEY)
-        quick.set(STATE_KEY, VALUE)
+    def test_nor_can_it_forget(self, reopen: Open) -> None:
+        SubmissionRecord(reopen().store).write(dataclasses.replace(RECORD, model="wanx-v2"))
+        slow, quick = (SubmissionRecord(reopen().store) for _ in range(2))
+        slow.read()
+        quick.read()
+        quick.write(RECORD)
         with pytest.raises(RecordStoreError, match="Another try"):
-            slow.delete(STATE_KEY)
-        assert reopen().get(STATE_KEY) == VALUE
+            slow.forget()
+        assert SubmissionRecord(reopen().store).read() == RECORD
 
     def test_two_that_write_the_same_do_not_disturb_each_other(self, reopen: Open) -> None:
-        one, other = reopen(), reopen()
-        one.get(STATE_KEY)
-        other.get(STATE_KEY)
-        one.set(STATE_KEY, VALUE)
-        other.set(STATE_KEY, VALUE)
-        other.delete(STATE_KEY)
-        assert reopen().get(STATE_KEY) is None
+        one, other = (SubmissionRecord(reopen().store) for _ in range(2))
+        one.read()
+        other.read()
+        one.write(RECORD)
+        other.write(RECORD)
+        other.forget()
+        assert SubmissionRecord(reopen().store).read() is None
 
 
 def only_file(folder: Path) -> Path:
@@ -155,9 +188,7 @@ class TestFolder:
     """A local or shared folder."""
 
     def test_the_object_says_whose_it_is(self, tmp_path: Path) -> None:
-        store = record_store(
-            tmp_path.as_uri(), identity_of(instance(run_id="manual__2026-11-25T10:00:00+00:00"))
-        )
+        store = opened(tmp_path.as_uri(), run_id="manual__2026-11-25T10:00:00+00:00")
         store.set(STATE_KEY, VALUE)
         file = only_file(tmp_path)
         assert file.name.startswith("portraits.manual__2026-11-25T10%3A00%3A00%2B00%3A00.repaint.-1.")
@@ -172,27 +203,19 @@ class TestFolder:
 
     @pytest.mark.parametrize("content", [b"", b'{"dag_id": "portr', b"[]", b"\xff\xfe", b"{}", b"null", b"7"])
     def test_what_is_half_written_is_not_taken_for_absent(self, tmp_path: Path, content: bytes) -> None:
-        store = record_store(tmp_path.as_uri(), identity_of(instance()))
+        store = opened(tmp_path.as_uri())
         store.set(STATE_KEY, VALUE)
         file = only_file(tmp_path)
         file.write_bytes(content)
         with pytest.raises(UnreadableError) as caught:
-            SubmissionRecord(store, where=store.where).read()
+            SubmissionRecord(store.store).read()
         assert file.as_uri().replace("%25", "%") in str(caught.value)
 
     def test_nor_is_the_record_of_another_task_instance(self, tmp_path: Path) -> None:
-        store = record_store(tmp_path.as_uri(), identity_of(instance()))
-        record = SubmissionRecord(store)
-        written = Record(
-            phase=Phase.INTENT,
-            fingerprint="f",
-            max_tries=1,
-            time=1_790_000_000.0,
-            within=90.0,
-            model="wanx-v1",
-        )
-        record.write(written)
-        assert record.read() == written
+        store = opened(tmp_path.as_uri())
+        record = SubmissionRecord(store.store)
+        record.write(RECORD)
+        assert record.read() == RECORD
         file = only_file(tmp_path)
         file.write_text(file.read_text().replace("portraits", "Portraits"))
         with pytest.raises(UnreadableError):
@@ -201,7 +224,7 @@ class TestFolder:
     def test_whoever_is_killed_while_writing_leaves_the_old_record(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        store = record_store(tmp_path.as_uri(), identity_of(instance()))
+        store = opened(tmp_path.as_uri())
         store.set(STATE_KEY, VALUE)
 
         def die(*_: object) -> None:
@@ -211,12 +234,12 @@ class TestFolder:
             patch.setattr(Path, "replace", die)
             with pytest.raises(KilledError):
                 store.set(STATE_KEY, {"version": 2})
-        assert record_store(tmp_path.as_uri(), identity_of(instance())).get(STATE_KEY) == VALUE
+        assert opened(tmp_path.as_uri()).get(STATE_KEY) == VALUE
 
     def test_a_folder_that_is_missing_is_not_made_because_a_share_may_not_be_mounted(
         self, tmp_path: Path
     ) -> None:
-        store = record_store((tmp_path / "share").as_uri(), identity_of(instance()))
+        store = opened((tmp_path / "share").as_uri())
         assert store.get(STATE_KEY) is None
         with pytest.raises(
             RecordStoreError,
@@ -227,7 +250,7 @@ class TestFolder:
 
     def test_a_folder_that_is_none_can_be_neither_read_nor_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        store = record_store((tmp_path / "file").as_uri(), identity_of(instance()))
+        store = opened((tmp_path / "file").as_uri())
         with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not read the record"):
             store.get(STATE_KEY)
         with pytest.raises(RecordStoreError, match=r"Not a directory.*: could not write the record"):
@@ -256,19 +279,19 @@ class TestS3:
 
         monkeypatch.setattr(S3Hook, "get_conn", get_conn)
         monkeypatch.setenv("AIRFLOW_CONN_MINE", "aws://")
-        record_store(place, identity_of(instance())).set(STATE_KEY, VALUE)
+        opened(place).set(STATE_KEY, VALUE)
         assert used == [conn_id]
         assert [each.rpartition("portraits")[0] for each in memory.objects] == [key]
 
     def test_a_request_that_was_repeated_because_its_answer_was_lost_is_no_conflict(
         self, s3: MemoryS3
     ) -> None:
-        store = record_store("s3://bucket", identity_of(instance()))
+        store = opened("s3://bucket")
         store.get(STATE_KEY)
 
         def arrived_already(number: int) -> None:
             s3.objects[store.where.removeprefix("s3://bucket/")] = json.dumps(
-                {**store._ids, STATE_KEY: VALUE}
+                {**store.store._ids, STATE_KEY: VALUE}
             ).encode()
 
         s3.before_write = arrived_already
@@ -276,19 +299,19 @@ class TestS3:
         assert store.get(STATE_KEY) == VALUE
 
     def test_a_write_of_another_try_in_the_last_instant_is_not_replaced(self, s3: MemoryS3) -> None:
-        store = record_store("s3://bucket", identity_of(instance()))
+        store = opened("s3://bucket")
         store.get(STATE_KEY)
 
         def overtake(number: int) -> None:
             s3.objects[store.where.removeprefix("s3://bucket/")] = b"theirs"
 
         s3.before_write = overtake
-        with pytest.raises(RecordStoreError, match="Another try"):
+        with pytest.raises(ConflictError):
             store.set(STATE_KEY, VALUE)
         assert list(s3.objects.values()) == [b"theirs"]
 
     def test_what_s3_refuses_is_told_once(self, bucket: Bucket) -> None:
-        store = record_store(f"s3://{bucket.name}-not", identity_of(instance()))
+        store = opened(f"s3://{bucket.name}-not")
         with pytest.raises(RecordStoreError) as caught:
             store.get(STATE_KEY)
         assert str(caught.value) == (
@@ -297,7 +320,7 @@ class TestS3:
         )
 
     def test_what_a_library_says_is_told_without_signatures(self, s3: MemoryS3) -> None:
-        store = record_store("s3://bucket", identity_of(instance()))
+        store = opened("s3://bucket")
 
         def fail(number: int) -> None:
             raise OSError("the network is down: https://bucket/x?X-Amz-Signature=0123456789")

@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -28,7 +26,6 @@ class MemoryS3:
         self.writes = 0
         self.reads: list[str] = []
         self.ignores = ignores
-        self.age = 0.0
         self.before_write: Callable[[int], None] = lambda number: None
         self.after_write: Callable[[int], None] = lambda number: None
 
@@ -37,14 +34,7 @@ class MemoryS3:
         if Key not in self.objects:
             raise _refusal("NoSuchKey", 404, "GetObject")
         body = self.objects[Key]
-        written = datetime(2026, 9, 21, tzinfo=UTC)
-        told = format_datetime(written + timedelta(seconds=self.age), usegmt=True)
-        return {
-            "Body": io.BytesIO(body),
-            "ETag": _etag(body),
-            "LastModified": written,
-            "ResponseMetadata": {"HTTPHeaders": {"date": told}},
-        }
+        return {"Body": io.BytesIO(body), "ETag": _etag(body), "ResponseMetadata": {"HTTPHeaders": {}}}
 
     def put_object(
         self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, **conditions: str

@@ -24,11 +24,12 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
+from airflow_provider_wanx.dashscope.store import Store, Version
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
-from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord
+from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord, TaskState
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from tests.unit.support.airflow import DagRun, StateStore, TaskInstance
 from tests.unit.support.memory_s3 import MemoryS3
@@ -111,18 +112,22 @@ class _Store:
         self._world = world
         self._store = world.open_store()
 
-    def get(self, key: str, default: Any = None) -> Any:
-        self._world.step()
-        return self._store.get(key, default)
+    def url(self, name: str = "") -> str:
+        return self._store.url(name)
 
-    def set(self, key: str, value: Any) -> None:
+    def read(self, name: str) -> Version:
         self._world.step()
-        self._store.set(key, value)
-        self._world.step()
+        return self._store.read(name)
 
-    def delete(self, key: str) -> None:
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         self._world.step()
-        self._store.delete(key)
+        etag = self._store.write(name, body, replacing=replacing)
+        self._world.step()
+        return etag
+
+    def delete(self, name: str) -> None:
+        self._world.step()
+        self._store.delete(name)
         self._world.step()
 
 
@@ -245,17 +250,16 @@ class SubmissionWorld:
         self.ledger += [Accepted(task_id, 0, self.now) for task_id in ids]
         return ids
 
-    def open_store(self) -> StateStore | RecordStore:
+    def open_store(self) -> Store:
         """Open the store as a new process does."""
         if self.kept_in == "state":
-            return self._state
+            return TaskState(self._state)
         objects = ObjectStore(self.bucket, bucket="bucket", prefix="records/")
         return RecordStore(objects, identity_of(TaskInstance(DagRun(), "repaint")))
 
     def record(self) -> Record | None:
         """What is kept at the moment."""
-        value = self.open_store().get(STATE_KEY)
-        return None if value is None else Record.from_json(value)
+        return SubmissionRecord(self.open_store()).read()
 
     def time(self) -> float:
         """The worker's clock."""
