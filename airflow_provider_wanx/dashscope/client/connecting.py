@@ -113,7 +113,7 @@ class _Routes(Generic[T]):
         to_service: bool,
         make: Callable[[dict[str, Any], Reading, Door | None], T],
     ) -> None:
-        self._proxies = Proxies(config.proxy)
+        self.proxies = Proxies(config.proxy)
         self._door = None if to_service else Door(config.host, config.result_hosts)
         self._reading = ANSWERS if to_service else RESULTS
         self._make = make
@@ -130,7 +130,7 @@ class _Routes(Generic[T]):
         :raises ForbiddenHostError: its host may not be reached.
         :raises ConfigurationError: its proxy cannot be used.
         """
-        proxy = self._proxies.choose(url)
+        proxy = self.proxies.choose(url)
         if self._door is not None:
             self._door.check_name(url.host, is_resolved_elsewhere=proxy is not None)
         key = () if proxy is None else (proxy.url.scheme, proxy.url.host, proxy.url.port)
@@ -142,10 +142,15 @@ class _Routes(Generic[T]):
 
 
 @contextmanager
-def _proxy_errors() -> Iterator[None]:
-    """Turn what the library for SOCKS raises into an error of httpx, which httpcore leaves undone."""
+def _proxy_errors(url: httpx.URL, proxies: Proxies) -> Iterator[None]:
+    """Name the proxy in what cannot be reached, and make errors of httpx of what the library for SOCKS raises."""
     try:
         yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if (proxy := proxies.choose(url)) is None:
+            raise
+        place = f"{proxy.url.host.decode()}:{proxy.url.port}" if proxy.url.port else proxy.url.host.decode()
+        raise type(error)(f"through the proxy {place}: {error}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "socksio":
             raise
@@ -166,7 +171,7 @@ class Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        with _proxy_errors():
+        with _proxy_errors(request.url, self._routes.proxies):
             return self._routes.choose(request.url).handle_request(request)
 
     def close(self) -> None:
@@ -187,7 +192,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        with _proxy_errors():
+        with _proxy_errors(request.url, self._routes.proxies):
             return await self._routes.choose(request.url).handle_async_request(request)
 
     async def aclose(self) -> None:

@@ -193,6 +193,17 @@ class TestProxies:
         assert "hidden" not in str(caught.value)
         assert caught.value.certainly_refused
 
+    @pytest.mark.parametrize("scheme", ["http", "socks5"])
+    def test_a_proxy_that_is_not_there_is_named_and_not_taken_for_the_service(
+        self, connect: Connect, unused_tcp_port: int, scheme: str
+    ) -> None:
+        given = f"{scheme}://me:hidden@127.0.0.1:{unused_tcp_port}"
+        place = rf"through the proxy 127\.0\.0\.1:{unused_tcp_port}"
+        with pytest.raises(TransportError, match=place) as caught:
+            connect("https://dashscope.example", proxy=given, retry_for=0).get_task("t-1")
+        assert "hidden" not in str(caught.value)
+        assert caught.value.certainly_refused
+
     @pytest.mark.parametrize(
         ("no_proxy", "host"),
         [
