@@ -201,6 +201,15 @@ def test_words_of_others_lose_their_secrets(words: str) -> None:
     assert _HIDDEN not in quoted([{"image": words}])
 
 
+@pytest.mark.parametrize("name", [
+    "API_KEY=", "acceſſ-\u212aey=", "ſecret=", "PASSWD=", "pwd=", "paſſphrase=", "credentıal=", "sıgnature=", "SİGNATURE=",
+    "authorızation=", "auth_key=", "TO\u212aEN=", "Coo\u212aıe: ", "BEARER ", "baſıc ", "DATA:,", "HTTP://h/#",
+    "sk-", "AKIA", "ASIA", "LTAI", "AIza", "eyJ", "://", "://user:", "user:",
+])  # fmt: skip
+def test_a_secret_is_known_by_its_name_however_that_is_spelt(name: str) -> None:
+    assert _HIDDEN not in safe_words(f"see {name}{_HIDDEN}{'@h' * name.endswith(('/', 'user:'))}")
+
+
 @pytest.mark.parametrize(
     "words",
     [
