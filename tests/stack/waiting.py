@@ -75,10 +75,14 @@ class PatientClient:
     :param base_url: address of the server
     :param patience: seconds until a request is given up
     :param asks_again_after: seconds after which a request without an answer is sent anew
+    :param pause: seconds after an answer that tells nothing, before the next request
     """
 
-    def __init__(self, *, base_url: str, patience: float = PATIENCE, asks_again_after: float = 30.0) -> None:
+    def __init__(
+        self, *, base_url: str, patience: float = PATIENCE, asks_again_after: float = 30.0, pause: float = 0.5
+    ) -> None:
         self._patience = patience
+        self._pause = pause
         self._asks_again_after = asks_again_after
         self._http = httpx.Client(base_url=base_url, timeout=asks_again_after, trust_env=False)
         self.headers = self._http.headers
@@ -115,7 +119,7 @@ class PatientClient:
         if _is_waiting.get():
             return ask()[0]
         what = f"an answer to {method} {path}"
-        return wait_until(ask, timeout=self._patience, interval=0.5, what=what)[0]
+        return wait_until(ask, timeout=self._patience, interval=self._pause, what=what)[0]
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
+    # Whole applications of Airflow are made for them. Idle processes take tests over from the end of what another one has.
+    items.sort(key=lambda item: "plugins" not in item.path.parts)
     config.stash[_ABSENT] = Counter(left_out.values())
     if hasattr(config, "workeroutput"):
         config.workeroutput["absent"] = dict(config.stash[_ABSENT])

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, region_base_url, region_of
 from airflow_provider_wanx.dashscope.errors import api_error
-from airflow_provider_wanx.dashscope.models import Quota, QuotaPage, TaskPage
+from airflow_provider_wanx.dashscope.models import ModelPage, Quota, QuotaPage, TaskPage
 from airflow_provider_wanx.hooks import access
 from airflow_provider_wanx.hooks.access import check_access
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
@@ -20,7 +20,11 @@ REPAINT = "wanx-style-repaint-v1"
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The service's answers by method of the client, in place of hosts that no test reaches."""
-    answers: dict[str, Any] = {"list_tasks": TaskPage(total=7), "get_quotas": QuotaPage()}
+    answers: dict[str, Any] = {
+        "list_tasks": TaskPage(total=7),
+        "list_models": ModelPage(),
+        "get_quotas": QuotaPage(),
+    }
 
     def answering(name: str) -> Any:
         def answer(self: DashScopeClient, **_: Any) -> Any:

@@ -42,7 +42,7 @@ class Late:
 
 
 def ask(server: ScriptedServer, method: str = "GET", *, patience: float = 60, **arguments: Any) -> bytes:
-    client = PatientClient(base_url=server.url, patience=patience, asks_again_after=0.3)
+    client = PatientClient(base_url=server.url, patience=patience, asks_again_after=0.3, pause=0.05)
     try:
         return checked(client.answer(method, "/", **arguments)).content
     finally:
@@ -61,14 +61,14 @@ def test_a_server_that_comes_up_late_is_waited_for(method: str) -> None:
     server, answers = ScriptedServer(HERE), list[bytes]()
     asking = threading.Thread(target=lambda: answers.append(ask(server, method)), daemon=True)
     asking.start()
-    asking.join(1)
+    asking.join(0.3)
     with server:
         asking.join(60)
     assert answers == [b"here"]
 
 
 def test_what_must_not_be_done_twice_is_sent_once_and_may_take_its_time() -> None:
-    with ScriptedServer(Late(seconds=1)) as server:
+    with ScriptedServer(Late(seconds=0.6)) as server:
         assert ask(server, "POST") == b"here"
     assert len(server.seen) == 1
 
@@ -88,7 +88,7 @@ def test_a_refusal_is_no_failed_look() -> None:
 def test_when_the_time_is_over_the_message_tells_what_the_last_look_met() -> None:
     loading = Say(status=503, body=b"still loading")
     told = "an answer to GET /.*HTTP 503 still loading"
-    with ScriptedServer(*[loading] * 10) as server, pytest.raises(StackError, match=told):
+    with ScriptedServer(*[loading] * 100) as server, pytest.raises(StackError, match=told):
         ask(server, patience=0.6)
 
 

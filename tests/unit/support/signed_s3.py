@@ -127,7 +127,7 @@ def signed_s3() -> Iterator[SignedS3]:
 
     server = Server(("127.0.0.1", 0), Handler)
     server.s3 = SignedS3(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server.s3

@@ -34,17 +34,21 @@ VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *connecting.B
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """An environment without settings, and TLS contexts of a test's own."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without settings, and TLS contexts that no other client's certificate is put into."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     original = getattr(ssl.create_default_context, "__wrapped__", ssl.create_default_context)
     monkeypatch.setattr(ssl, "create_default_context", original)
-    connecting._tls_context.cache_clear()
-    yield monkeypatch
+    return monkeypatch
+
+
+@pytest.fixture
+def left_to_the_collector() -> Iterator[None]:
+    """Collect connections to SOCKS proxies that refuse, which httpcore leaves to the garbage collector."""
+    yield
     with warnings.catch_warnings():
-        # httpcore leaves connections to SOCKS proxies that refuse to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
@@ -167,6 +171,7 @@ class TestProxies:
         assert proxy.asked == [f"localhost:{tls_server.port}"]
         assert tls_server.seen[0].headers["authorization"] == f"Bearer {KEY}"
 
+    @pytest.mark.usefixtures("left_to_the_collector")
     @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
     def test_so_does_one_of_the_environment(
         self, proxy: Proxy, connect: Connect, environment: pytest.MonkeyPatch, name: str
@@ -229,6 +234,7 @@ class TestProxies:
             connect(f"https://{host}", retry_for=0, timeout=0.5).get_task("t-1")
         assert not proxy.asked
 
+    @pytest.mark.usefixtures("left_to_the_collector")
     @pytest.mark.parametrize("no_proxy", ["[::1]", "ample", "dashscope.example:8443", "10.0.0.0/8", "a b]["])
     def test_no_proxy_lists_no_more_than_it_says(
         self, proxy: Proxy, connect: Connect, environment: pytest.MonkeyPatch, no_proxy: str
@@ -308,6 +314,7 @@ def test_https_that_meets_http_is_told(plain_port: int, connect: Connect) -> Non
     assert caught.value.certainly_refused
 
 
+@pytest.mark.usefixtures("left_to_the_collector")
 def test_a_socks_proxy_that_is_none_is_told(plain_port: int, connect: Connect) -> None:
     shell = connect("https://dashscope.example", proxy=f"socks5://127.0.0.1:{plain_port}", retry_for=0)
     with pytest.raises(TransportError, match="SOCKS") as caught:
