@@ -16,11 +16,15 @@ from tests.stack.environment import clean_environment
 
 _HERE = Path(__file__).parent
 
+_LONGEST = ("test_example_dags.py", "test_from_nothing.py", "test_bad_input.py", "test_wheel.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+    # Two processes take one file after the other: at the end neither should have long ones before it.
+    items.sort(key=lambda item: (*_LONGEST, item.path.name).index(item.path.name))
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +75,7 @@ def stack(worker_id: str, statsd: StatsdListener) -> Iterator[LocalStack]:
         settings={
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
             **statsd.settings,
+            "PYTHONPATH": str(_HERE / "settings"),
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             **demo.GALLERY,
         },
