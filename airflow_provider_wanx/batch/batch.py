@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.flow import Ceiling
-from airflow_provider_wanx.batch.keys import ResultKeys
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
@@ -23,6 +22,7 @@ from airflow_provider_wanx.batch.report import (
     summary,
     write_manifests,
 )
+from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
 from airflow_provider_wanx.batch.settling import Settler
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, WarningsOnly
@@ -36,7 +36,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import S3Destination

@@ -18,8 +18,8 @@ from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.keys import ResultKeys
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
+    from airflow_provider_wanx.batch.result_keys import ResultKeys
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.storage.copying import CopiedResult, ResultCopier
 

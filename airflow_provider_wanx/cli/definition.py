@@ -128,11 +128,11 @@ EXIT_CODES = (
 )
 
 COMMANDS: tuple[Command | Group, ...] = (
-    Command("styles", "List the styles of the repaint model", "styles.show_styles", (_OUTPUT,)),
+    Command("styles", "List the styles of the repaint model", "styles_command.show_styles", (_OUTPUT,)),
     Command(
         "limits",
         "Show what the account may do with a model",
-        "limits.show_limits",
+        "limits_command.show_limits",
         (
             _option("--model", default=None, help="exact name of a model (default: all)"),
             *_SERVICE,
@@ -146,7 +146,7 @@ COMMANDS: tuple[Command | Group, ...] = (
             Command(
                 "list",
                 "List tasks, as the service orders them",
-                "tasks.list_tasks",
+                "tasks_command.list_tasks",
                 (
                     _option("--status", help="only this state, for example RUNNING"),
                     _option("--model", help="only this model"),
@@ -160,7 +160,7 @@ COMMANDS: tuple[Command | Group, ...] = (
             Command(
                 "show",
                 "Show one task",
-                "tasks.show_task",
+                "tasks_command.show_task",
                 (
                     _option("task_id", metavar="TASK_ID", help="the service's id of the task"),
                     *_SERVICE,
@@ -170,13 +170,13 @@ COMMANDS: tuple[Command | Group, ...] = (
             Command(
                 "cancel",
                 "Cancel tasks that are still queued; they cost nothing then",
-                "tasks.cancel_tasks",
+                "tasks_command.cancel_tasks",
                 (_IDS, *_SERVICE, _OUTPUT),
             ),
             Command(
                 "wait",
                 "Wait for tasks, and save their results if asked to",
-                "tasks.wait_for_tasks",
+                "tasks_command.wait_for_tasks",
                 (_IDS, *_SAVE, *_WAIT, *_SERVICE, _OUTPUT),
             ),
         ),
@@ -184,7 +184,7 @@ COMMANDS: tuple[Command | Group, ...] = (
     Command(
         "repaint",
         "Repaint portraits; this costs money",
-        "repaint.repaint",
+        "repaint_command.repaint",
         (
             _option(
                 "images",
@@ -207,7 +207,7 @@ COMMANDS: tuple[Command | Group, ...] = (
     Command(
         "submit",
         "Submit a task of any asynchronous model; this costs money",
-        "submit.submit",
+        "submit_command.submit",
         (
             _option("service", metavar="SERVICE", help="path, for example aigc/text2image/image-synthesis"),
             _option("model", metavar="MODEL", help="exact name, for example wan2.2-t2i-flash"),
@@ -235,12 +235,12 @@ COMMANDS: tuple[Command | Group, ...] = (
         "Look at a batch, by its destination",
         (
             Command(
-                "status", "Show how far a batch is", "batches.show_status", (_DESTINATION, _AWS, _OUTPUT)
+                "status", "Show how far a batch is", "batch_command.show_status", (_DESTINATION, _AWS, _OUTPUT)
             ),
             Command(
                 "failures",
                 "Show which images of a batch have failed, and why",
-                "batches.show_failures",
+                "batch_command.show_failures",
                 (
                     _DESTINATION,
                     _option(
@@ -252,7 +252,7 @@ COMMANDS: tuple[Command | Group, ...] = (
             ),
         ),
     ),
-    Command("simulator", DESCRIPTION, "simulator.serve_simulator", _simulator_options(), EPILOG),
+    Command("simulator", DESCRIPTION, "simulator_command.serve_simulator", _simulator_options(), EPILOG),
 )
 
 

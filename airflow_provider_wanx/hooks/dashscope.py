@@ -196,7 +196,7 @@ class DashScopeHook(BaseHook):
 
         :return: whether it works, and key, region, access to the repaint model and limits, or what to do.
         """
-        from airflow_provider_wanx.hooks.access import check_access
+        from airflow_provider_wanx.hooks.connection_test import check_access
 
         try:
             return check_access(client_config(self.get_connection(self.dashscope_conn_id)))

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom, conf
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.links.addresses import console_url, gallery_url
+from airflow_provider_wanx.links.urls import console_url, gallery_url
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
 
 if TYPE_CHECKING:

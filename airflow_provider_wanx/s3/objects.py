@@ -14,7 +14,7 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconditionalStoreError,
 )
 from airflow_provider_wanx.dashscope.store import ABSENT, Version
-from airflow_provider_wanx.s3.errors import lacks_reason, s3_errors
+from airflow_provider_wanx.s3.error_messages import lacks_reason, s3_errors
 
 MAX_BYTES = 1024 * 1024
 """Largest small object: a thousand times a record, and little enough for JSON, which takes 25 times its size in memory."""

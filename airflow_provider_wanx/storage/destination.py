@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.s3.addresses import bucket_name
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.s3.stream import ObjectStream

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import read_object
 

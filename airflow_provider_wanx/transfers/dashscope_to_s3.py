@@ -25,7 +25,6 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.lineage.operators import announce
-from airflow_provider_wanx.links.addresses import s3_folder_url, s3_object_url
 from airflow_provider_wanx.links.dashscope import (
     COPY_LINKS,
     S3ObjectLink,
@@ -33,6 +32,7 @@ from airflow_provider_wanx.links.dashscope import (
     show_result_link,
     show_task_links,
 )
+from airflow_provider_wanx.links.urls import s3_folder_url, s3_object_url
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.copying import ResultCopier
 from airflow_provider_wanx.storage.destination import Replace, S3Destination

@@ -53,10 +53,10 @@ def _do(step: str, url: str) -> None:
     # As in a worker.
     import airflow_provider_wanx.operators.wanx  # noqa: F401
     from airflow_provider_wanx.batch.input.rows import ImageRow
-    from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
     from airflow_provider_wanx.batch.ledger.rows import RowStatus
     from airflow_provider_wanx.batch.plan import plan
+    from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
     from airflow_provider_wanx.identity import Identity
     from airflow_provider_wanx.s3.objects import ObjectStore
 

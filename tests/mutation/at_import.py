@@ -32,7 +32,7 @@ from mutmut.mutation.pragma_handling import get_ignored_lines
 from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
 
 TESTS = {
-    "batch/keys.py": ["tests/unit/batch/test_keys.py"],
+    "batch/result_keys.py": ["tests/unit/batch/test_result_keys.py"],
     "dashscope/error_codes.py": ["tests/unit/dashscope/test_error_codes.py"],
     "dashscope/errors.py": ["tests/unit/dashscope/test_errors.py", "tests/unit/dashscope/test_polling.py"],
     "dashscope/polling.py": [

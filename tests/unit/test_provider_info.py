@@ -146,7 +146,7 @@ def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
     } | {entry["python-module"] for entry in info["transfers"]}
     package = Path(importlib.import_module("airflow_provider_wanx").__file__ or "").parent
     shared = {
-        "airflow_provider_wanx.hooks.access",
+        "airflow_provider_wanx.hooks.connection_test",
         "airflow_provider_wanx.hooks.connection",
         "airflow_provider_wanx.hooks.shared_place",
         "airflow_provider_wanx.operators.written",

@@ -17,9 +17,9 @@ from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
-from airflow_provider_wanx.plugins.gallery import batches, doors
-from airflow_provider_wanx.plugins.gallery.objects import Reader
-from airflow_provider_wanx.plugins.gallery.records import Mark, results_of
+from airflow_provider_wanx.plugins.gallery import batch_files, connections
+from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of
+from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 from airflow_provider_wanx.storage.marks import MARK, TASK, ownership
 from airflow_provider_wanx.submission.record import STATE_KEY, Record
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
@@ -66,7 +66,7 @@ def test_a_ledger_stays_the_waiting_tasks_own(version: str, world: World) -> Non
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, world: World) -> None:
     snapshot = Snapshot.load(WRITTEN / version / "batch_is_done")
-    for cache in (doors._clients, batches._bodies):
+    for cache in (connections._clients, batch_files._bodies):
         cache.clear()
     mark = Mark.read(snapshot.xcoms["bulk"][MARK])
     assert mark is not None
@@ -74,8 +74,11 @@ def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, worl
     reader = Reader(None, frozenset({(TASK, said[TASK])}))
     with world.restored(snapshot):
         world.go_on(snapshot)
-        status, rows = batches.read_status(reader, mark), batches.read_rows(reader, mark, start=0, count=100)
-        assert batches.count_rows(reader, mark) == 3
+        status, rows = (
+            batch_files.read_status(reader, mark),
+            batch_files.read_rows(reader, mark, start=0, count=100),
+        )
+        assert batch_files.count_rows(reader, mark) == 3
     assert (status.state, status.images, status.succeeded, status.duplicate) == ("finished", 3, 2, 1)
     shown = [(row.key or "").rpartition("/")[2] if row else None for row in rows]
     assert shown == ["ann-000000.jpg", "bob-000001.jpg", ""]

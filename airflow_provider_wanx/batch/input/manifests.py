@@ -18,7 +18,7 @@ from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS, ImageRow, Inv
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.stream import ObjectStream
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused

@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.plugins.gallery import problems, views
-from airflow_provider_wanx.plugins.gallery.access import may_read_pictures
 from airflow_provider_wanx.plugins.gallery.pages import (
     CONTENT_SECURITY_POLICY,
     HERE,
@@ -24,6 +23,7 @@ from airflow_provider_wanx.plugins.gallery.pages import (
     render,
     stand_in,
 )
+from airflow_provider_wanx.plugins.gallery.permissions import may_read_pictures
 from airflow_provider_wanx.plugins.gallery.problems import Problem
 from airflow_provider_wanx.plugins.gallery.runs import Place
 

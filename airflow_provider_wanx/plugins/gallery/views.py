@@ -11,7 +11,8 @@ import anyio.to_thread
 from airflow.utils.session import create_session
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.plugins.gallery import access, batches, pages, pictures, runs
+from airflow_provider_wanx.plugins.gallery import batch_files, pages, permissions, previews, runs
+from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
     NO_RESULT,
@@ -20,7 +21,6 @@ from airflow_provider_wanx.plugins.gallery.problems import (
     UNREADABLE_MANIFEST,
     Problem,
 )
-from airflow_provider_wanx.plugins.gallery.records import Mark, Result, results_of
 from airflow_provider_wanx.storage.marks import MARK
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from starlette.requests import Request
 
-    from airflow_provider_wanx.plugins.gallery.objects import Reader
-    from airflow_provider_wanx.plugins.gallery.pictures import Picture
+    from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
+    from airflow_provider_wanx.plugins.gallery.previews import Picture
     from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ def runs_page(
     )
     found, older = runs.list_runs(
         session,
-        lambda dags: access.readable(dags, user),
+        lambda dags: permissions.readable(dags, user),
         dag_id=dag_id,
         task_id=task_id,
         before=before or LARGEST,
@@ -218,15 +218,15 @@ def _results(
 def _batch_page(request: Request, session: Session, run: Run, place: Place, mark: Mark, *, page: int) -> str:
     instance = runs.instances(session, run, [place]).get(place)
     owner = place.identity(run.dag_id, run.run_id)
-    reader = access.reader(owner, mark)
-    status, problem = _or_problem(partial(batches.read_status, reader, mark))
-    total, no_rows = _or_problem(partial(batches.count_rows, reader, mark))
+    reader = permissions.reader(owner, mark)
+    status, problem = _or_problem(partial(batch_files.read_status, reader, mark))
+    total, no_rows = _or_problem(partial(batch_files.count_rows, reader, mark))
     parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", place.task_id)
     pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=place.map_index, region_id=place.region_id)
     rows: Sequence[Result | None] | None = []
     start = (page - 1) * RESULTS
     if total:
-        rows, no_rows = _or_problem(partial(batches.read_rows, reader, mark, start=start, count=RESULTS))
+        rows, no_rows = _or_problem(partial(batch_files.read_rows, reader, mark, start=start, count=RESULTS))
     at_work = instance is not None and instance.state in AT_WORK
     if at_work and problem is NOT_SHOWN:
         problem = NO_FIGURES
@@ -269,7 +269,7 @@ def result_page(
     place, mark, reader, result = _find(session, dag_id, run_id, place, number)
     problem = None
     if result.is_picture:
-        _, problem = _or_problem(partial(pictures.find_result, reader, result))
+        _, problem = _or_problem(partial(previews.find_result, reader, result))
     if mark.kind == "batch":
         total = mark.rows or number + 1
         before, after = (place, number - 1), (place, number + 1)
@@ -305,7 +305,7 @@ async def picture(
     def read() -> Picture:
         with create_session(scoped=False) as session:
             _, _, reader, result = _find(session, dag_id, run_id, place, number)
-        show = pictures.result_picture if which == "result" else pictures.source_picture
+        show = previews.result_picture if which == "result" else previews.source_picture
         return show(reader, result, small=small)
 
     if not _workers:
@@ -321,9 +321,9 @@ def _find(
     mark = Mark.read(left.get(MARK))
     if mark is None:
         raise ProblemError(NO_RESULT)
-    reader = access.reader(place.identity(dag_id, run_id), mark)
+    reader = permissions.reader(place.identity(dag_id, run_id), mark)
     if mark.kind == "batch":
-        (result,) = batches.read_rows(reader, mark, start=number, count=1) or [None]
+        (result,) = batch_files.read_rows(reader, mark, start=number, count=1) or [None]
     else:
         result = _entry(results_of(left.get(runs.RETURN_VALUE)), number)
     if result is None:

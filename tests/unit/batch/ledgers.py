@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
-from airflow_provider_wanx.batch.keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import plan
+from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3

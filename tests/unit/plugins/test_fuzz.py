@@ -16,9 +16,9 @@ from tests.unit.support.mutations import Mutator
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
 
 if AIRFLOW >= (3, 1):
-    from airflow_provider_wanx.plugins.gallery.batches import Status, _Index
+    from airflow_provider_wanx.plugins.gallery.batch_files import Status, _Index
+    from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
     from airflow_provider_wanx.plugins.gallery.pages import plain
-    from airflow_provider_wanx.plugins.gallery.records import Mark, Result, results_of, rows_of
 
 MUTATIONS = 4000
 

@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from tests.unit.support.s3 import Bucket
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.links.addresses import (
+from airflow_provider_wanx.links.urls import (
     CHINA_CONSOLE,
     INTERNATIONAL_CONSOLE,
     console_url,

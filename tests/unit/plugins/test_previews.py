@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from airflow_provider_wanx.plugins.gallery import pictures
+from airflow_provider_wanx.plugins.gallery import previews
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, owned, portrait
 from tests.unit.support.pictures import picture_claiming
 
@@ -180,7 +180,7 @@ class TestNeverShown:
     def test_a_file_that_would_fill_the_memory(
         self, put: Callable[..., None], admin: Browser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pictures, "MAX_BYTES", 1000)
+        monkeypatch.setattr(previews, "MAX_BYTES", 1000)
         put(portrait(size=(900, 900)))
         assert admin.get(f"{RESULT}/result").status_code == 413
 

@@ -16,7 +16,7 @@ from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, use_airflows_connections
 from airflow_provider_wanx.dashscope.errors import S3Error, StoreError, UnreadableError
 from airflow_provider_wanx.dashscope.store import ABSENT
-from airflow_provider_wanx.s3.errors import s3_errors
+from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.s3.stream import ObjectStream

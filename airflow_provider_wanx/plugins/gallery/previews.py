@@ -16,7 +16,7 @@ from cachetools import TTLCache, cached
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.origin import SOURCE, Origin, source_address
-from airflow_provider_wanx.plugins.gallery import doors, objects
+from airflow_provider_wanx.plugins.gallery import connections, owned_objects
 from airflow_provider_wanx.plugins.gallery.problems import NO_PICTURE, NO_RESULT, NO_SOURCE, TOO_LARGE
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.storage.destination import TASK_ID
@@ -24,8 +24,8 @@ from airflow_provider_wanx.storage.destination import TASK_ID
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from airflow_provider_wanx.plugins.gallery.objects import Found, Reader
-    from airflow_provider_wanx.plugins.gallery.records import Result
+    from airflow_provider_wanx.plugins.gallery.entries import Result
+    from airflow_provider_wanx.plugins.gallery.owned_objects import Found, Reader
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 40_000_000
@@ -50,7 +50,7 @@ class Picture:
 
 
 _thumbnails: TTLCache[bytes, Picture] = TTLCache(
-    maxsize=48 * 1024 * 1024, ttl=600.0, getsizeof=lambda picture: len(picture.body) + objects.ENTRY
+    maxsize=48 * 1024 * 1024, ttl=600.0, getsizeof=lambda picture: len(picture.body) + owned_objects.ENTRY
 )
 
 
@@ -63,7 +63,7 @@ def find_result(reader: Reader, result: Result, **said: str | None) -> Found:
     if not result.bucket or not result.key:
         raise ProblemError(NO_RESULT)
     said[TASK_ID] = result.dashscope_task_id
-    return objects.find(reader, result.bucket, result.key, **said)
+    return owned_objects.find(reader, result.bucket, result.key, **said)
 
 
 def result_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
@@ -72,7 +72,7 @@ def result_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
     :param small: whether a thumbnail will do.
     :raises ProblemError: it cannot be shown.
     """
-    name = objects.short(reader, result.url, result.dashscope_task_id)
+    name = owned_objects.short(reader, result.url, result.dashscope_task_id)
     return _picture(name, lambda: find_result(reader, result), small=small)
 
 
@@ -89,14 +89,14 @@ def source_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
     if not result.source_is_shown:
         raise ProblemError(NO_SOURCE)
     _, bucket, key = split_s3_url(source)
-    if not doors.is_open(bucket, key, beside=result.bucket):
+    if not connections.is_open(bucket, key, beside=result.bucket):
         raise ProblemError(NO_SOURCE)
-    name = objects.short(reader, result.url, result.dashscope_task_id, source)
+    name = owned_objects.short(reader, result.url, result.dashscope_task_id, source)
     said = Origin(source=source).metadata()
 
     def find() -> Found:
         found = find_result(reader, result, **{SOURCE: said[SOURCE]})
-        return objects.find_source(reader, found, bucket, key)
+        return owned_objects.find_source(reader, found, bucket, key)
 
     return _picture(name, find, small=small)
 
@@ -104,7 +104,7 @@ def source_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
 def _picture(name: bytes, find: Callable[[], Found], *, small: bool) -> Picture:
     if small:
         return _thumbnail(name, find)
-    body = objects.read(find(), limit=MAX_BYTES).body
+    body = owned_objects.read(find(), limit=MAX_BYTES).body
     return Picture(body, _TYPES[str(_opened(body, MAX_PIXELS).format)])
 
 
@@ -127,7 +127,7 @@ def _opened(body: bytes, pixels: int) -> Image:
 def _thumbnail(name: bytes, find: Callable[[], Found]) -> Picture:
     from PIL import ImageOps
 
-    image = _opened(objects.read(find(), limit=MAX_BYTES).body, THUMBNAIL_PIXELS)
+    image = _opened(owned_objects.read(find(), limit=MAX_BYTES).body, THUMBNAIL_PIXELS)
     try:
         # A JPEG is decoded at a fraction of its size, which takes a fraction of the time.
         image.draft("RGB", (THUMBNAIL, THUMBNAIL))

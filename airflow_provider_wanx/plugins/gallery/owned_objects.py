@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProblemError
-from airflow_provider_wanx.plugins.gallery import doors
+from airflow_provider_wanx.plugins.gallery import connections
 from airflow_provider_wanx.plugins.gallery.problems import NO_S3, NOT_SHOWN, TOO_LARGE, Problem
 from airflow_provider_wanx.s3.objects import read_object, user_metadata
 
@@ -68,10 +68,10 @@ def find(reader: Reader, bucket: str, key: str, **said: str | None) -> Found:
     :raises ProblemError: there is none.
     """
     more = {(name.replace("_", "-"), value) for name, value in said.items()}
-    if not doors.is_open(bucket, key):
+    if not connections.is_open(bucket, key):
         log.info("Not in [dashscope] gallery_buckets, so not shown: %r", f"s3://{bucket}/{key}")
         raise ProblemError(NOT_SHOWN)
-    return _find(doors.clients(reader.team), bucket, key, frozenset({*reader.owner, *more}))
+    return _find(connections.clients(reader.team), bucket, key, frozenset({*reader.owner, *more}))
 
 
 def find_source(reader: Reader, result: Found, bucket: str, key: str) -> Found:
@@ -80,7 +80,7 @@ def find_source(reader: Reader, result: Found, bucket: str, key: str) -> Found:
     :param result: the result, which names the portrait.
     :raises ProblemError: there is none.
     """
-    clients = [result.client] if bucket == result.bucket else doors.clients(reader.team)
+    clients = [result.client] if bucket == result.bucket else connections.clients(reader.team)
     return _find(clients, bucket, key, frozenset())
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.batch.report import write_manifests
-from airflow_provider_wanx.plugins.gallery import objects
+from airflow_provider_wanx.plugins.gallery import owned_objects
 from tests.unit.plugins.gallery_world import BEGIN, PICTURES, RUN, Browser, World, origin, owned, portrait
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
@@ -225,14 +225,14 @@ class TestManifest:
     ) -> None:
         world.batch()
         manifest(20_000)
-        read, sizes = objects.read, []
+        read, sizes = owned_objects.read, []
 
-        def noted(*args: Any, **kwargs: Any) -> objects.Content:
+        def noted(*args: Any, **kwargs: Any) -> owned_objects.Content:
             content = read(*args, **kwargs)
             sizes.append(len(content.body))
             return content
 
-        monkeypatch.setattr(objects, "read", noted)
+        monkeypatch.setattr(owned_objects, "read", noted)
         assert ">19992.png<" in admin.get(PAGE, page=834).text
         assert len(sizes) == 2
         assert sum(sizes) < 60_000

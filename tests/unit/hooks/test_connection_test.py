@@ -10,8 +10,8 @@ from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, region_base_url, region_of
 from airflow_provider_wanx.dashscope.errors import api_error
 from airflow_provider_wanx.dashscope.models import ModelPage, Quota, QuotaPage, TaskPage
-from airflow_provider_wanx.hooks import access
-from airflow_provider_wanx.hooks.access import check_access
+from airflow_provider_wanx.hooks import connection_test
+from airflow_provider_wanx.hooks.connection_test import check_access
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 
 REPAINT = "wanx-style-repaint-v1"
@@ -75,7 +75,7 @@ def test_a_refused_key_is_told_with_the_region_that_the_host_serves(service: dic
 
 
 def test_nobody_waits_before_the_form_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "PATIENCE", 0.1)
+    monkeypatch.setattr(connection_test, "PATIENCE", 0.1)
     busy = say_json({"code": "Throttling", "message": "Later."}, status=429)
     with ScriptedServer(*[busy] * 50) as server:
         passed, message = check_access(ClientConfig(api_key="sk-x", base_url=server.url, retry_for=60))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client, use_airflows_connections
 from airflow_provider_wanx.cli.saving import Target, hook_of, target_of
-from airflow_provider_wanx.cli.submit import submit_once, to_be_had_later
+from airflow_provider_wanx.cli.submit_command import submit_once, to_be_had_later
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.repaint import (
     CURRENCY,

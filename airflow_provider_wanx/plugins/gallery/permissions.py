@@ -11,14 +11,14 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.configuration import conf
 from airflow.models.dag import DagModel
 
-from airflow_provider_wanx.plugins.gallery.objects import Reader
+from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 from airflow_provider_wanx.storage.marks import TASK, TASK_INSTANCE, ownership
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
     from airflow_provider_wanx.identity import Identity
-    from airflow_provider_wanx.plugins.gallery.records import Mark
+    from airflow_provider_wanx.plugins.gallery.entries import Mark
 
 may_read_pictures = requires_access_dag("GET", DagAccessEntity.XCOM)
 """Dependency of every page: the user may read the XComs of the DAG in the path or, without one, of any DAG."""

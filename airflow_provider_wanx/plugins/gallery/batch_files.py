@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.plugins.gallery import objects
+from airflow_provider_wanx.plugins.gallery import owned_objects
+from airflow_provider_wanx.plugins.gallery.entries import Count, Money, Result, Text, Time, rows_of
 from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOWN, UNREADABLE_BATCH
-from airflow_provider_wanx.plugins.gallery.records import Count, Money, Result, Text, Time, rows_of
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.plugins.gallery.objects import Content, Found, Reader
-    from airflow_provider_wanx.plugins.gallery.records import Mark
+    from airflow_provider_wanx.plugins.gallery.entries import Mark
+    from airflow_provider_wanx.plugins.gallery.owned_objects import Content, Found, Reader
 
 _STATUS_BYTES = 512 * 1024
 """Bytes of ``status.json`` at most; a hundred failed images take a tenth of that."""
@@ -28,7 +28,7 @@ _PART_BYTES = 4 * 1024 * 1024
 """Bytes of one part of the manifest at most; usually it is a hundredth of that."""
 
 _bodies: TTLCache[bytes, Content] = TTLCache(
-    maxsize=32 * 1024 * 1024, ttl=30.0, getsizeof=lambda content: len(content.body) + objects.ENTRY
+    maxsize=32 * 1024 * 1024, ttl=30.0, getsizeof=lambda content: len(content.body) + owned_objects.ENTRY
 )
 """For half a minute, a page's pictures need not read the manifest again."""
 
@@ -95,7 +95,7 @@ def read_status(reader: Reader, mark: Mark) -> Status:
 
     :raises ProblemError: it cannot be read.
     """
-    content = objects.read(_find(reader, mark, STATUS), limit=_STATUS_BYTES)
+    content = owned_objects.read(_find(reader, mark, STATUS), limit=_STATUS_BYTES)
     try:
         return Status.model_validate_json(content.body)
     except ValidationError:
@@ -151,7 +151,7 @@ def _part(reader: Reader, mark: Mark, index: _Index, number: int) -> list[bytes]
 
 @cached(
     _bodies,
-    key=lambda reader, mark, *more: objects.short(reader, mark.bucket, mark.prefix, *more),
+    key=lambda reader, mark, *more: owned_objects.short(reader, mark.bucket, mark.prefix, *more),
     lock=Lock(),
 )
 def _body(
@@ -166,8 +166,8 @@ def _body(
 
     :param size: of the manifest that has the part, so that one which was replaced is read anew.
     """
-    return objects.read(_find(reader, mark, name), limit=limit, part=part)
+    return owned_objects.read(_find(reader, mark, name), limit=limit, part=part)
 
 
 def _find(reader: Reader, mark: Mark, name: str) -> Found:
-    return objects.find(reader, mark.bucket, mark.prefix + name)
+    return owned_objects.find(reader, mark.bucket, mark.prefix + name)
