@@ -235,7 +235,10 @@ COMMANDS: tuple[Command | Group, ...] = (
         "Look at a batch, by its destination",
         (
             Command(
-                "status", "Show how far a batch is", "batch_command.show_status", (_DESTINATION, _AWS, _OUTPUT)
+                "status",
+                "Show how far a batch is",
+                "batch_command.show_status",
+                (_DESTINATION, _AWS, _OUTPUT),
             ),
             Command(
                 "failures",
