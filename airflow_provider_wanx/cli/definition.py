@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_wanx import __version__
-from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
+from airflow_provider_wanx.simulator.settings import DESCRIPTION, EPILOG, add_options
 
 if TYPE_CHECKING:
     from airflow.cli.cli_config import ActionCommand, GroupCommand

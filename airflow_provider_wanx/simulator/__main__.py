@@ -9,10 +9,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
+from typing import Any
 
-from airflow_provider_wanx.simulator.options import DESCRIPTION, EPILOG, add_options
 from airflow_provider_wanx.simulator.server import READY, SimulatorServer, address, bind
-from airflow_provider_wanx.simulator.settings import Settings
+from airflow_provider_wanx.simulator.settings import DESCRIPTION, EPILOG, Settings, add_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: the command line; None takes the process's own.
     :return: the exit code.
     """
-    parser = _parser()
+    name = "python -m airflow_provider_wanx.simulator"
+    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION, epilog=EPILOG)
+    add_options(parser.add_argument)
     try:
         return serve(parser.parse_args(arguments))
     except (ValueError, OSError) as error:
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Serve with options that were read already.
 
-    :param options: see :func:`~airflow_provider_wanx.simulator.options.add_options`.
+    :param options: see :func:`~airflow_provider_wanx.simulator.settings.add_options`.
     :return: the exit code.
     :raises ValueError: an option is wrong, or other machines can reach the host.
     :raises OSError: the port cannot be had.
@@ -41,8 +44,8 @@ def serve(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     # The inputs that it fetches are the ledger's business.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    where = address(sock)
-    server = SimulatorServer(settings=settings, verbose=options.verbose, ready=lambda: _announce(where))
+    announce = partial(print, READY, address(sock), sep="", flush=True)
+    server = SimulatorServer(settings=settings, verbose=options.verbose, ready=announce)
     if options.until_input_ends:
         threading.Thread(target=_stop_with_input, args=(server,), daemon=True).start()
     server.run(sockets=[sock])
@@ -56,24 +59,12 @@ def _stop_with_input(server: SimulatorServer) -> None:
     server.stop()
 
 
-def _announce(where: str) -> None:
-    sys.stdout.write(f"{READY}{where}\n")
-    sys.stdout.flush()
-
-
 def _settings(options: argparse.Namespace) -> Settings:
-    given = {
-        name: getattr(options, name) for name in (each.name for each in fields(Settings)) if name in options
-    }
-    return Settings(**given | {"api_keys": tuple(options.api_keys), "workspaces": tuple(options.workspaces)})
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_wanx.simulator", description=DESCRIPTION, epilog=EPILOG
-    )
-    add_options(parser.add_argument)
-    return parser
+    given: dict[str, Any] = {}
+    for each in fields(Settings):
+        value = getattr(options, each.name)
+        given[each.name] = tuple(value) if isinstance(value, list) else value
+    return Settings(**given)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 CHINA = timezone(timedelta(hours=8))
@@ -50,21 +51,15 @@ class Clock:
         return (time.monotonic() - self._began) * self.speed
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead and wake whoever sleeps.
-
-        :param seconds: how far, in the service's seconds.
-        """
+        """Jump so many of the service's seconds ahead, and wake whoever sleeps."""
         self._jumps += seconds
         self._jumped.beat()
 
     async def sleep_until(self, moment: float) -> None:
         """Wait for a moment of the service's clock, jumps included."""
         while (remaining := moment - self.now()) > 0:
-            try:
-                async with asyncio.timeout(remaining / self.speed):
-                    await self._jumped.wait()
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._jumped.wait(), remaining / self.speed)
 
     def epoch(self, moment: float) -> float:
         """Translate a moment into the POSIX time that the service reports for it."""
@@ -77,6 +72,4 @@ class Clock:
     def text(self, moment: float, *, milliseconds: bool = True) -> str:
         """Write a moment the way task bodies do: naive China time, with milliseconds or without."""
         stamp = datetime.fromtimestamp(self.epoch(moment), CHINA)
-        if milliseconds:
-            return f"{stamp:%Y-%m-%d %H:%M:%S}.{stamp.microsecond // 1000:03d}"
-        return f"{stamp:%Y-%m-%d %H:%M:%S}"
+        return stamp.isoformat(" ", "milliseconds" if milliseconds else "seconds").partition("+")[0]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 _DEFAULTS: dict[int, tuple[str, str]] = {
-    400: (
-        "InvalidParameter",
-        "Required parameter(s) missing or invalid, please check the request parameters.",
-    ),
+    400: ("InvalidParameter", "Required parameter(s) missing or invalid, please check the request parameters."),
     401: ("InvalidApiKey", "Invalid API-key provided."),
     403: ("AccessDenied", "Access denied."),
     404: ("NotFound", "Not found."),
@@ -14,13 +11,10 @@ _DEFAULTS: dict[int, tuple[str, str]] = {
     408: ("RequestTimeOut", "Request timed out, please try again later."),
     409: ("Conflict", "Already exists."),
     429: ("Throttling.RateQuota", "Requests rate limit exceeded, please try again later."),
-    500: (
-        "InternalError",
-        "An internal error has occured, please try again later or contact service support.",
-    ),
+    500: ("InternalError", "An internal error has occured, please try again later or contact service support."),
     503: ("ServiceUnavailable", "The service is temporarily unavailable, please try again later."),
     504: ("ResponseTimeout", "The response timed out, please try again later."),
-}
+}  # fmt: skip
 
 
 class ServiceError(Exception):
@@ -31,7 +25,7 @@ class ServiceError(Exception):
     :param status: the HTTP status when it answers a request.
     """
 
-    def __init__(self, *, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
@@ -41,27 +35,23 @@ class ServiceError(Exception):
     def of_status(cls, status: int, *, code: str | None = None, message: str | None = None) -> ServiceError:
         """Make the error that commonly goes with an HTTP status, with another code or message where given."""
         usual_code, usual_message = _DEFAULTS.get(status, _DEFAULTS[500 if status >= 500 else 400])
-        return cls(code=code or usual_code, message=message or usual_message, status=status)
+        return cls(code or usual_code, message or usual_message, status=status)
 
 
 def invalid_parameter(message: str) -> ServiceError:
     """Refuse a submission whose body does not fit the model."""
-    return ServiceError(code="InvalidParameter", message=message)
+    return ServiceError("InvalidParameter", message)
 
 
 def invalid_url() -> ServiceError:
     """Refuse a URL that cannot be read or does not lead to an image."""
     return ServiceError(
-        code="InvalidURL", message="The request URL is invalid, make sure the url is correct and is an image."
+        "InvalidURL", "The request URL is invalid, make sure the url is correct and is an image."
     )
 
 
 def unknown_model(answer: str) -> ServiceError:
-    """Refuse a model that does not exist.
-
-    :param answer: one of ``settings.UNKNOWN_MODEL_ANSWERS``. Others recorded one code and message with two HTTP statuses,
-        and the documents have another code and message.
-    """
+    """Refuse a model that does not exist, as the setting ``unknown_model`` says."""
     if answer == "documented":
-        return ServiceError(status=404, code="ModelNotFound", message="Model can not be found.")
-    return ServiceError(status=int(answer), code="InvalidParameter", message="Model not exist.")
+        return ServiceError("ModelNotFound", "Model can not be found.", status=404)
+    return ServiceError("InvalidParameter", "Model not exist.", status=int(answer))

@@ -11,18 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Endpoint = Literal[
-    "submit",
-    "get_task",
-    "list_tasks",
-    "cancel",
-    "upload_policy",
-    "upload",
-    "quotas",
-    "models",
-    "result",
-    "job",
-    "input",
-]
+    "submit", "get_task", "list_tasks", "cancel", "upload_policy", "upload", "quotas", "models", "result", "job", "input",
+]  # fmt: skip
 Kind = Literal[
     "status", "delay", "reset", "truncate", "garbage", "empty", "lose_answer", "unknown", "outcome"
 ]
@@ -90,44 +80,21 @@ class FaultOrder(BaseModel):
 class Fault:
     """An order at work.
 
-    :param id: what DELETE takes.
     :param order: what was asked for.
     :param ends: when it stops, on the monotonic clock.
-    :param seen: matching requests so far.
-    :param struck: requests it hit so far.
+    :param seen: matching requests so far, of which it has ``struck`` some.
     """
 
-    id: str
     order: FaultOrder
     ends: float
     seen: int = 0
     struck: int = 0
-
-    def matches(self, *, endpoint: str, task_id: str | None, style: int | None, model: str | None) -> bool:
-        """Tell whether a request is of the kind that this fault is after."""
-        order = self.order
-        return (
-            order.endpoint == endpoint
-            and order.task_id in (None, task_id)
-            and order.style in (None, style)
-            and order.model in (None, model)
-        )
 
     @property
     def spent(self) -> bool:
         """Whether it will not strike again."""
         used_up = self.order.times is not None and self.struck >= self.order.times
         return used_up or time.monotonic() >= self.ends
-
-    def describe(self) -> dict[str, Any]:
-        """Say what it is and what it did so far."""
-        return {
-            "id": self.id,
-            **self.order.model_dump(exclude_none=True),
-            "seen": self.seen,
-            "struck": self.struck,
-            "spent": self.spent,
-        }
 
 
 class Faults:
@@ -141,44 +108,38 @@ class Faults:
         self._ids = itertools.count(1)
         self._faults: dict[str, Fault] = {}
 
-    def add(self, order: FaultOrder) -> Fault:
-        """Put an order to work."""
+    def add(self, order: FaultOrder) -> str:
+        """Put an order to work; return its id."""
         ends = time.monotonic() + order.for_seconds if order.for_seconds is not None else float("inf")
-        fault = Fault(id=f"fault-{next(self._ids)}", order=order, ends=ends)
-        self._faults[fault.id] = fault
-        return fault
+        fault_id = f"fault-{next(self._ids)}"
+        self._faults[fault_id] = Fault(order=order, ends=ends)
+        return fault_id
 
-    def get(self, fault_id: str) -> Fault | None:
-        """Return a fault by its id."""
-        return self._faults.get(fault_id)
+    def describe(self) -> list[dict[str, Any]]:
+        """Say what each fault is and what it did so far, spent ones included."""
+        return [
+            {"id": fault_id, **fault.order.model_dump(exclude_none=True)}
+            | {"seen": fault.seen, "struck": fault.struck, "spent": fault.spent}
+            for fault_id, fault in self._faults.items()
+        ]
 
-    def all(self) -> list[Fault]:
-        """Return every fault, spent ones included."""
-        return list(self._faults.values())
+    def __bool__(self) -> bool:
+        return bool(self._faults)
 
-    def remove(self, fault_id: str | None = None) -> bool:
-        """Remove one fault, or all; tell whether there was any."""
-        if fault_id is None:
-            found = bool(self._faults)
-            self._faults.clear()
-            return found
-        return self._faults.pop(fault_id, None) is not None
+    def clear(self) -> None:
+        """Remove all."""
+        self._faults.clear()
 
-    def strike(
-        self,
-        endpoint: Endpoint,
-        *,
-        task_id: str | None = None,
-        style: int | None = None,
-        model: str | None = None,
-    ) -> FaultOrder | None:
-        """Decide whether a request is hit, and by what."""
+    def strike(self, endpoint: Endpoint, **target: str | int | None) -> FaultOrder | None:
+        """Decide whether a request with this ``task_id``, ``style`` and ``model`` is hit, and by what."""
         for fault in self._faults.values():
-            if fault.spent or not fault.matches(endpoint=endpoint, task_id=task_id, style=style, model=model):
+            order = fault.order
+            fits = all(getattr(order, name) in (None, value) for name, value in target.items())
+            if order.endpoint != endpoint or not fits or fault.spent:
                 continue
             fault.seen += 1
-            if fault.seen <= fault.order.after or self._dice.random() >= fault.order.rate:
+            if fault.seen <= order.after or self._dice.random() >= order.rate:
                 continue
             fault.struck += 1
-            return fault.order
+            return order
         return None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
+from typing import Any, Self
 
 import httpx
-
-from airflow_provider_wanx.simulator.tls import tls_context
 
 _TIMEOUT = 300.0  # seconds
 
@@ -37,7 +36,6 @@ class SimulatorHandle:
     def ledger(self, *, summary: bool = False, since: float | None = None) -> dict[str, Any]:
         """Return the ledger: ``totals``, ``endpoints`` and, unless a summary is enough, ``tasks``.
 
-        :param summary: leave the tasks out.
         :param since: only tasks submitted from this POSIX time on.
         """
         params: dict[str, float] = {"summary": int(summary)}
@@ -90,11 +88,21 @@ class SimulatorHandle:
             self._control.close()
             self._control = None
 
+    def stop(self) -> None:
+        """End the simulator, where this process has started it."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         if self._control is None:
-            # No proxy may come between a test and a server on loopback, which is slow to answer where the machine is busy.
+            # No proxy may come in between, and no certificates are read: that takes longer than a request.
             self._control = httpx.Client(
-                base_url=self.url, timeout=_TIMEOUT, trust_env=False, verify=tls_context()
+                base_url=self.url, timeout=_TIMEOUT, trust_env=False, verify=SSLContext(PROTOCOL_TLS_CLIENT)
             )
         response = self._control.request(method, path, **request)
         if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:

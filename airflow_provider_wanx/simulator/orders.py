@@ -9,6 +9,7 @@ of HTTP errors does.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +19,8 @@ from airflow_provider_wanx.simulator.errors import ServiceError, invalid_paramet
 MAX_RESULTS = 6
 MAX_SECONDS = 15
 
-_URL_KEYS = (
-    "image_url", "base_image_url", "ref_image_url", "ref_img", "mask_image_url", "template_image_url",
-    "person_image_url", "top_garment_url", "bottom_garment_url", "shoe_image_url", "images", "sketch_image_url",
-    "user_urls", "face_image_url", "mask_url", "foreground_url", "img_url", "first_frame_url", "last_frame_url",
-    "head_frame", "tail_frame", "reference_url", "reference_urls", "reference_video_urls", "audio_url", "video_url",
-)  # fmt: skip
 _PROMPT_KEYS = ("prompt", "text", "ref_prompt", "messages", "title")
+_SCHEMES = ("http://", "https://", "data:", "oss://")
 _NAMED_SIZES = {"1K": (1280, 1280), "2K": (2048, 2048)}
 
 
@@ -40,7 +36,6 @@ class Order:
     :param count: how many pictures are wanted.
     :param size: width and height that were asked for.
     :param seconds: how long a video was asked for.
-    :param texts: what is to be written on the pictures: its kind, in the service's words, and the words.
     """
 
     service: Service
@@ -51,42 +46,38 @@ class Order:
     count: int = 1
     size: tuple[int, int] = (1024, 1024)
     seconds: int = 0
-    texts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def read_model(body: Any) -> str:
-    """Read the model's name out of a submission's body.
+    """Read the model's name out of a submission's body, the parsed JSON.
 
-    :param body: the parsed JSON.
     :raises ServiceError: it names none.
     """
     if not isinstance(body, dict):
-        raise ServiceError(code="BadRequest.IllegalInput", message="The input is not a valid JSON object.")
+        raise ServiceError("BadRequest.IllegalInput", "The input is not a valid JSON object.")
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise ServiceError(
-            code="BadRequest.EmptyModel", message='Required parameter "model" missing from request.'
-        )
+        raise _missing("model", "BadRequest.EmptyModel")
     return model
 
 
 def read_order(service: Service, body: dict[str, Any]) -> Order:
-    """Read a submission's body.
+    """Read a submission's body, which names a model of the service.
 
-    :param service: where it was sent.
-    :param body: the parsed JSON, which names a model.
     :raises ServiceError: the submission is refused.
     """
     model, given, parameters = body["model"], body.get("input"), body.get("parameters") or {}
     if not isinstance(given, dict) or not given:
-        raise ServiceError(
-            code="BadRequest.EmptyInput", message='Required parameter "input" missing from request.'
-        )
+        raise _missing("input", "BadRequest.EmptyInput")
     if not isinstance(parameters, dict):
         raise invalid_parameter('"parameters" must be an object.')
     if service.family is Family.REPAINT:
         return _read_repaint(service, model, given)
     return _read_other(service, model, given, parameters)
+
+
+def _missing(name: str, code: str) -> ServiceError:
+    return ServiceError(code, f'Required parameter "{name}" missing from request.')
 
 
 def _read_repaint(service: Service, model: str, given: dict[str, Any]) -> Order:
@@ -102,21 +93,19 @@ def _read_repaint(service: Service, model: str, given: dict[str, Any]) -> Order:
 
 
 def _read_other(service: Service, model: str, given: dict[str, Any], parameters: dict[str, Any]) -> Order:
-    sources = _sources(service.family, given)
+    sources = tuple(_url(source, "input") for source in _urls(given))
     prompt = str(next((given[key] for key in _PROMPT_KEYS if given.get(key)), ""))
     if not sources and not prompt:
         raise invalid_parameter("input has neither a prompt nor a file.")
     video = service.family.makes_video
-    texts = [(kind, given.get(key)) for kind, key in (("Title", "title"), ("SubTitle", "sub_title"))]
     return Order(
         service=service,
         model=model,
-        sources=tuple(_url(source, "input") for source in sources),
+        sources=sources,
         prompt=prompt,
         count=_number(parameters, "n", default=1, largest=MAX_RESULTS),
         size=_size(parameters.get("size"), default=(1280, 720) if video else (1024, 1024)),
         seconds=_number(parameters, "duration", default=5, largest=MAX_SECONDS) if video else 0,
-        texts=tuple((kind, str(text)) for kind, text in texts if text),
     )
 
 
@@ -127,33 +116,19 @@ def _number(parameters: dict[str, Any], name: str, *, default: int, largest: int
     return value
 
 
-def _sources(family: Family, given: dict[str, Any]) -> list[Any]:
-    if family is Family.TRANSCRIPTIONS:
-        urls = given.get("file_urls")
-        if not isinstance(urls, list) or not 1 <= len(urls) <= 100:
-            raise invalid_parameter("input.file_urls must be a list of 1 to 100 URLs.")
-        return urls
-    if family is Family.TRANSCRIPTION:
-        return [given.get("file_url")]
-    if family is Family.EMBEDDING:
-        return [given.get("url")]
-    found: list[Any] = []
-    for key in _URL_KEYS:
-        value = given.get(key)
-        found += value if isinstance(value, list) else [value] if value else []
-    for message in given.get("messages") or []:
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, list):
-            found += [part["image"] for part in content if isinstance(part, dict) and part.get("image")]
-    # What newer video models take instead of the many keys of the older ones.
-    found += [part["url"] for part in given.get("media") or [] if isinstance(part, dict) and part.get("url")]
-    return found
+def _urls(given: Any) -> Iterator[str]:
+    """Find the URLs in an input, wherever the model has them."""
+    if isinstance(given, str) and given.startswith(_SCHEMES):
+        yield given
+    elif isinstance(given, dict | list):
+        for each in given.values() if isinstance(given, dict) else given:
+            yield from _urls(each)
 
 
 def _url(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise invalid_parameter(f"{name} is missing.")
-    if not value.startswith(("http://", "https://", "data:", "oss://")) or not value.isascii():
+    if not value.startswith(_SCHEMES) or not value.isascii():
         raise invalid_url()
     # Ten thousand orders of one inlined picture must not hold it ten thousand times.
     return sys.intern(value)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
-import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 import uvicorn
@@ -34,17 +31,12 @@ _GRACE_SECONDS = 2.0
 
 
 class SimulatorServer(uvicorn.Server):
-    """A uvicorn server that tells when it is ready and can be stopped from another thread without delay.
-
-    :param settings: how the service behaves.
-    :param verbose: log every request.
-    :param ready: called once it serves.
-    """
+    """A uvicorn server that tells when it is ready and can be stopped from another thread without delay."""
 
     def __init__(
         self, *, settings: Settings, verbose: bool = False, ready: Callable[[], None] | None = None
     ) -> None:
-        app, self.site = create_app(settings)
+        app, self.site, breaker = create_app(settings)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -58,7 +50,7 @@ class SimulatorServer(uvicorn.Server):
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )
-        self.site.breaker.watch(self.server_state.connections)
+        breaker.connections = self.server_state.connections
         self._ready = ready
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -76,8 +68,7 @@ class SimulatorServer(uvicorn.Server):
         while not await self.on_tick(tick) and not self._stop.is_set():
             tick += 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self._stop.wait()
+                await asyncio.wait_for(self._stop.wait(), 0.1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop to serve: first the jobs, which may fetch from this very server, then the connections.
@@ -171,14 +162,7 @@ class BackgroundSimulator(SimulatorHandle):
         self._socket.close()
 
     def __enter__(self) -> Self:
-        """Start."""
         return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     def _run(self) -> None:
         try:
@@ -203,42 +187,37 @@ class SimulatorProcess(SimulatorHandle):
         command = [sys.executable, "-m", "airflow_provider_wanx.simulator", *usual, *arguments]
         # Not a shell, and nothing but this interpreter and this package.
         self.process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
+        url = self._await_ready(timeout)
+        given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        given.add_argument("--api-key", default=DEFAULT_KEY)
+        super().__init__(url=url, api_key=given.parse_known_args(arguments)[0].api_key)
+
+    def _await_ready(self, timeout: float) -> str:
+        killer = threading.Timer(timeout, self.process.kill)
+        killer.start()
         try:
-            url = _await_ready(self.process, timeout)
-        except BaseException:
-            self.process.kill()
-            self._wait()
-            raise
-        super().__init__(url=url, api_key=_given_key(arguments) or DEFAULT_KEY)
+            for line in self.process.stdout or ():
+                if line.startswith(READY):
+                    return line.removeprefix(READY).strip()
+        finally:
+            killer.cancel()
+        self._end()
+        raise RuntimeError("The DashScope simulator did not become ready; its error output tells why.")
 
     def stop(self) -> None:
         """End the process."""
-        self.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self._wait()
+        super().stop()
+        self._end()
 
-    def _wait(self) -> None:
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    def __enter__(self) -> Self:
-        """Return the running simulator."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
+    def _end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
 
 
 def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
@@ -253,47 +232,11 @@ def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
             f"{host} can be reached from other machines, and whoever reaches the simulator controls it "
             "and makes it fetch addresses; give --allow-remote (allow_remote=True) if that is wanted"
         )
-    family, kind, _, _, where = socket.getaddrinfo(
-        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    sock = socket.socket(family, kind)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(where)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family)
 
 
 def address(sock: socket.socket) -> str:
     """Return the URL of a bound socket."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _await_ready(process: subprocess.Popen[bytes], timeout: float) -> str:
-    if process.stdout is None:
-        raise RuntimeError("The DashScope simulator has no output to wait for.")
-    deadline = time.monotonic() + timeout
-    seen = b""
-    while (remaining := deadline - time.monotonic()) > 0:
-        if not select.select([process.stdout], [], [], remaining)[0]:
-            break
-        chunk = os.read(process.stdout.fileno(), 4096)
-        seen += chunk
-        for line in seen.decode(errors="replace").splitlines(keepends=True):
-            if line.startswith(READY) and line.endswith("\n"):
-                return line.removeprefix(READY).strip()
-        if not chunk:
-            break
-    raise RuntimeError("The DashScope simulator did not become ready; its error output tells why.")
-
-
-def _given_key(arguments: Sequence[str]) -> str:
-    for number, argument in enumerate(arguments):
-        if argument == "--api-key" and number + 1 < len(arguments):
-            return arguments[number + 1]
-        if argument.startswith("--api-key="):
-            return argument.partition("=")[2]
-    return ""

@@ -1,140 +1,116 @@
-"""What one simulator is told when it starts."""
+"""What one simulator is told when it starts: each setting with its default, its bounds and its meaning, which is also
+the help of its option on the command line.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from argparse import BooleanOptionalAction
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-HOUR = 3600.0
-DAY = 24 * HOUR
+DAY = 86_400.0
 
-LIST_ORDERS = ("newest", "oldest", "shuffled")
-LIST_KEYS = ("data", "tasks")
-RATE_WINDOWS = ("sliding", "fixed")
-UNKNOWN_MODEL_ANSWERS = ("404", "400", "documented")
 
-# What each setting may be. None, where a setting allows it, is always right.
-_ABOVE_ZERO = (
-    "speed",
-    "url_lifetime",
-    "retention",
-    "queue_timeout",
-    "policy_lifetime",
-    "fetch_timeout",
-)
-_NOT_NEGATIVE = (
-    "duration",
-    "submit_rate",
-    "task_rate",
-    "upload_rate",
-    "list_delay",
-    "unknown_for",
-    "upload_lifetime",
-    "queue_limit",
-    "max_data_url_mb",
-)
-_AT_LEAST_ONE = ("concurrency", "max_page_size")
-_CHOICES = {
-    "list_order": LIST_ORDERS,
-    "list_key": LIST_KEYS,
-    "rate_windows": RATE_WINDOWS,
-    "unknown_model": UNKNOWN_MODEL_ANSWERS,
-}
+def _setting(default: Any, meaning: str, **bounds: Any) -> Any:
+    return field(default=default, metadata={"meaning": meaning, **bounds})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the simulated service behaves. All durations are seconds of the service's clock, which ``speed`` scales.
+    """How the simulated service behaves.
 
-    :param speed: how many seconds pass for the service in one real second.
-    :param api_keys: the keys that are accepted; empty accepts any that begins with ``sk-``.
-    :param workspaces: the workspaces of the account; empty accepts any.
-    :param duration: how long one job runs.
-    :param concurrency: jobs of one model that run at once; None takes each model's documented figure.
-    :param queue_limit: tasks of one model that may wait; one more is refused with 429.
-    :param submit_rate: submissions per second and model; None takes the documented figures, 0 lifts the limit.
-    :param task_rate: requests per second on each task endpoint; 0 lifts the limit.
-    :param upload_rate: upload policies per second and model; 0 lifts the limit.
-    :param max_page_size: the largest page of the task list; larger requests get this many rows.
-    :param list_delay: how far the task list lags behind the tasks themselves.
-    :param list_order: order of the task list: ``newest`` or ``oldest`` task first, or ``shuffled`` anew for every page.
-    :param list_key: under which the task list has its rows: ``data``, as recorded, or ``tasks``, as SDK 2.0 reads it.
-    :param list_totals: whether the task list says how many rows and pages it has.
-    :param unknown_for: how long a new task is UNKNOWN to whoever reads it, as others have met it.
-    :param rate_windows: how requests per second are counted: in ``sliding`` or in ``fixed`` windows of a second.
-    :param url_lifetime: how long a result URL works after it was handed out, each time with a new expiry; None, as
-        recorded: until about 24 hours after the task's end, and the same URL each time.
-    :param retention: how long a task can be read after its submission.
-    :param queue_timeout: how long after its submission a task that has not ended fails.
-    :param policy_lifetime: how long an upload policy works.
-    :param upload_lifetime: how long an uploaded file can be used.
-    :param max_upload_mb: the largest file that the temporary store takes, in MB.
-    :param max_data_url_mb: the longest ``data:`` URL that is taken, in MB; None for any whose picture is not too large.
-    :param check_upload_names: whether an uploaded picture whose name ends otherwise than its content is refused.
-    :param unknown_model: how a model that does not exist is refused: as recorded, with HTTP ``404`` or ``400`` and code
-        ``InvalidParameter``, or as ``documented``, with HTTP 404 and code ``ModelNotFound``.
-    :param model_ends: announced ends of models, each as ``model=2027-01-31``.
-    :param inspect_on_submit: read the input before a task is accepted, and refuse the submission where it is bad;
-        otherwise the task fails. The documents allow both.
-    :param fetch_timeout: how long the download of an input may take, in real seconds.
-    :param seed: makes faults with a rate reproducible.
+    All durations are seconds of the service's clock, which ``speed`` scales.
+
     :raises ValueError: a value makes no sense.
     """
 
-    speed: float = 1.0
-    api_keys: tuple[str, ...] = ()
-    workspaces: tuple[str, ...] = ()
-    duration: float = 8.0
-    concurrency: int | None = None
-    queue_limit: int = 1000
-    submit_rate: float | None = None
-    task_rate: float = 20.0
-    upload_rate: float = 100.0
-    max_page_size: int = 100
-    list_delay: float = 0.0
-    list_order: str = "newest"
-    list_key: str = "data"
-    list_totals: bool = True
-    unknown_for: float = 0.0
-    rate_windows: str = "sliding"
-    url_lifetime: float | None = None
-    retention: float = DAY
-    queue_timeout: float = 3 * HOUR
-    policy_lifetime: float = 300.0
-    upload_lifetime: float = 2 * DAY
-    max_upload_mb: int = 1024
-    max_data_url_mb: float | None = None
-    check_upload_names: bool = False
-    unknown_model: str = "404"
-    model_ends: tuple[str, ...] = ()
-    inspect_on_submit: bool = False
-    fetch_timeout: float = 10.0
-    seed: int = 0
+    # fmt: off
+    speed: float = _setting(1.0, "service seconds in a real one", above=0)
+    api_keys: tuple[str, ...] = _setting((), "accept this key only (default: any that begins with sk-)")
+    workspaces: tuple[str, ...] = _setting((), "know this workspace only (default: any)")
+    model_ends: tuple[str, ...] = _setting((), "announce the end of a model, as model=2027-01-31")
+    duration: float = _setting(8.0, "how long a job runs", least=0)
+    concurrency: int | None = _setting(None, "jobs of one model at once (default: as documented)", least=1)
+    queue_limit: int = _setting(1000, "tasks of one model that may wait; one more is refused", least=0)
+    submit_rate: float | None = _setting(None, "submissions a second and model; 0: any (default: as documented)", least=0)
+    task_rate: float = _setting(20.0, "requests per second on each task endpoint; 0: any", least=0)
+    upload_rate: float = _setting(100.0, "upload policies per second and model; 0: any", least=0)
+    rate_windows: str = _setting("sliding", "how requests per second are counted", choices=("sliding", "fixed"))
+    max_page_size: int = _setting(100, "largest page of the task list", least=1)
+    list_delay: float = _setting(0.0, "how far the task list lags behind the tasks", least=0)
+    list_order: str = _setting("newest", "which task the list has first", choices=("newest", "oldest", "shuffled"))
+    list_key: str = _setting("data", "where the list has its rows", choices=("data", "tasks"))
+    list_totals: bool = _setting(True, "the list says how many rows and pages it has")
+    unknown_for: float = _setting(0.0, "how long a new task is UNKNOWN to whoever reads it", least=0)
+    url_lifetime: float | None = _setting(None, "how long a result URL works (default: a day from the task's end)", above=0,)
+    retention: float = _setting(DAY, "how long a task can be read after its submission", above=0)
+    queue_timeout: float = _setting(10_800.0, "how long a task may take in all", above=0)
+    policy_lifetime: float = _setting(300.0, "how long an upload policy works", above=0)
+    upload_lifetime: float = _setting(2 * DAY, "how long an uploaded file can be used", least=0)
+    max_upload_mb: int = _setting(1024, "the largest upload")
+    max_data_url_mb: float | None = _setting(None, "longest data: URL (default: any)", least=0)
+    check_upload_names: bool = _setting(False, "refuse uploads named unlike their content")
+    unknown_model: str = _setting("404", "how an unknown model is refused", choices=("404", "400", "documented"),)
+    inspect_on_submit: bool = _setting(False, "refuse bad inputs at submission, not in the task")
+    fetch_timeout: float = _setting(10.0, "real seconds that the download of an input may take", above=0)
+    seed: int = _setting(0, "makes faults with a rate reproducible")
+    # fmt: on
 
     def __post_init__(self) -> None:
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        for name in _ABOVE_ZERO:
-            if given.get(name, 1) <= 0:
-                raise ValueError(f"{name} must be above 0, not {given[name]}")
-        for name in _NOT_NEGATIVE:
-            if given.get(name, 0) < 0:
-                raise ValueError(f"{name} must not be negative, but is {given[name]}")
-        for name in _AT_LEAST_ONE:
-            if given.get(name, 1) < 1:
-                raise ValueError(f"{name} must be at least 1, not {given[name]}")
+        for each in fields(self):
+            value, bounds = getattr(self, each.name), each.metadata
+            if value is None:
+                continue
+            if "above" in bounds and value <= bounds["above"]:
+                raise ValueError(f"{each.name} must be above {bounds['above']}, not {value}")
+            if "least" in bounds and value < bounds["least"]:
+                raise ValueError(f"{each.name} must be at least {bounds['least']}, not {value}")
+            if value not in bounds.get("choices", (value,)):
+                raise ValueError(f"{each.name} must be one of {', '.join(bounds['choices'])}, not {value}")
         if wrong := [end for end in self.model_ends if not re.fullmatch(r"[^=]+=\d{4}-\d\d-\d\d", end)]:
             raise ValueError(f"model_ends must be like model=2027-01-31, not {wrong[0]}")
-        for name, choices in _CHOICES.items():
-            if given[name] not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {given[name]}")
 
 
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach a server that is bound to ``host``."""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+DESCRIPTION = "A local DashScope: submits, queues and really paints, without key, cost or network."
+EPILOG = "All durations are seconds of the service's clock, which --speed scales."
+
+_REPEATABLE = {"api_keys": "--api-key", "workspaces": "--workspace", "model_ends": "--model-ends"}
+
+
+def add_options(add_argument: Callable[..., Any]) -> None:
+    """Describe every option.
+
+    :param add_argument: takes flags and settings as :meth:`argparse.ArgumentParser.add_argument` does.
+    """
+    add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
+    add_argument("--port", type=int, default=8089, help="0 takes a free one (default: %(default)s)")
+    add_argument(
+        "--allow-remote", action="store_true", help="serve on an address that other machines can reach"
+    )
+    for each in fields(Settings):
+        meaning, choices = each.metadata["meaning"], each.metadata.get("choices")
+        more: dict[str, Any] = {"default": each.default}
+        if each.name in _REPEATABLE:
+            more = {"dest": each.name, "action": "append", "default": [], "metavar": "NAME"}
+        elif isinstance(each.default, bool):
+            more["action"] = BooleanOptionalAction
+        elif choices:
+            more["choices"] = choices
+        else:
+            more["type"] = int if str(each.type).startswith("int") else float
+        if "default" not in meaning and each.name not in _REPEATABLE:
+            meaning += " (default: %(default)s)"
+        add_argument(_REPEATABLE.get(each.name, f"--{each.name.replace('_', '-')}"), help=meaning, **more)
+    add_argument("--until-input-ends", action="store_true", help="stop when the standard input is closed")
+    add_argument("--verbose", action="store_true", help="log every request")

@@ -18,8 +18,6 @@ import pytest
 from hypothesis import settings
 from packaging.version import Version
 
-from airflow_provider_wanx.simulator.endpoints import control
-from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack.ports import free_port
 from tests.unit.support.s3 import Bucket, connection_json
@@ -81,20 +79,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"absent on Airflow {_AIRFLOW_VERSION}: {absent.total()} tests left out")
         for subject, tests in sorted(absent.items()):
             terminalreporter.write_line(f"absent: {subject}: {tests} tests")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def painted_once() -> Iterator[None]:
-    """Let simulators paint a portrait in a style once for all tests: they submit the same hundreds of times."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module, name in (
-            (control, "draw_portrait"),
-            (painter, "imagine"),
-            (painter, "inspect"),
-            (painter, "repaint"),
-        ):
-            patch.setattr(module, name, functools.lru_cache(maxsize=64)(getattr(module, name)))
-        yield
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
-from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.storage import copying
 from airflow_provider_wanx.submission import search
 from tests.unit.conftest import s3_url, set_connection
@@ -39,7 +38,7 @@ def world(
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL", 0.05)
-    painted = Blob(data=picture(64, 64, kind="JPEG"), content_type="image/jpeg")
+    painted = picture(64, 64, kind="JPEG")
     monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)
     address = loopback_address()
     _lead(monkeypatch, HOST, address)

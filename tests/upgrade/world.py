@@ -30,7 +30,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
-from airflow_provider_wanx.simulator.endpoints import submission
+from airflow_provider_wanx.simulator import queues
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.simulator.settings import Settings
 from tests.unit.support.airflow import RUN_ID, DagRun, TaskRunner
@@ -196,7 +196,7 @@ class World:
             if task is not None:
                 ids = iter((task["task_id"], task["request_id"]))
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(submission, "uuid", SimpleNamespace(uuid4=lambda ids=ids: next(ids)))
+                    patch.setattr(queues, "uuid", SimpleNamespace(uuid4=lambda ids=ids: next(ids)))
                     if task["status"] == "FAILED":
                         self.simulator.add_fault(
                             endpoint="job",

@@ -1,173 +1,155 @@
-"""What tests may do to the simulator, under ``/simulator/``: no part of the service."""
+"""What tests may do to the simulator, under ``/simulator/``, and the page at ``/``: no part of the service."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from html import escape
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wanx.simulator.endpoints.site import Site
+from airflow_provider_wanx.simulator.account import Account, Site, shown_url
+from airflow_provider_wanx.simulator.catalogue import STYLES
+from airflow_provider_wanx.simulator.endpoints.service import base_url
 from airflow_provider_wanx.simulator.faults import FaultOrder
 from airflow_provider_wanx.simulator.painting.painter import draw_portrait
+from airflow_provider_wanx.simulator.queues import Job
 
-Order = TypeVar("Order", bound=BaseModel)
+T = TypeVar("T", bound=BaseModel)
+
+_JOBS_SHOWN = 60
 
 
-class Advance(BaseModel):
-    """A jump of the clock.
-
-    :param advance: seconds of the service's clock.
-    """
-
-    model_config = ConfigDict(extra="forbid")
+class Jump(BaseModel):
+    """How far the clock jumps ahead, in the service's seconds."""
 
     advance: float = Field(ge=0)
 
 
 class Keys(BaseModel):
-    """The keys that are accepted from now on.
-
-    :param keys: an empty list accepts any that begins with ``sk-``.
-    """
-
-    model_config = ConfigDict(extra="forbid")
+    """The keys that are accepted from now on; none at all accepts any that begins with ``sk-``."""
 
     keys: list[str]
 
 
-class BadControlError(Exception):
-    """A control request that makes no sense.
-
-    :param problem: why.
-    """
-
-    def __init__(self, *, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+async def page(request: Request, site: Site) -> Response:
+    """Show the latest tasks."""
+    return HTMLResponse(_page(site.account, base_url(request)))
 
 
-class Control:
-    """The handlers.
+async def ledger(request: Request, site: Site) -> Response:
+    """Tell what was submitted, fetched, refused and billed: ``?summary=1`` without tasks, ``?since=<epoch>``."""
+    account, query = site.account, request.query_params
+    since = float(query["since"]) if "since" in query else None
+    summary = query.get("summary", "0") not in ("0", "", "false")
+    return JSONResponse(account.ledger.report(account.board, since=since, summary=summary))
 
-    :param site: the server that they control.
-    """
 
-    def __init__(self, *, site: Site) -> None:
-        self._site = site
+async def add_fault(request: Request, site: Site) -> Response:
+    """Add a fault."""
+    order = await _read(request, FaultOrder)
+    return JSONResponse({"id": site.account.faults.add(order)}, status_code=201)
 
-    async def ledger(self, request: Request) -> Response:
-        """Tell what was submitted, fetched, refused and billed: ``?summary=1`` without tasks, ``?since=<epoch>``."""
-        account = self._site.account
-        query = request.query_params
-        report = account.ledger.report(
-            account.board,
-            clock=account.clock,
-            since=_number(query["since"], "since") if "since" in query else None,
-            summary=query.get("summary", "0") not in ("0", "", "false"),
-        )
-        return JSONResponse(report)
 
-    async def add_fault(self, request: Request) -> Response:
-        """Add a fault."""
-        order = await _read(request, FaultOrder)
-        return JSONResponse(self._site.account.faults.add(order).describe(), status_code=201)
+async def list_faults(_: Request, site: Site) -> Response:
+    """Tell all faults and how often each struck."""
+    return JSONResponse({"faults": site.account.faults.describe()})
 
-    async def list_faults(self, _: Request) -> Response:
-        """Tell all faults and how often each struck."""
-        return JSONResponse({"faults": [fault.describe() for fault in self._site.account.faults.all()]})
 
-    async def get_fault(self, request: Request) -> Response:
-        """Tell one fault."""
-        fault = self._site.account.faults.get(request.path_params["id"])
-        return _no_fault() if fault is None else JSONResponse(fault.describe())
+async def clear_faults(_: Request, site: Site) -> Response:
+    """Remove all faults."""
+    site.account.faults.clear()
+    return Response(status_code=204)
 
-    async def remove_fault(self, request: Request) -> Response:
-        """Remove one fault, or all."""
-        fault_id = request.path_params.get("id")
-        found = self._site.account.faults.remove(fault_id)
-        return _no_fault() if fault_id is not None and not found else Response(status_code=204)
 
-    async def advance(self, request: Request) -> Response:
-        """Jump ahead, and answer when everything that is due by then has happened."""
-        order = await _read(request, Advance)
-        account = self._site.account
-        account.clock.advance(order.advance)
-        await account.settle()
-        return JSONResponse({"now": account.clock.epoch(account.clock.now())})
+async def advance(request: Request, site: Site) -> Response:
+    """Jump ahead, and answer when everything that is due by then has happened."""
+    jump, account = await _read(request, Jump), site.account
+    account.clock.advance(jump.advance)
+    await account.settle()
+    return JSONResponse({"now": account.clock.epoch(account.clock.now())})
 
-    async def keys(self, request: Request) -> Response:
-        """Replace the accepted keys."""
-        order = await _read(request, Keys)
-        self._site.account.api_keys = frozenset(order.keys)
-        return Response(status_code=204)
 
-    async def reset(self, _: Request) -> Response:
-        """Forget all tasks, uploads, faults and counts, and set the clock back."""
-        await self._site.reset()
-        return Response(status_code=204)
+async def keys(request: Request, site: Site) -> Response:
+    """Replace the accepted keys."""
+    site.account.api_keys = frozenset((await _read(request, Keys)).keys)
+    return Response(status_code=204)
 
-    async def portrait(self, request: Request) -> Response:
-        """Draw a portrait to submit: ``?width=&height=&seed=``."""
-        query = request.query_params
-        width, height = (int(_number(query.get(name, "512"), name)) for name in ("width", "height"))
-        if not (1 <= width <= 8192 and 1 <= height <= 8192):
-            raise BadControlError(problem="width and height must be from 1 to 8192")
-        picture = draw_portrait(width=width, height=height, seed=int(_number(query.get("seed", "0"), "seed")))
-        return Response(picture, media_type="image/jpeg")
+
+async def reset(_: Request, site: Site) -> Response:
+    """Forget all tasks, uploads, faults and counts, and set the clock back."""
+    await site.reset()
+    return Response(status_code=204)
+
+
+async def portrait(request: Request, _: Site) -> Response:
+    """Draw a portrait to submit: ``?width=&height=&seed=``."""
+    query = request.query_params
+    width, height = (int(query.get(name, "512")) for name in ("width", "height"))
+    if not (1 <= width <= 8192 and 1 <= height <= 8192):
+        raise ValueError("width and height must be from 1 to 8192")
+    picture = draw_portrait(width=width, height=height, seed=int(query.get("seed", "0")))
+    return Response(picture, media_type="image/jpeg")
+
+
+ROUTES: tuple[tuple[str, str, Callable[[Request, Site], Awaitable[Response]]], ...] = (
+    ("GET", "/", page),
+    ("GET", "/simulator/ledger", ledger),
+    ("POST", "/simulator/faults", add_fault),
+    ("GET", "/simulator/faults", list_faults),
+    ("DELETE", "/simulator/faults", clear_faults),
+    ("POST", "/simulator/clock", advance),
+    ("POST", "/simulator/keys", keys),
+    ("POST", "/simulator/reset", reset),
+    ("GET", "/simulator/portrait.jpg", portrait),
+)
 
 
 def routes(site: Site) -> list[Route]:
-    """Return the routes of the control API."""
-    control = Control(site=site)
-    table: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-        ("GET", "/simulator/ledger", control.ledger),
-        ("POST", "/simulator/faults", control.add_fault),
-        ("GET", "/simulator/faults", control.list_faults),
-        ("DELETE", "/simulator/faults", control.remove_fault),
-        ("GET", "/simulator/faults/{id}", control.get_fault),
-        ("DELETE", "/simulator/faults/{id}", control.remove_fault),
-        ("POST", "/simulator/clock", control.advance),
-        ("POST", "/simulator/keys", control.keys),
-        ("POST", "/simulator/reset", control.reset),
-        ("GET", "/simulator/portrait.jpg", control.portrait),
-    ]
-    return [Route(path, _explained(handler), methods=[method]) for method, path, handler in table]
+    """Return the routes of the controls and the page."""
+
+    def explained(handler: Callable[[Request, Site], Awaitable[Response]]) -> Any:
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request, site)
+            except ValueError as error:
+                # A number that is none, a body that is not JSON, or what pydantic has against it.
+                return JSONResponse({"error": str(error)}, status_code=422)
+
+        return handle
+
+    return [Route(path, explained(handler), methods=[method]) for method, path, handler in ROUTES]
 
 
-def _explained(
-    handler: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except BadControlError as error:
-            return JSONResponse({"error": error.problem}, status_code=422)
-
-    return handle
+async def _read(request: Request, kind: type[T]) -> T:
+    content: Any = json.loads(await request.body())
+    return kind.model_validate(content)
 
 
-async def _read(request: Request, kind: type[Order]) -> Order:
-    try:
-        content: Any = json.loads(await request.body())
-        return kind.model_validate(content)
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}" for item in error.errors())
-        raise BadControlError(problem="; ".join(problems)) from error
-    except ValueError as error:
-        raise BadControlError(problem="the body is not JSON") from error
+def _page(account: Account, base: str) -> str:
+    totals = ", ".join(f"{count} {name}" for name, count in account.ledger.totals(account.board).items())
+    kept = [job for job in account.board.all[-_JOBS_SHOWN:] if account.board.find(job.task_id) is not None]
+    rows = "".join(_row(job, account, base) for job in reversed(kept))
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="3">'
+        "<title>Local DashScope</title><style>body { font: 15px system-ui; margin: 2rem } td { padding: .3rem 1rem }</style>"
+        f"<h1>Local DashScope</h1><p>{totals}</p><table>{rows or '<tr><td>No task yet.'}</table></html>"
+    )
 
 
-def _number(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise BadControlError(problem=f"{name} must be a number, not {text!r}") from error
-
-
-def _no_fault() -> Response:
-    return JSONResponse({"error": "there is no such fault"}, status_code=404)
+def _row(job: Job, account: Account, base: str) -> str:
+    style = "" if job.order.style is None else f", {STYLES[job.order.style]}"
+    urls = enumerate(account.results.urls(job, base=base))
+    results = " ".join(f'<a href="{escape(url)}">result {number}</a>' for number, url in urls if url)
+    cells = (
+        account.clock.text(job.submitted),
+        job.task_id,
+        f"{job.order.model}{style}",
+        shown_url(job.order.sources[0]) if job.order.sources else job.order.prompt[:80],
+        f"{job.status} {job.code}",
+    )
+    return "<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td>{results}</tr>"

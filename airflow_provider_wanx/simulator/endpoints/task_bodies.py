@@ -6,29 +6,22 @@ from typing import Any
 
 from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.clock import Clock
-from airflow_provider_wanx.simulator.orders import Order
-from airflow_provider_wanx.simulator.painting.files import Item
-from airflow_provider_wanx.simulator.tasks.job import Job, Status
+from airflow_provider_wanx.simulator.painting.making import Item
+from airflow_provider_wanx.simulator.queues import Job, Status
 
 _SINGLE_URL = {
     Family.IMAGE_URL: "image_url",
     Family.OUTPUT_IMAGE_URL: "output_image_url",
-    Family.EMBEDDING: "url",
     Family.VIDEO: "video_url",
 }
 
 # All others do without metrics once they have ended; these do without them before, too.
-_METRICS_AT_THE_END = (Family.RESULTS, Family.BACKGROUND, Family.TRANSCRIPTIONS)
-_NO_METRICS = (Family.CHOICES, Family.EMBEDDING, Family.TRANSCRIPTION)
+_METRICS_AT_THE_END = (Family.RESULTS, Family.TRANSCRIPTIONS)
+_NO_METRICS = (Family.CHOICES, Family.TRANSCRIPTION)
 
 
 def task_body(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
-    """Write the answer to the question about a task, but for the request id.
-
-    :param job: the task.
-    :param clock: translates its times.
-    :param urls: an address for each of its results.
-    """
+    """Write the answer to the question about a task, but for the request id; ``urls`` are those of its results."""
     if job.status is Status.UNKNOWN:
         return {"output": unknown_output(job.task_id)}
     body: dict[str, Any] = {"output": _output(job, clock=clock, urls=urls)}
@@ -55,20 +48,15 @@ def _output(job: Job, *, clock: Clock, urls: list[str]) -> dict[str, Any]:
     if job.ended is not None:
         # This model alone writes its end without milliseconds.
         output["end_time"] = clock.text(job.ended, milliseconds=not repaint)
-    if job.status is Status.SUCCEEDED:
-        output |= _results(job, urls)
-        if repaint:
-            output |= {
-                "start_time": clock.text(job.started or 0.0, milliseconds=False),
-                "error_message": "Success",
-                "error_code": 0,
-                "style_index": job.order.style,
-            }
-        elif family in _METRICS_AT_THE_END:
-            failed = sum(1 for item in job.items if item.blob is None)
-            # What comes beside a picture does not count.
-            total = sum(1 for item in job.items if not item.role)
-            output["task_metrics"] = _metrics(total, total - failed, failed)
+    if job.status is not Status.SUCCEEDED:
+        return output
+    output |= _results(job, urls)
+    if repaint:
+        output["start_time"] = clock.text(job.started or 0.0, milliseconds=False)
+        output |= {"error_message": "Success", "error_code": 0, "style_index": job.order.style}
+    elif family in _METRICS_AT_THE_END:
+        total, failed = len(job.items), sum(1 for item in job.items if item.data is None)
+        output["task_metrics"] = _metrics(total, total - failed, failed)
     return output
 
 
@@ -84,23 +72,17 @@ def _usage(job: Job) -> dict[str, Any] | None:
         return {"image_count": 0}
     if job.status is not Status.SUCCEEDED:
         return None
-    width, height = order.size
+    size = "{}*{}".format(*order.size)
     match order.service.family:
-        case Family.EMBEDDING:
-            return {"total_tokens": job.billed}
         case Family.TRANSCRIPTIONS:
             return {"duration": job.billed}
         case Family.TRANSCRIPTION:
             return {"seconds": job.billed}
         case Family.VIDEO | Family.VIDEO_RESULTS:
-            return {
-                "video_count": job.billed,
-                "video_duration": order.seconds,
-                "video_ratio": f"{width}*{height}",
-            }
+            return {"video_count": job.billed, "video_duration": order.seconds, "video_ratio": size}
         case Family.CHOICES:
             tokens = dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-            return {"image_count": job.billed, "size": f"{width}*{height}", **tokens}
+            return {"image_count": job.billed, "size": size, **tokens}
         case _:
             return {"image_count": job.billed}
 
@@ -118,24 +100,10 @@ def _unfinished_metrics(job: Job) -> dict[str, int]:
 
 
 def _results(job: Job, urls: list[str]) -> dict[str, Any]:
-    family = job.order.service.family
-    first = urls[0] if urls else ""
-    if family in _SINGLE_URL:
-        return {_SINGLE_URL[family]: first}
-    pairs = list(zip(job.items, urls, strict=True))
-    main = [(item, url) for item, url in pairs if not item.role]
-    beside = [url for item, url in pairs if item.role]
-    match family:
-        case Family.POSTER:
-            return {"render_urls": [url for _, url in main if url], "bg_urls": beside}
-        case Family.BACKGROUND:
-            texts = {"text_results": _text_results(job, beside)} if beside else {}
-            return {"results": _listed(job, main)} | texts
-        case Family.WORDART:
-            vectors = {item.number: url for item, url in pairs if item.role}
-            return {"results": [_wordart(item, url, vectors) for item, url in main]}
-        case Family.SEGMENTATION:
-            return {"output_image_url": first, "output_vis_image_url": beside[0]}
+    pairs, first = list(zip(job.items, urls, strict=True)), urls[0] if urls else ""
+    match job.order.service.family:
+        case family if family in _SINGLE_URL:
+            return {_SINGLE_URL[family]: first}
         case Family.CHOICES:
             return {"choices": [_choice(url) for url in urls if url], "finished": True}
         case Family.TRANSCRIPTIONS:
@@ -144,59 +112,21 @@ def _results(job: Job, urls: list[str]) -> dict[str, Any]:
             return {"result": {"transcription_url": first}}
         case Family.VIDEO_RESULTS:
             return {"results": {"video_url": first}}
-        case _:
-            return {"results": _listed(job, main)}
-
-
-def _text_results(job: Job, urls: list[str]) -> dict[str, Any]:
-    """Write the pictures with texts on them, and how each text is laid out."""
-    params = [{"sample_idx": number, "layers": _layers(job.order)} for number, _ in enumerate(urls)]
-    return {"urls": [{"url": url} for url in urls], "params": params}
-
-
-def _layers(order: Order) -> list[dict[str, Any]]:
-    width, height = order.size
-    return [
-        {
-            "idx": number,
-            "type": "text",
-            "sub_type": kind,
-            "content": text,
-            "top": number * height // 8,
-            "left": width // 4,
-            "width": width // 2,
-            "height": height // 8,
-            "font_size": height // 16,
-            "font_color": "#ffffff",
-            "alignment": "center",
-            "opacity": 1,
-        }
-        for number, (kind, text) in enumerate(order.texts)
-    ]
-
-
-def _listed(job: Job, pairs: list[tuple[Item, str]]) -> list[dict[str, str]]:
     prompt = job.order.prompt if job.order.service.path.startswith("aigc/text2image") else ""
     prompts = {"orig_prompt": prompt, "actual_prompt": prompt} if prompt else {}
-    return [_failure(item) if item.blob is None else {**prompts, "url": url} for item, url in pairs]
-
-
-def _wordart(item: Item, url: str, vectors: dict[int, str]) -> dict[str, str]:
-    return _failure(item) if item.blob is None else {"png_url": url, "svg_url": vectors[item.number]}
+    return {"results": [_failure(item) or {**prompts, "url": url} for item, url in pairs]}
 
 
 def _failure(item: Item) -> dict[str, str]:
-    return {"code": item.code, "message": item.message}
+    return {"code": item.code, "message": item.message} if item.data is None else {}
 
 
 def _choice(url: str) -> dict[str, Any]:
-    return {
-        "finish_reason": "stop",
-        "message": {"role": "assistant", "content": [{"type": "image", "image": url}]},
-    }
+    content = [{"type": "image", "image": url}]
+    return {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
 
 
 def _transcript(item: Item, url: str) -> dict[str, str]:
-    if item.blob is None:
-        return {"file_url": item.source, **_failure(item), "subtask_status": "FAILED"}
+    if failure := _failure(item):
+        return {"file_url": item.source, **failure, "subtask_status": "FAILED"}
     return {"file_url": item.source, "transcription_url": url, "subtask_status": "SUCCEEDED"}

@@ -1,139 +1,118 @@
-"""The painter: reads a portrait, repaints it in a style, and draws pictures of its own."""
+"""The painter: reads a portrait, repaints it with Pillow's filters, and draws pictures of its own."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache, partial
+from threading import Condition
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, ImageStat, UnidentifiedImageError
+from cachetools import LRUCache, cached
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps, UnidentifiedImageError
 
 from airflow_provider_wanx.simulator.catalogue import REFERENCE_STYLE
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
-from airflow_provider_wanx.simulator.painting import effects
-from airflow_provider_wanx.simulator.painting.files import Blob
-from airflow_provider_wanx.simulator.painting.styles import RECIPES, RGB, Recipe
 
 OUTPUT_SHORT_SIDE = 1536
 MAX_RATIO = 1.5
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "BMP", "WEBP"})
 
-# Strokes are laid at this size and scaled up: a style must be told apart, not be printed.
+# Painted at this size and scaled up: a style must be told apart, not be printed.
 _WORKING_SHORT_SIDE = 512
-_THUMBNAIL = (240, 240)
+
+Filter = ImageFilter.Filter | Callable[[Image.Image], Image.Image]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PictureInfo:
-    """What was found out about a picture by decoding it.
-
-    :param width: in pixels, as displayed.
-    :param height: in pixels, as displayed.
-    :param thumbnail: a small JPEG of it.
-    """
-
-    width: int
-    height: int
-    thumbnail: bytes
+def _digest(data: bytes | None) -> bytes:
+    return hashlib.sha256(data or b"").digest()
 
 
-def inspect(data: bytes) -> PictureInfo:
-    """Decode a picture completely.
+@cached(LRUCache(256), key=_digest, condition=Condition())
+def measure(data: bytes) -> tuple[int, int]:
+    """Decode a picture completely, and return its width and height as displayed.
 
-    :param data: the file.
     :raises ServiceError: it is no picture, of a format that the service does not take, or broken.
     """
-    picture = _decode(data)
-    return PictureInfo(width=picture.width, height=picture.height, thumbnail=_thumbnail(picture))
+    return _decode(data).size
 
 
 def output_size(*, width: int, height: int) -> tuple[int, int]:
     """Size a result as documented: short side 1536, the ratio kept up to 1.5:1, beyond it 2304×1536."""
-    ratio = min(max(width, height) / min(width, height), MAX_RATIO)
-    long_side = round(OUTPUT_SHORT_SIDE * ratio)
+    long_side = round(OUTPUT_SHORT_SIDE * min(max(width, height) / min(width, height), MAX_RATIO))
     return (long_side, OUTPUT_SHORT_SIDE) if width >= height else (OUTPUT_SHORT_SIDE, long_side)
 
 
-def repaint(data: bytes, *, style: int, reference: bytes | None = None) -> Blob:
-    """Repaint a portrait.
+@cached(
+    LRUCache(128),
+    key=lambda data, *, style, reference=None: (_digest(data), style, _digest(reference)),
+    condition=Condition(),
+)
+def repaint(data: bytes, *, style: int, reference: bytes | None = None) -> bytes:
+    """Repaint a portrait; the same portrait and style give the same bytes.
 
-    :param data: the portrait's file.
-    :param style: one of the style numbers.
     :param reference: the file that lends its colours to style -1.
+    :return: a JPEG.
     :raises ServiceError: a file cannot be decoded.
     """
-    recipe = RECIPES[style]
-    portrait = _decode(data)
-    full_size = output_size(width=portrait.width, height=portrait.height)
-    scale = _WORKING_SHORT_SIDE / OUTPUT_SHORT_SIDE
-    working_size = (round(full_size[0] * scale), round(full_size[1] * scale))
-    canvas = ImageOps.fit(portrait, working_size, Image.Resampling.BICUBIC)
-    canvas = _lay_paint(canvas, recipe)
+    inks, strength, filters = RECIPES[style]
+    dark, middle, light = inks.split()
     if style == REFERENCE_STYLE and reference is not None:
-        canvas = _take_colours(canvas, _decode(reference))
-    canvas = recipe.frame(recipe.surface(canvas))
-    # Pixel art stays sharp only when it is not interpolated.
-    resampling = Image.Resampling.NEAREST if recipe.surface is effects.pixels else Image.Resampling.BICUBIC
-    return encode(canvas.resize(full_size, resampling), kind="JPEG")
+        middle = "#{:02x}{:02x}{:02x}".format(*_decode(reference).resize((1, 1)).tobytes())
+    portrait = _decode(data)
+    width, height = output_size(width=portrait.width, height=portrait.height)
+    scale = _WORKING_SHORT_SIDE / OUTPUT_SHORT_SIDE
+    canvas = ImageOps.fit(portrait, (round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
+    ink = ImageOps.colorize(ImageOps.autocontrast(canvas.convert("L")), dark, light, mid=middle)
+    canvas = Image.blend(canvas, ink, strength)
+    for each in filters:
+        canvas = canvas.filter(each) if isinstance(each, ImageFilter.Filter) else each(canvas)
+    return _encode(canvas.resize((width, height), Image.Resampling.BICUBIC), "JPEG", quality=88)
 
 
-def imagine(*, prompt: str, width: int, height: int, number: int = 0) -> Blob:
-    """Draw an abstract picture from nothing but a prompt; the same words give the same picture."""
-    dice = random.Random(hashlib.sha256(f"{number}:{prompt}".encode()).digest())
-    colours: list[RGB] = [(dice.randrange(256), dice.randrange(256), dice.randrange(256)) for _ in range(3)]
-    small = Image.linear_gradient("L").rotate(dice.choice((0, 90, 180, 270))).resize((256, 256))
-    canvas = ImageOps.colorize(small, colours[0], colours[2], mid=colours[1])
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    for _ in range(24):
-        x, y, radius = dice.randrange(256), dice.randrange(256), dice.randrange(8, 60)
-        fill = (dice.randrange(256), dice.randrange(256), dice.randrange(256), dice.randrange(60, 180))
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
-    return encode(canvas.resize((width, height), Image.Resampling.BICUBIC), kind="PNG")
+@cached(
+    LRUCache(128),
+    key=lambda *, prompt, size, number=0: (prompt, size, number),
+    condition=Condition(),
+)
+def imagine(*, prompt: str, size: tuple[int, int], number: int = 0) -> bytes:
+    """Draw a PNG from nothing but a prompt; the same words give the same picture."""
+    dice = random.Random(f"{number}:{prompt}")
+    dark, middle, light = (f"#{dice.randrange(1 << 24):06x}" for _ in range(3))
+    shades = Image.linear_gradient("L").rotate(dice.randrange(360)).resize(size)
+    return _encode(ImageOps.colorize(shades, dark, light, mid=middle), "PNG", compress_level=1)
 
 
-def draw_portrait(*, width: int = 512, height: int = 512, seed: int = 0, kind: str = "JPEG") -> bytes:
-    """Draw a simple face, as an input for demos and tests without a network.
+@lru_cache(maxsize=64)
+def draw_portrait(*, width: int = 512, height: int = 512, seed: int = 0) -> bytes:
+    """Draw a simple face as a JPEG, an input for demos and tests without a network.
 
     :param width: in pixels.
     :param height: in pixels.
     :param seed: each gives another person.
-    :param kind: the file format, in Pillow's words.
     """
     dice = random.Random(seed)
-    skin = dice.choice(((241, 205, 170), (198, 140, 100), (120, 80, 56)))
-    hair = dice.choice(((40, 28, 20), (150, 100, 40), (90, 90, 96)))
+    skin = dice.choice(("#f1cdaa", "#c68c64", "#785038"))
+    hair = dice.choice(("#281c14", "#966428", "#5a5a60"))
     shirt = (dice.randrange(40, 220), dice.randrange(40, 220), dice.randrange(40, 220))
-    sky = ImageOps.colorize(Image.linear_gradient("L"), (120, 170, 220), (236, 226, 200))
-    canvas = sky.resize((400, 400))
+    canvas = ImageOps.colorize(Image.linear_gradient("L"), "#78aadc", "#ece2c8").resize((400, 400))
     draw = ImageDraw.Draw(canvas)
     draw.ellipse((60, 320, 340, 560), fill=shirt)
     draw.ellipse((105, 45, 295, 300), fill=hair)
     draw.ellipse((125, 90, 275, 310), fill=skin)
     draw.chord((115, 60, 285, 200), 180, 360, fill=hair)
     for eye in (170, 230):
-        draw.ellipse((eye - 16, 185, eye + 16, 205), fill=(250, 250, 250))
-        draw.ellipse((eye - 7, 187, eye + 7, 203), fill=(50, 70, 60))
-        draw.arc((eye - 20, 165, eye + 20, 195), 200, 340, fill=hair, width=5)
-    draw.line((200, 200, 192, 240, 206, 242), fill=(160, 100, 80), width=4)
-    draw.chord((168, 250, 232, 284), 10, 170, fill=(176, 50, 60))
+        draw.ellipse((eye - 16, 185, eye + 16, 205), fill="#fafafa")
+        draw.ellipse((eye - 7, 187, eye + 7, 203), fill="#32463c")
+    draw.chord((168, 250, 232, 284), 10, 170, fill="#b0323c")
+    return _encode(canvas.resize((width, height), Image.Resampling.BICUBIC), "JPEG")
+
+
+def _encode(picture: Image.Image, kind: str, **how: int) -> bytes:
     buffer = io.BytesIO()
-    canvas.resize((width, height), Image.Resampling.BICUBIC).save(buffer, kind)
+    picture.save(buffer, kind, **how)
     return buffer.getvalue()
-
-
-def encode(picture: Image.Image, *, kind: str) -> Blob:
-    """Write a picture to a file.
-
-    :param picture: what to write.
-    :param kind: ``JPEG`` or ``PNG``.
-    """
-    buffer = io.BytesIO()
-    if kind == "PNG":
-        picture.save(buffer, "PNG", compress_level=1)
-    else:
-        picture.save(buffer, "JPEG", quality=88)
-    return Blob(data=buffer.getvalue(), content_type=f"image/{kind.lower()}", thumbnail=_thumbnail(picture))
 
 
 def _decode(data: bytes) -> Image.Image:
@@ -146,9 +125,7 @@ def _decode(data: bytes) -> Image.Image:
     try:
         upright = ImageOps.exif_transpose(picture)
         if upright.mode in ("RGBA", "LA", "PA", "P"):
-            upright = Image.alpha_composite(
-                Image.new("RGBA", upright.size, (255, 255, 255, 255)), upright.convert("RGBA")
-            )
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
         return upright.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         # Pillow's ways to say that a file ends early or contradicts itself.
@@ -156,50 +133,65 @@ def _decode(data: bytes) -> Image.Image:
 
 
 def _invalid_format() -> ServiceError:
-    return ServiceError(code="InvalidImageFormat", message="The input image is in invalid format.")
+    return ServiceError("InvalidImageFormat", "The input image is in invalid format.")
 
 
-def _lay_paint(canvas: Image.Image, recipe: Recipe) -> Image.Image:
-    contours = _contours(canvas, recipe.outline) if recipe.outline else None
-    if recipe.softness:
-        radius = recipe.softness * _WORKING_SHORT_SIDE / 1000
-        canvas = canvas.filter(ImageFilter.GaussianBlur(radius))
-    ink = ImageOps.colorize(
-        ImageOps.autocontrast(canvas.convert("L")), recipe.shadow, recipe.light, mid=recipe.middle
-    )
-    if recipe.saturation != 1.0:
-        grey = canvas.convert("L").convert("RGB")
-        canvas = Image.blend(grey, canvas, recipe.saturation)
-    canvas = Image.blend(canvas, ink, recipe.wash)
-    if recipe.bits < 8:
-        canvas = ImageOps.posterize(canvas, recipe.bits)
-    return ImageChops.multiply(canvas, contours) if contours else canvas
-
-
-def _contours(canvas: Image.Image, strength: float) -> Image.Image:
+def _outline(canvas: Image.Image) -> Image.Image:
     edges = canvas.convert("L").filter(ImageFilter.SMOOTH_MORE).filter(ImageFilter.FIND_EDGES)
+    lines = edges.filter(ImageFilter.MaxFilter(3)).point(lambda value: max(0, 255 - 3 * value))
     # The filter also "finds" the picture's own rim.
-    edges = ImageOps.expand(ImageOps.crop(edges, 2), 2, fill=0)
-    lines = edges.filter(ImageFilter.MaxFilter(3)).point(lambda value: min(255, value * 4))
-    return ImageOps.invert(lines.point(lambda value: int(value * strength))).convert("RGB")
+    return ImageChops.multiply(canvas, ImageOps.expand(ImageOps.crop(lines, 2), 2, 255).convert("RGB"))
 
 
-def _take_colours(canvas: Image.Image, reference: Image.Image) -> Image.Image:
-    """Give each channel the reference's mean and spread."""
-    own, wanted = ImageStat.Stat(canvas), ImageStat.Stat(reference.resize((128, 128)))
-    table: list[int] = []
-    for channel in range(3):
-        gain = (wanted.stddev[channel] + 1) / (own.stddev[channel] + 1)
-        table += [
-            max(0, min(255, round((value - own.mean[channel]) * gain + wanted.mean[channel])))
-            for value in range(256)
-        ]
-    return canvas.point(table)
+def _pixels(canvas: Image.Image) -> Image.Image:
+    return canvas.reduce(10).resize(canvas.size, Image.Resampling.NEAREST)
 
 
-def _thumbnail(picture: Image.Image) -> bytes:
-    small = picture.copy()
-    small.thumbnail(_THUMBNAIL, Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+def _frame(colour: str, corner: float = 0.0) -> Filter:
+    """Put the picture on a plain ground, with round corners: 0 gives a frame, 0.5 a badge."""
+    return partial(_framed, colour=colour, corner=corner)
+
+
+def _framed(canvas: Image.Image, colour: str, corner: float) -> Image.Image:
+    margin = min(canvas.size) // 12
+    mask = Image.new("L", canvas.size)
+    box = (margin, margin, canvas.width - margin, canvas.height - margin)
+    ImageDraw.Draw(mask).rounded_rectangle(box, corner * min(canvas.size), fill=255)
+    return Image.composite(canvas, Image.new("RGB", canvas.size, colour), mask)
+
+
+def _flat(bits: int) -> Filter:
+    return partial(ImageOps.posterize, bits=bits)
+
+
+def _bright(factor: float) -> Filter:
+    return lambda canvas: ImageEnhance.Color(canvas).enhance(factor)
+
+
+RECIPES: dict[int, tuple[str, float, tuple[Filter, ...]]] = {
+    REFERENCE_STYLE: ("black gray white", 0.7, (ImageFilter.MaxFilter(5),)),
+    0: ("#201628 #d45c34 #fae8b2", 0.75, (_flat(3), _outline)),
+    1: ("#4a2860 #f492aa #fff0e0", 0.55, (ImageFilter.GaussianBlur(4), _bright(1.5))),
+    2: ("#262c5c #78a6f0 #fff6fa", 0.6, (_bright(1.4), _flat(3), _outline)),
+    3: ("#467668 #aadebe #fafff6", 0.7, (ImageFilter.GaussianBlur(2),)),
+    4: ("#04061e #0084ce #78fffa", 0.85, (_outline,)),
+    5: ("#1c1c1c #807e74 #f0e8d0", 0.95, (ImageFilter.GaussianBlur(3), _outline)),
+    6: ("#180806 #921a14 #f2be5c", 0.85, (_flat(4), ImageFilter.MaxFilter(7))),
+    7: ("#58008c #ff4a78 #fff450", 0.65, (_bright(2.4), _flat(2), _outline)),
+    8: ("#2c465c #96bac4 #f6f8f0", 0.85, (ImageFilter.GaussianBlur(3), _frame("#961e1e"))),
+    9: ("#5a000a #e22822 #ffe282", 0.75, (_bright(1.3), _frame("#f0be3c", 0.2))),
+    14: ("#3c2418 #c48c60 #fceece", 0.8, (_outline,)),
+    15: ("#783200 #f6a014 #fff6be", 0.75, (_bright(1.4), _frame("#ce1418"))),
+    30: ("#321e6e #b078e2 #ffe8fa", 0.7, (ImageFilter.GaussianBlur(4), _bright(1.3))),
+    31: ("#5c3828 #d8946c #fad8b2", 0.7, (_flat(3), ImageFilter.GaussianBlur(5))),
+    32: ("#141a34 #48a060 #eef8aa", 0.5, (_bright(1.6), _pixels, _flat(3))),
+    33: ("#123224 #5c8e34 #f6de82", 0.75, (_outline, ImageFilter.MaxFilter(5))),
+    34: ("black #969696 white", 1.0, (_flat(1), _outline)),
+    35: ("#0a3250 #46bec8 #fffadc", 0.55, (_bright(1.6), ImageFilter.GaussianBlur(4))),
+    36: ("#501450 #ff96c8 #e6ffff", 0.65, (_bright(1.8), _flat(3), _outline)),
+    37: ("#464650 #d8d6d0 #fffdf6", 0.9, (_outline,)),
+    38: ("#283c96 #f0783c #fff096", 0.5, (_bright(2.0), _flat(3), ImageFilter.MaxFilter(5))),
+    39: ("#1e3c3c #f06e64 #fafaeb", 0.5, (_bright(1.5), _flat(4), _frame("#ced6da", 0.1))),
+    40: ("#3c1446 #fa82a0 #fffac8", 0.5, (_bright(1.5), _flat(4), _frame("#5c5478", 0.5))),
+}
+"""Each style: the colours that black, grey and white become, how strongly, and the filters in their order."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import cache
 from urllib.parse import unquote_to_bytes
 
 import httpx
@@ -15,65 +16,44 @@ from airflow_provider_wanx.simulator.catalogue import Family
 from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter, invalid_url
 from airflow_provider_wanx.simulator.faults import Faults
 from airflow_provider_wanx.simulator.orders import Order
-from airflow_provider_wanx.simulator.painting.files import Source
-from airflow_provider_wanx.simulator.painting.painter import PictureInfo
-from airflow_provider_wanx.simulator.painting.workshop import Workshop
+from airflow_provider_wanx.simulator.painting.making import Source
+from airflow_provider_wanx.simulator.painting.painter import measure
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.storage.uploads import UploadStore
-from airflow_provider_wanx.simulator.tls import tls_context
+from airflow_provider_wanx.simulator.storage.object_store import UploadStore
 
 _MEGABYTE = 1024 * 1024
 MAX_IMAGE_BYTES = 10 * _MEGABYTE
-MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_FILE_BYTES = 256 * _MEGABYTE
 MIN_SIDE = 256
 MAX_LONG_SIDE = 5760
 MAX_SHORT_SIDE = 3240
 USER_AGENT = "Mozilla/5.0 (compatible; DashScopeUserBot; airflow-provider-wanx simulator)"
 
-# How the content begins that files with such names have.
-_BEGINNINGS = {
-    "jpg": b"\xff\xd8\xff",
-    "jpeg": b"\xff\xd8\xff",
-    "png": b"\x89PNG",
-    "bmp": b"BM",
-    "webp": b"RIFF",
-}
+# Reading the certificates takes longer than a request.
+_tls_context = cache(httpx.create_ssl_context)
 
-# Their inputs are recordings, texts, or pictures, recordings and videos together.
-_UNDECODED = (
-    Family.TRANSCRIPTIONS,
-    Family.TRANSCRIPTION,
-    Family.EMBEDDING,
-    Family.VIDEO,
-    Family.VIDEO_RESULTS,
-)
+# How the content begins that files with such names have.
+_JPEG = b"\xff\xd8\xff"
+_BEGINNINGS = {"jpg": _JPEG, "jpeg": _JPEG, "png": b"\x89PNG", "bmp": b"BM", "webp": b"RIFF"}
+
+# Their inputs are recordings, or pictures, recordings and videos together.
+_UNDECODED = (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION, Family.VIDEO, Family.VIDEO_RESULTS)
 
 
 class InputReader:
-    """Reads the inputs of orders.
-
-    :param uploads: the temporary store behind ``oss://`` URLs.
-    :param faults: lets downloads fail.
-    :param workshop: decodes pictures.
-    :param settings: how long a download may take, and what else is refused.
-    :param fetched: called for every input that was read.
-    """
+    """Reads the inputs of orders; ``fetched`` is called for each."""
 
     def __init__(
         self,
         *,
         uploads: UploadStore,
         faults: Faults,
-        workshop: Workshop,
+        painters: Executor,
         settings: Settings,
         fetched: Callable[[], None],
     ) -> None:
-        self._uploads = uploads
-        self._faults = faults
-        self._workshop = workshop
-        self._settings = settings
-        self._timeout = settings.fetch_timeout
-        self._fetched = fetched
+        self._uploads, self._faults, self._painters = uploads, faults, painters
+        self._settings, self._timeout, self._fetched = settings, settings.fetch_timeout, fetched
         self._client: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
@@ -82,26 +62,21 @@ class InputReader:
             await self._client.aclose()
 
     async def read(self, order: Order, url: str, *, task_id: str | None) -> Source:
-        """Read one input and check it.
+        """Read one input of an order, and check it.
 
-        :param order: what it is for.
-        :param url: where it is.
-        :param task_id: the task, for faults.
         :raises ServiceError: it cannot be had, or the model does not take it.
         """
         await self._suffer(order, task_id)
         is_picture = order.service.family not in _UNDECODED
         data = await self._bytes(order, url, limit=MAX_IMAGE_BYTES if is_picture else MAX_FILE_BYTES)
         self._fetched()
-        sha256 = hashlib.sha256(data).hexdigest()
-        if is_picture and self._settings.check_upload_names and url.startswith("oss://"):
-            _check_name(url, data)
-        if not is_picture:
-            return Source(url=url, data=data, sha256=sha256)
-        info = await self._workshop.inspect(data, sha256=sha256)
-        if order.service.family is Family.REPAINT:
-            _check_resolution(info)
-        return Source(url=url, data=data, sha256=sha256, thumbnail=info.thumbnail)
+        if is_picture:
+            if self._settings.check_upload_names and url.startswith("oss://"):
+                _check_name(url, data)
+            size = await asyncio.get_running_loop().run_in_executor(self._painters, measure, data)
+            if order.service.family is Family.REPAINT:
+                _check_resolution(size)
+        return Source(url=url, data=data)
 
     async def _suffer(self, order: Order, task_id: str | None) -> None:
         fault = self._faults.strike("input", task_id=task_id, style=order.style, model=order.model)
@@ -111,11 +86,14 @@ class InputReader:
             await asyncio.sleep(fault.seconds)
             return
         usual = "InvalidURL.ConnectionRefused" if fault.kind == "reset" else "InvalidURL"
-        raise ServiceError(code=fault.code or usual, message=fault.message or invalid_url().message)
+        raise ServiceError(fault.code or usual, fault.message or invalid_url().message)
 
     async def _bytes(self, order: Order, url: str, *, limit: int) -> bytes:
         if url.startswith("data:"):
-            self._check_length(url)
+            most = self._settings.max_data_url_mb
+            if most is not None and len(url) > most * _MEGABYTE:
+                limit = int(most * _MEGABYTE)
+                raise invalid_parameter(f"Exceeded limit on max bytes per data-uri item : {limit}.")
             data = _decode_data_url(url)
         elif url.startswith("oss://"):
             data = self._uploads.read(url, model=order.model)
@@ -125,12 +103,6 @@ class InputReader:
             raise _too_large()
         return data
 
-    def _check_length(self, url: str) -> None:
-        most = self._settings.max_data_url_mb
-        if most is not None and len(url) > most * _MEGABYTE:
-            limit = int(most * _MEGABYTE)
-            raise invalid_parameter(f"Exceeded limit on max bytes per data-uri item : {limit}.")
-
     async def _download(self, url: str, *, limit: int) -> bytes:
         if self._client is None:
             self._client = httpx.AsyncClient(
@@ -138,31 +110,27 @@ class InputReader:
                 timeout=self._timeout,
                 follow_redirects=True,
                 trust_env=False,
-                verify=tls_context(),
+                verify=_tls_context(),
                 limits=httpx.Limits(max_keepalive_connections=20),
             )
-        chunks: list[bytes] = []
-        size = 0
+        data = bytearray()
         try:
             async with asyncio.timeout(self._timeout), self._client.stream("GET", url) as response:
                 if response.status_code != httpx.codes.OK:
                     raise invalid_url()
                 async for chunk in response.aiter_bytes():
-                    size += len(chunk)
-                    if size > limit:
+                    data += chunk
+                    if len(data) > limit:
                         raise _too_large()
-                    chunks.append(chunk)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise ServiceError(
-                code="InvalidURL.Timeout", message="Download the media resource timed out."
-            ) from error
+            raise ServiceError("InvalidURL.Timeout", "Download the media resource timed out.") from error
         except httpx.ConnectError as error:
             raise ServiceError(
-                code="InvalidURL.ConnectionRefused", message="Connection to the media resource was refused."
+                "InvalidURL.ConnectionRefused", "Connection to the media resource was refused."
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise invalid_url() from error
-        return b"".join(chunks)
+        return bytes(data)
 
 
 def _decode_data_url(url: str) -> bytes:
@@ -181,20 +149,17 @@ def _check_name(url: str, data: bytes) -> None:
     extension = url.rpartition(".")[2].lower()
     if not data.startswith(_BEGINNINGS.get(extension, b"")):
         raise ServiceError(
-            code="InvalidImage.FileFormat",
-            message=f"The content of the file is not that of a .{extension} file.",
+            "InvalidImage.FileFormat", f"The content of the file is not that of a .{extension} file."
         )
 
 
-def _check_resolution(info: PictureInfo) -> None:
-    short, long = sorted((info.width, info.height))
+def _check_resolution(size: tuple[int, int]) -> None:
+    short, long = sorted(size)
     # A ratio beyond 1.5:1 is cropped, not refused: the documents say so, or that it "may" raise an error.
     if short < MIN_SIDE or short > MAX_SHORT_SIDE or long > MAX_LONG_SIDE:
-        raise ServiceError(
-            code="InvalidImageResolution", message="The input image resolution is too large or small"
-        )
+        raise ServiceError("InvalidImageResolution", "The input image resolution is too large or small")
 
 
 def _too_large() -> ServiceError:
     # The documents limit the size but name no code for it; this one is in their general table.
-    return ServiceError(code="InvalidImage.ImageSize", message="The size of the input image exceeds 10 MB.")
+    return ServiceError("InvalidImage.ImageSize", "The size of the input image exceeds 10 MB.")

@@ -11,7 +11,6 @@ from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import watcher
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
-from airflow_provider_wanx.simulator.painting.files import Blob
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage import copying
 from airflow_provider_wanx.submission import search, submitter
@@ -51,8 +50,8 @@ def service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., BackgroundSimulator]:
     """Start a local DashScope that repaints in no time, with settings of the test's choice."""
-    blob = Blob(data=picture(64, 64, kind="JPEG"), content_type="image/jpeg")
-    monkeypatch.setattr(painter, "repaint", lambda *args, **more: blob)
+    painted = picture(64, 64, kind="JPEG")
+    monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)
 
     def start(**settings: Any) -> BackgroundSimulator:
         simulator = connect_dashscope(**{"submit_rate": 0, "task_rate": 0, "duration": 0.02, **settings})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from dashscope.audio.asr.transcription import Transcription
 from dashscope.audio.qwen_asr.qwen_transcription import QwenTranscription
 from dashscope.client.base_api import BaseAsyncAioApi, BaseAsyncApi
 from dashscope.utils.oss_utils import OssUtils
-from PIL import Image
 
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.simulator.conftest import REPAINT
@@ -227,10 +225,7 @@ def test_video_of_a_local_picture_is_made(
     )
     assert response.output.task_status == "SUCCEEDED", response
     assert (response.usage.video_count, response.usage.video_duration) == (1, 3)
-    video = httpx.get(response.output.video_url).content
-    assert video[4:8] == b"ftyp"
-    first_picture = video[video.index(b"mdat") + 4 :]
-    assert Image.open(io.BytesIO(first_picture)).format == "JPEG"
+    assert httpx.get(response.output.video_url).content[4:8] == b"ftyp"
 
 
 def test_one_recording_is_transcribed(simulator: BackgroundSimulator) -> None:

@@ -22,7 +22,6 @@ TEXT_TO_IMAGE = "aigc/text2image/image-synthesis"
 TRANSCRIPTION = "audio/asr/transcription"
 WORDS = {"prompt": "a cat"}
 TALK = [{"role": "user", "content": [{"text": "a cat"}]}]
-TITLED = {"ref_prompt": "a sunrise", "title": "Good times", "sub_title": "for you"}
 UNREADABLE = data_url(b"no picture")
 
 
@@ -30,35 +29,10 @@ def _urls(answer: dict[str, Any], *keys: str) -> list[bool]:
     return [str(answer["output"].get(key)).startswith("http") for key in keys]
 
 
-def _layers(answer: dict[str, Any]) -> list[list[tuple[str, str]]]:
-    """Title and subtitle of each picture, as ``text_results.params[]`` has them."""
-    return [
-        [(layer["sub_type"], layer["content"]) for layer in sample["layers"] if layer["type"] == "text"]
-        for sample in answer["output"]["text_results"]["params"]
-    ]
-
-
 ANSWERS: dict[str, tuple[str, str, dict[str, Any], Pick, Any]] = {
-    "segmentation answers output_image_url": (
-        IMAGE_TO_IMAGE, "image-instance-segmentation", {"input": WORDS},
-        lambda a: _urls(a, "output_image_url", "output_vis_image_url"), [True, True],
-    ),
     "shoe model answers results[]": (
         "aigc/virtualmodel/generation", "shoemodel-v1", {"input": WORDS, "parameters": {"n": 2}},
         lambda a: [item.keys() for item in a["output"]["results"]], [{"url"}, {"url"}],
-    ),
-    "background generation tells the layout of its texts": (
-        "aigc/background-generation/generation", "wanx-background-generation-v2",
-        {"input": TITLED, "parameters": {"n": 2}}, _layers, [[("Title", "Good times"), ("SubTitle", "for you")]] * 2,
-    ),
-    "background generation counts pictures, not files": (
-        "aigc/background-generation/generation", "wanx-background-generation-v2",
-        {"input": TITLED, "parameters": {"n": 2}}, lambda a: (a["output"]["task_metrics"], a["usage"]),
-        ({"TOTAL": 2, "SUCCEEDED": 2, "FAILED": 0}, {"image_count": 2}),
-    ),
-    "background generation without a title has no texts": (
-        "aigc/background-generation/generation", "wanx-background-generation-v2", {"input": {"ref_prompt": "a sunrise"}},
-        lambda a: "text_results" in a["output"], False,
     ),
     "wan2.6-image tells tokens and size": (
         IMAGE_GENERATION, "wan2.6-image", {"input": {"messages": TALK}, "parameters": {"n": 2, "size": "1K"}},
@@ -73,10 +47,6 @@ ANSWERS: dict[str, tuple[str, str, dict[str, Any], Pick, Any]] = {
     "a failed repaint counts images": (
         REPAINT_PATH, REPAINT, {"input": {"image_url": UNREADABLE, "style_index": 3}},
         lambda a: (a["output"]["task_status"], a["usage"]), ("FAILED", {"image_count": 0}),
-    ),
-    "a failed segmentation counts nothing": (
-        IMAGE_TO_IMAGE, "image-instance-segmentation", {"input": {"image_url": UNREADABLE}},
-        lambda a: (a["output"]["task_status"], "usage" in a), ("FAILED", False),
     ),
     "kf2v answers video_url": (
         "aigc/image2video/video-synthesis", "wanx2.1-kf2v-plus", {"input": WORDS},
@@ -101,9 +71,9 @@ def test_part_that_failed_is_listed_in_its_place(service: Service) -> None:
         endpoint="job", kind="outcome", outcome="PARTIAL", code="DataInspectionFailed", message="no"
     )
     body = {"input": WORDS, "parameters": {"n": 2}}
-    answer = service.made(path="aigc/wordart/semantic", model="wordart-semantic", **body)
+    answer = service.made(path="aigc/wordart/texture", model="wordart-texture", **body)
     good, bad = answer["output"]["results"]
-    assert good.keys() == {"png_url", "svg_url"}
+    assert good.keys() == {"url"}
     assert bad == {"code": "DataInspectionFailed", "message": "no"}
     assert answer["usage"] == {"image_count": 1}
 
@@ -111,16 +81,12 @@ def test_part_that_failed_is_listed_in_its_place(service: Service) -> None:
 @pytest.mark.parametrize(
     ("path", "model", "given"),
     [
-        (IMAGE_TO_IMAGE, "image-instance-segmentation", WORDS),
         (IMAGE_TO_IMAGE, "image-erase-completion", WORDS),
         (IMAGE_TO_IMAGE, "qwen-mt-image", WORDS),
         ("aigc/image2image/out-painting", "image-out-painting", WORDS),
-        (TEXT_TO_IMAGE, "wanx-poster-generation-v1", WORDS),
-        ("aigc/wordart/semantic", "wordart-semantic", WORDS),
         (IMAGE_GENERATION, "wan2.6-image", {"messages": TALK}),
         ("aigc/video-generation/video-synthesis", "wan2.2-t2v-plus", WORDS),
         (TRANSCRIPTION, "qwen3-asr-flash-filetrans", {"file_url": "data:audio/wav;base64,UklGRg=="}),
-        ("embeddings/text-embedding/text-embedding", "text-embedding-async-v2", {"url": "data:text/plain,one"}),
     ],
 )  # fmt: skip
 def test_models_without_metrics_end_without_them(
@@ -227,10 +193,6 @@ def test_unknown_address_and_wrong_method_are_refused_in_json(
         (
             "aigc/video-generation/video-synthesis", "wan2.2-t2v-plus", WORDS,
             lambda o: o["video_url"], range(86_392, 86_400),
-        ),
-        (
-            "embeddings/text-embedding/text-embedding", "text-embedding-async-v2", {"url": "data:text/plain,one"},
-            lambda o: o["url"], {259_199, 259_200},
         ),
     ],
 )  # fmt: skip

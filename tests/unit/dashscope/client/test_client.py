@@ -120,7 +120,7 @@ def test_a_task_that_failed_tells_its_reason(dashscope_simulator: SimulatorHandl
     [
         ("aigc/text2image/image-synthesis", "wanx-v1", {"prompt": "a cat"}, 2),
         ("aigc/image2image/out-painting", "image-out-painting", {"image_url": "portrait"}, 1),
-        ("aigc/wordart/semantic", "wordart-semantic", {"text": "cat", "prompt": "fur"}, 4),
+        ("aigc/wordart/texture", "wordart-texture", {"text": "cat", "prompt": "fur"}, 2),
         ("aigc/image-generation/generation", "wan2.6-image", {"messages": "portrait"}, 2),
     ],
 )

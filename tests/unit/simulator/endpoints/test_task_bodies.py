@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -38,24 +36,11 @@ WORDS = {"prompt": "a cat"}
 @pytest.mark.parametrize(
     ("path", "model", "given", "find"),
     [
-        ("aigc/text2image/image-synthesis", "wanx-poster-generation-v1", WORDS, lambda o: o["render_urls"] + o["bg_urls"]),
         ("aigc/image2image/image-synthesis", "aitryon", WORDS, lambda o: [o["image_url"]]),
         ("aigc/image2image/image-synthesis", "qwen-mt-image", WORDS, lambda o: [o["image_url"]]),
         ("aigc/image2image/out-painting", "image-out-painting", WORDS, lambda o: [o["output_image_url"]]),
-        (
-            "aigc/image2image/image-synthesis", "image-instance-segmentation", WORDS,
-            lambda o: [o["output_image_url"], o["output_vis_image_url"]],
-        ),
-        (
-            "aigc/background-generation/generation", "wanx-background-generation-v2", {"title": "a cat"},
-            lambda o: [o["results"][0]["url"], o["text_results"]["urls"][0]["url"]],
-        ),
         ("aigc/video-generation/video-synthesis", "wan2.2-t2v-plus", WORDS, lambda o: [o["video_url"]]),
         ("aigc/image2video/video-synthesis", "wan2.2-s2v", WORDS, lambda o: [o["results"]["video_url"]]),
-        (
-            "aigc/wordart/semantic", "wordart-semantic", WORDS,
-            lambda o: [o["results"][0]["png_url"], o["results"][0]["svg_url"]],
-        ),
         (
             "aigc/image-generation/generation", "wan2.6-image",
             {"messages": [{"role": "user", "content": [{"text": "a cat"}]}]},
@@ -95,17 +80,3 @@ def test_transcription_echoes_its_files_and_fails_for_each_alone(
     assert (alone["task_status"], alone["code"]) == ("FAILED", "InvalidURL")
     single = service.made(path=path, model="qwen3-asr-flash-filetrans", input={"file_url": urls[0]})["output"]
     assert httpx.get(single["result"]["transcription_url"]).status_code == 200
-
-
-def test_embeddings_are_a_compressed_text_file(service: Service, web: tuple[str, dict[str, Any]]) -> None:
-    address, pages = web
-    pages["/lines.txt"] = (200, b"one\ntwo\n")
-    body = service.made(
-        path="embeddings/text-embedding/text-embedding",
-        model="text-embedding-async-v2",
-        input={"url": f"{address}/lines.txt"},
-    )
-    url = body["output"]["url"]
-    assert httpx.URL(url).path.endswith(".txt.gz")
-    lines = gzip.decompress(httpx.get(url).content).decode().splitlines()
-    assert [json.loads(line)["output"]["text_index"] for line in lines] == [0, 1]

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from airflow_provider_wanx.simulator.painting import painter
-from airflow_provider_wanx.simulator.painting.styles import RECIPES
 from tests.unit.simulator.conftest import Service, data_url, picture
 
 
@@ -19,10 +18,11 @@ def test_every_style_is_painted_differently_and_unlike_the_input(
     # At a sixth of the real size.
     monkeypatch.setattr(painter, "OUTPUT_SHORT_SIDE", 256)
     monkeypatch.setattr(painter, "_WORKING_SHORT_SIDE", 256)
+    paint = painter.repaint.__wrapped__
     reference = picture((300, 300), colour="purple")
     paintings = {
-        style: Image.open(io.BytesIO(painter.repaint(portrait, style=style, reference=reference).data))
-        for style in RECIPES
+        style: Image.open(io.BytesIO(paint(portrait, style=style, reference=reference)))
+        for style in painter.RECIPES
     }
     assert set(paintings) == {-1, *range(10), 14, 15, *range(30, 41)}
     small: dict[Any, Image.Image] = {style: image.resize((80, 96)) for style, image in paintings.items()}
@@ -35,7 +35,7 @@ def test_every_style_is_painted_differently_and_unlike_the_input(
 def test_reference_lends_its_colours(portrait: bytes) -> None:
     def mean(colour: str) -> list[float]:
         made = painter.repaint(portrait, style=-1, reference=picture((300, 300), colour=colour))
-        return ImageStat.Stat(Image.open(io.BytesIO(made.data))).mean
+        return ImageStat.Stat(Image.open(io.BytesIO(made))).mean
 
     red, blue = mean("red"), mean("blue")
     assert red[0] > red[2] + 80

@@ -24,24 +24,6 @@ def test_result_is_served_with_length_checksum_and_tag(service: Service) -> None
     assert service.simulator.ledger()["tasks"][0]["downloads"] == 1
 
 
-def test_result_can_be_had_in_parts(service: Service) -> None:
-    url = service.ended()["results"][0]["url"]
-    whole = httpx.get(url).content
-    size = len(whole)
-
-    def part(wanted: str, **headers: str) -> httpx.Response:
-        return httpx.get(url, headers={"Range": wanted, **headers})
-
-    assert (part("bytes=0-99").status_code, part("bytes=0-99").content) == (206, whole[:100])
-    assert part("bytes=0-99").headers["content-range"] == f"bytes 0-99/{size}"
-    assert part(f"bytes={size - 10}-").content == whole[-10:]
-    assert part("bytes=-7").content == whole[-7:]
-    assert part(f"bytes=5-{size * 2}").content == whole[5:]
-    assert part(f"bytes={size}-").status_code == 416
-    assert part("bytes=0-1,5-6").status_code == 200
-    assert part("bytes=0-9", **{"If-Range": '"OTHER"'}).content == whole
-
-
 def test_result_address_is_signed(service: Service) -> None:
     url = httpx.URL(service.ended()["results"][0]["url"])
     assert set(url.params) == {"Expires", "OSSAccessKeyId", "Signature"}

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from tests.unit.simulator.conftest import REPAINT, REPAINT_PATH, Service, StandingTime
 
@@ -102,32 +100,3 @@ def test_list_can_lag_behind_the_tasks(serve: Callable[..., Service]) -> None:
     assert [row["status"] for row in service.rows()["data"]] == ["RUNNING"]
     service.simulator.advance(10)
     assert [row["status"] for row in service.rows()["data"]] == ["SUCCEEDED"]
-
-
-class _NotWalkedThrough(list[Any]):
-    """A list that serves for looking things up, but not for going through all of it."""
-
-    def __iter__(self) -> Iterator[Any]:
-        raise AssertionError("All tasks were walked through.")
-
-
-def test_no_request_walks_through_ten_thousand_waiting_tasks(serve: Callable[..., Service]) -> None:
-    service = serve(queue_limit=20_000, duration=3600)
-    loop = service.simulator._server._loop
-    assert loop is not None
-    board = service.simulator._server.site.account.board
-    first = service.submitted()
-    order = board.all[0].order
-
-    async def fill() -> None:
-        for number in range(10_000):
-            board.admit(order, task_id=f"task-{number}", request_id="", api_key_id="", fingerprint="")
-
-    asyncio.run_coroutine_threadsafe(fill(), loop).result()
-    board.all = _NotWalkedThrough(board.all)
-    for number in range(20):
-        page = service.rows(page_size=100, page_no=5 * number + 1, status="PENDING")
-        assert len(page["data"]) == 100
-        assert service.status(f"task-{number * 400}") == "PENDING"
-    assert page["total"] == 10_000
-    assert service.status(first) == "RUNNING"

@@ -1,25 +1,93 @@
-"""Tasks from submission to oblivion: one queue for each model, first in, first out, few at once."""
+"""Tasks from submission to oblivion: one queue for each model, first in, first out, few at once; and the list of them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left
+import random
+import uuid
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
-from airflow_provider_wanx.simulator.catalogue import Service
 from airflow_provider_wanx.simulator.clock import Clock, Pulse
 from airflow_provider_wanx.simulator.errors import ServiceError
 from airflow_provider_wanx.simulator.faults import FaultOrder, Faults
 from airflow_provider_wanx.simulator.orders import Order
-from airflow_provider_wanx.simulator.painting.files import Item
+from airflow_provider_wanx.simulator.painting.making import Item
 from airflow_provider_wanx.simulator.settings import Settings
-from airflow_provider_wanx.simulator.tasks.job import Job, Status
-from airflow_provider_wanx.simulator.tasks.task_list import Row, TaskList
+
+_ACCOUNT = "1200000000000000"
+
+
+class Status(StrEnum):
+    """The statuses that this service gives its tasks."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Job:
+    """A task. Its times are moments of the service's clock; what has not happened yet has none."""
+
+    task_id: str
+    request_id: str
+    api_key_id: str
+    order: Order
+    fingerprint: str
+    submitted: float
+    deadline: float
+    status: Status = Status.PENDING
+    started: float | None = None
+    due: float | None = None
+    ended: float | None = None
+    code: str = ""
+    message: str = ""
+    items: tuple[Item, ...] = ()
+    billed: int = 0
+    polls: int = 0
+    downloads: int = 0
+
+    def status_at(self, moment: float) -> Status:
+        """Return the status that it had at a moment after its submission."""
+        if self.ended is not None and self.ended <= moment:
+            return self.status
+        return Status.RUNNING if self.started is not None and self.started <= moment else Status.PENDING
+
+    def row(self, clock: Clock, moment: float) -> dict[str, Any]:
+        """Write its row of the task list, as it was at a moment: flat, times in milliseconds, no results and no error."""
+        moments = {"gmt_create": self.submitted, "start_time": self.started, "end_time": self.ended}
+        path = self.order.service.path.replace("/", ":")
+        return {
+            "api_key_id": self.api_key_id,
+            "caller_parent_id": _ACCOUNT,
+            "caller_uid": _ACCOUNT,
+            **{
+                name: int(clock.epoch(each) * 1000)
+                for name, each in moments.items()
+                if each is not None and each <= moment
+            },
+            "model_name": self.order.model,
+            "region": "cn-beijing",
+            "request_id": self.request_id,
+            "status": str(self.status_at(moment)),
+            "task_id": self.task_id,
+            "user_api_unique_key": f"apikey:v1:{path}:{self.order.model}",
+        }
+
 
 logger = logging.getLogger(__name__)
+
+_submitted = attrgetter("submitted")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,17 +98,10 @@ class _Lane:
     pending: OrderedDict[str, Job] = field(default_factory=OrderedDict)
     running: set[Job] = field(default_factory=set)
     workers: int = 0
-    watched: bool = False
 
 
 class JobBoard:
-    """All tasks of the account.
-
-    :param settings: durations and sizes.
-    :param clock: the service's clock.
-    :param faults: decides how jobs end otherwise.
-    :param make: does a job's work; raises ServiceError where the job fails.
-    """
+    """All tasks of the account; ``make`` does a job's work, and raises ServiceError where the job fails."""
 
     def __init__(
         self,
@@ -50,13 +111,9 @@ class JobBoard:
         faults: Faults,
         make: Callable[[Job], Awaitable[tuple[Item, ...]]],
     ) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._faults = faults
-        self._make = make
+        self._settings, self._clock, self._faults, self._make = settings, clock, faults, make
         self._lanes: dict[str, _Lane] = {}
         self._by_id: dict[str, Job] = {}
-        self._list = TaskList(clock=clock, delay=settings.list_delay, order=settings.list_order)
         self._first_kept = 0
         self._progress = Pulse()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,22 +125,20 @@ class JobBoard:
         for task in self._tasks:
             task.cancel()
 
-    def admit(self, order: Order, *, task_id: str, request_id: str, api_key_id: str, fingerprint: str) -> Job:
+    def admit(self, order: Order, *, api_key_id: str, fingerprint: str) -> Job:
         """Put an order into its queue.
 
         :raises ServiceError: the queue is full.
         """
-        lane = self._lane(order.service, order.model)
+        capacity = self._settings.concurrency or order.service.concurrency
+        lane = self._lanes.setdefault(order.model, _Lane(capacity=capacity))
         if len(lane.pending) >= self._settings.queue_limit and lane.workers >= lane.capacity:
             # The documents give no figure and no code for this; throttling is what they say of every exceeded value.
-            raise ServiceError(
-                status=429, code="Throttling", message="Too many tasks are waiting, please try again later."
-            )
+            raise ServiceError("Throttling", "Too many tasks are waiting, try again later.", status=429)
         now = self._clock.now()
         job = Job(
-            number=len(self.all),
-            task_id=task_id,
-            request_id=request_id,
+            task_id=str(uuid.uuid4()),
+            request_id=str(uuid.uuid4()),
             api_key_id=api_key_id,
             order=order,
             fingerprint=fingerprint,
@@ -91,76 +146,90 @@ class JobBoard:
             deadline=now + self._settings.queue_timeout,
         )
         self.all.append(job)
-        self._by_id[task_id] = job
-        lane.pending[task_id] = job
+        self._by_id[job.task_id] = lane.pending[job.task_id] = job
         self.counts[Status.PENDING] += 1
-        self._list.record(job, moment=now)
         if lane.workers < lane.capacity:
             lane.workers += 1
             self._start(self._work(lane))
-        if not lane.watched:
-            lane.watched = True
-            self._start(self._time_out(lane))
         return job
 
     def find(self, task_id: str) -> Job | None:
         """Return a task, unless it is unknown or was forgotten."""
-        self._forget()
+        self.refresh()
         return self._by_id.get(task_id)
 
     def cancel(self, job: Job) -> bool:
         """Cancel a task that waits; tell whether it did."""
         if self._lanes[job.order.model].pending.pop(job.task_id, None) is None:
             return False
-        self._end(job, Status.CANCELED, moment=self._clock.now())
+        self._move(job, Status.CANCELED, moment=self._clock.now())
         return True
-
-    def row(self, task_id: str) -> Row | None:
-        """Return the row of one task as the list shows it."""
-        job = self.find(task_id)
-        return None if job is None else self._list.row(job)
 
     def page(
         self,
         *,
+        task_id: str | None,
         status: str | None,
         model: str | None,
         since: float,
         until: float,
         page_no: int,
         page_size: int,
-    ) -> tuple[list[Row], int]:
-        """Return a page of the tasks that were submitted between two moments, and how many there are in all."""
-        self._forget()
-        first = bisect_left(self.all, since, key=lambda job: job.submitted)
-        last = bisect_left(self.all, until, key=lambda job: job.submitted)
-        return self._list.page(
-            status=status,
-            model=model,
-            first=max(first, self._first_kept),
-            last=last,
-            page_no=page_no,
-            page_size=page_size,
-        )
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the task list, and how many tasks the filter matches.
+
+        The real list is fed from the tasks, and nothing promises that it keeps up with them: it shows what was true
+        ``list_delay`` ago.
+
+        :param task_id: only this task, whatever else is asked for.
+        :param since: only tasks that were submitted from this moment on, and before ``until``.
+        :param page_no: from 1.
+        """
+        moment = self._clock.now() - self._settings.list_delay
+        if task_id is not None:
+            job = self.find(task_id)
+            found = [job] if job is not None and job.submitted <= moment else []
+        else:
+            self.refresh()
+            first = max(bisect_left(self.all, since, key=_submitted), self._first_kept)
+            last = min(
+                bisect_left(self.all, until, key=_submitted), bisect_right(self.all, moment, key=_submitted)
+            )
+            found = [
+                job
+                for job in self.all[first:last]
+                if model in (None, job.order.model) and status in (None, job.status_at(moment))
+            ]
+        if self._settings.list_order == "newest":
+            found.reverse()
+        shown = found[(page_no - 1) * page_size : page_no * page_size]
+        if self._settings.list_order == "shuffled":
+            # Any page of a random order is a random choice.
+            shown = random.sample(found, len(shown))
+        return [job.row(self._clock, moment) for job in shown], len(found)
 
     async def caught_up(self) -> None:
         """Wait until whatever should have happened by now has happened."""
-        while any(self._overdue(lane) for lane in self._lanes.values()):
+        while any(map(self._behind, self._lanes.values())):
             await self._progress.wait()
+        self.refresh()
 
-    def _overdue(self, lane: _Lane) -> bool:
-        late = bool(lane.pending) and next(iter(lane.pending.values())).deadline <= self._clock.now()
-        return late or self._behind(lane)
+    def refresh(self) -> None:
+        """Fail what has waited too long, and forget what is too old; whoever looks at the tasks calls it first."""
+        now = self._clock.now()
+        for lane in self._lanes.values():
+            # After a jump the workers first catch up with what they would have done meanwhile.
+            while lane.pending and not self._behind(lane):
+                job = next(iter(lane.pending.values()))
+                if job.deadline > now:
+                    break
+                del lane.pending[job.task_id]
+                self._fail_late(job)
+        self._forget()
 
     def _behind(self, lane: _Lane) -> bool:
         now = self._clock.now()
         return any(job.due is not None and job.due <= now for job in lane.running)
-
-    def _lane(self, service: Service, model: str) -> _Lane:
-        lane = self._lanes.get(model)
-        if lane is None:
-            lane = self._lanes[model] = _Lane(capacity=self._settings.concurrency or service.concurrency)
-        return lane
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -186,9 +255,8 @@ class JobBoard:
 
     async def _run(self, job: Job, *, start: float) -> None:
         fault = self._faults.strike("job", task_id=job.task_id, style=job.order.style, model=job.order.model)
-        duration = self._settings.duration
-        if fault is not None and fault.runs_for is not None:
-            duration = fault.runs_for
+        otherwise = fault.runs_for if fault is not None else None
+        duration = self._settings.duration if otherwise is None else otherwise
         job.started, job.due = start, min(start + duration, job.deadline)
         self._move(job, Status.RUNNING, moment=start)
         began = self._clock.ticked()
@@ -201,7 +269,7 @@ class JobBoard:
         except Exception:
             # Whatever the painter stumbles over, the queue behind this job must go on.
             logger.exception("Task %s could not be worked on", job.task_id)
-            failure = ServiceError(code="InternalError.Algo", message="inference error", status=500)
+            failure = _inference_error(None)
         ready = start + self._clock.ticked() - began
         end = ready if failure is not None else max(job.due, ready)
         job.due = min(end, job.deadline)
@@ -216,51 +284,33 @@ class JobBoard:
         self, job: Job, *, items: tuple[Item, ...], failure: ServiceError | None, fault: FaultOrder | None
     ) -> None:
         moment = job.due if job.due is not None else self._clock.now()
-        outcome = fault.outcome if fault is not None and fault.outcome is not None else "SUCCEEDED"
+        outcome = (fault and fault.outcome) or "SUCCEEDED"
         if outcome == "FAILED":
-            code = (fault.code if fault else None) or "InternalError.Algo"
-            failure = ServiceError(code=code, message=(fault.message if fault else None) or "inference error")
+            failure = _inference_error(fault)
         if failure is not None:
             job.code, job.message = failure.code, failure.message
-            self._end(job, Status.FAILED, moment=moment)
+            self._move(job, Status.FAILED, moment=moment)
         elif outcome in (Status.CANCELED, Status.UNKNOWN):
-            self._end(job, Status(outcome), moment=moment)
+            self._move(job, Status(outcome), moment=moment)
         else:
             if outcome == "PARTIAL":
                 items = _with_one_failure(items, fault)
             job.items = items
             job.billed = max(1, sum(item.billed for item in items))
-            self._end(job, Status.SUCCEEDED, moment=moment)
+            self._move(job, Status.SUCCEEDED, moment=moment)
 
     def _fail_late(self, job: Job) -> None:
         job.code = "InternalError.Timeout"
         job.message = "An internal timeout error has occured during execution, please try again later."
-        self._end(job, Status.FAILED, moment=job.deadline)
-
-    async def _time_out(self, lane: _Lane) -> None:
-        """Fail what waits too long, for as long as anything waits."""
-        try:
-            while lane.pending:
-                job = next(iter(lane.pending.values()))
-                await self._clock.sleep_until(job.deadline)
-                # After a jump the workers first catch up with what they would have done meanwhile.
-                while self._behind(lane):
-                    await self._progress.wait()
-                if lane.pending.pop(job.task_id, None) is not None:
-                    self._fail_late(job)
-        finally:
-            lane.watched = False
-
-    def _end(self, job: Job, status: Status, *, moment: float) -> None:
-        job.ended = moment
-        self._move(job, status, moment=moment)
+        self._move(job, Status.FAILED, moment=job.deadline)
 
     def _move(self, job: Job, status: Status, *, moment: float) -> None:
         self.counts[job.status] -= 1
         self.counts[status] += 1
         job.status = status
+        if status is not Status.RUNNING:
+            job.ended = moment
         self._progress.beat()
-        self._list.record(job, moment=moment)
 
     def _forget(self) -> None:
         now = self._clock.now()
@@ -270,17 +320,17 @@ class JobBoard:
             if job.ended is None or now < job.submitted + self._settings.retention:
                 return
             self._by_id.pop(job.task_id, None)
-            self._list.drop(job)
-            job.items, job.thumbnail = (), b""
+            job.items = ()
             self._first_kept += 1
+
+
+def _inference_error(fault: FaultOrder | None) -> ServiceError:
+    code, message = (fault.code, fault.message) if fault is not None else (None, None)
+    return ServiceError(code or "InternalError.Algo", message or "inference error")
 
 
 def _with_one_failure(items: tuple[Item, ...], fault: FaultOrder | None) -> tuple[Item, ...]:
     """Let the last result fail with all its files, or one more where there is only one."""
-    number = max(1, items[-1].number)
-    failed = Item(
-        number=number,
-        code=(fault.code if fault else None) or "InternalError.Algo",
-        message=(fault.message if fault else None) or "inference error",
-    )
+    number, error = max(1, items[-1].number), _inference_error(fault)
+    failed = Item(number=number, code=error.code, message=error.message)
     return (*(item for item in items if item.number < number), failed)

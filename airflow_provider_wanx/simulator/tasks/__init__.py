@@ -1,1 +1,0 @@
-"""The account's tasks: their queues, and the list that shows them."""
