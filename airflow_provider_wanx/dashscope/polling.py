@@ -67,7 +67,6 @@ class TaskWait:
     :param poll_interval: seconds between looks.
     :param end_time: deadline as wall-clock seconds since 1970, None for none. Wall clock, because a wait moves between
         machines and outlives processes: a monotonic clock would start its time anew with each.
-    :param patience: seconds for which the end may go unnoticed if the task list does not show it; 0 for the usual time.
     """
 
     task_id: str
@@ -78,7 +77,6 @@ class TaskWait:
     new_statuses_in_a_row: int = 0
     errors_in_a_row: int = 0
     last_error: ProviderError | None = None
-    patience: float = 0.0
 
     def look_timeout(self, timeout: float, *, now: float) -> float:
         """Return the seconds that a look may take: until the deadline, but long enough for the last one to bring something.
@@ -88,6 +86,10 @@ class TaskWait:
         if self.end_time is None:
             return timeout
         return min(timeout, max(self.end_time - now, DEFAULT_POLL_INTERVAL))
+
+    def after(self, seen: Task | ProviderError, *, now: float) -> Decision:
+        """Decide after a look at the task."""
+        return self.after_task(seen, now=now) if isinstance(seen, Task) else self.after_error(seen, now=now)
 
     def after_task(self, task: Task, *, now: float) -> Decision:
         """Decide after a snapshot of the task."""

@@ -13,7 +13,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.origin import Origin, shown
-from airflow_provider_wanx.dashscope.polling import TaskWait
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
 from airflow_provider_wanx.deferral.origins import published_origins
@@ -248,8 +247,14 @@ def wait_here(
     """
     from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
-    waits = [TaskWait(task_id, poll_interval, end_time) for task_id in ids]
-    watch = watch_tasks(hook.get_conn().config, waits, renew=partial(_config_now, hook), log=log)
+    watch = watch_tasks(
+        hook.get_conn().config,
+        ids,
+        poll_interval=poll_interval,
+        end_time=end_time,
+        renew=partial(_config_now, hook),
+        log=None if log is None else log.info,
+    )
     with span("wait", task_ids=ids):
         return outcome_event(asyncio.run(watch))
 
@@ -268,20 +273,20 @@ def wait_for_some(
 
     :return: ids of the tasks that have ended.
     """
-    from airflow_provider_wanx.dashscope.waiting.wave import watch_wave
+    from airflow_provider_wanx.dashscope.waiting.progress import Enough
+    from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
-    watch = watch_wave(
+    watch = watch_tasks(
         hook.get_conn().config,
         ids,
         poll_interval=poll_interval,
-        wake_when_left=wake_when_left,
-        wake_within=wake_within,
-        wake_at=wake_at,
+        enough=Enough(left=wake_when_left, within=wake_within, at=wake_at),
         renew=partial(_config_now, hook),
-        log=log,
+        log=None if log is None else log.info,
     )
     with span("wait", task_ids=ids):
-        return asyncio.run(watch)
+        outcome = asyncio.run(watch)
+    return [*outcome.ended, *outcome.given_up]
 
 
 async def _config_now(hook: DashScopeHook) -> ClientConfig:

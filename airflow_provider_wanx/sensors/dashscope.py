@@ -173,7 +173,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
 
     def _tell_metrics(self, hook: DashScopeHook, tasks: Sequence[Task]) -> None:
-        from airflow_provider_wanx.dashscope.waiting.waits import (
+        from airflow_provider_wanx.dashscope.waiting.progress import (
             observe_end,
         )  # needs httpx, DAG parsing does not
 
@@ -181,8 +181,8 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             observe_end(task, time.time(), hook.get_conn().config.observe)
 
     def _say_how_far(self, tasks: Sequence[Task], ended: int) -> None:
-        from airflow_provider_wanx.dashscope.waiting.waits import (  # needs httpx, DAG parsing does not
-            LINE_EVERY,
+        from airflow_provider_wanx.dashscope.waiting.progress import (  # needs httpx, DAG parsing does not
+            LINE_EVERY_SECONDS,
             LINES_EACH,
             how_it_ended,
         )
@@ -190,7 +190,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         now, states = time.monotonic(), [task.status for task in tasks]
         if states == self._said or (len(tasks) > LINES_EACH and now < self._next_line_at):
             return
-        self._said, self._next_line_at = states, now + LINE_EVERY
+        self._said, self._next_line_at = states, now + LINE_EVERY_SECONDS
         if len(tasks) > LINES_EACH:
             self.log.info("%s of %s DashScope tasks have ended.", ended, len(tasks))
             return

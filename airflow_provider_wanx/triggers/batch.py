@@ -57,23 +57,24 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
         yield TriggerEvent({"ended": await self._ended()})
 
     async def _ended(self) -> list[str]:
-        from airflow_provider_wanx.dashscope.waiting.wave import (
-            watch_wave,  # needs httpx, DAG parsing does not
-        )
+        from airflow_provider_wanx.dashscope.waiting.progress import (
+            Enough,
+        )  # needs httpx, DAG parsing does not
+        from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
+        enough = Enough(left=self.wake_when_left, within=self.wake_within, at=self.wake_at)
         try:
             config = await shared_config(self.dashscope_conn_id)
             with span("wait", task_ids=self.dashscope_task_ids):
-                return await watch_wave(
+                outcome = await watch_tasks(
                     config,
                     self.dashscope_task_ids,
                     poll_interval=self.poll_interval,
-                    wake_when_left=self.wake_when_left,
-                    wake_within=self.wake_within,
-                    wake_at=self.wake_at,
+                    enough=enough,
                     renew=self._renewed,
-                    log=self.log,
+                    log=self.log.info,
                 )
+                return [*outcome.ended, *outcome.given_up]
         except ProviderError as error:
             # The worker will meet it too, and can end the Airflow task because of it.
             self.log.warning("Waiting ends: %s", error)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL, TaskWait
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.metrics.tracing import span
@@ -18,7 +18,7 @@ from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
-    from airflow_provider_wanx.dashscope.waiting.waits import Outcome
+    from airflow_provider_wanx.dashscope.waiting.progress import Outcome
 
 SUBMITTED_KEY = "dashscope_task_id"
 """XCom key under which a submitting operator publishes an id as soon as it is known, before any wait."""
@@ -78,7 +78,9 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.waiting.waits import Outcome  # needs httpx, DAG parsing does not
+        from airflow_provider_wanx.dashscope.waiting.progress import (
+            Outcome,
+        )  # needs httpx, DAG parsing does not
 
         try:
             outcome = await self._watch()
@@ -96,10 +98,17 @@ class DashScopeTaskTrigger(BaseTrigger):
 
         if not self._ids:
             raise InvalidInputError("There is no dashscope_task_id to wait for.")
-        waits = [TaskWait(check_task_id(task_id), self.poll_interval, self.end_time) for task_id in self._ids]
+        ids = [check_task_id(task_id) for task_id in self._ids]
         config = await shared_config(self.dashscope_conn_id)
-        with span("wait", task_ids=self._ids):
-            return await watch_tasks(config, waits, renew=self._renewed, log=self.log)
+        with span("wait", task_ids=ids):
+            return await watch_tasks(
+                config,
+                ids,
+                poll_interval=self.poll_interval,
+                end_time=self.end_time,
+                renew=self._renewed,
+                log=self.log.info,
+            )
 
     async def _renewed(self) -> ClientConfig:
         return await shared_config(self.dashscope_conn_id, anew=True)

@@ -11,7 +11,7 @@ from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.lineage.facts import made_by
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.dashscope.waiting.waits import Outcome
+    from airflow_provider_wanx.dashscope.waiting.progress import Outcome
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 

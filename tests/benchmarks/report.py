@@ -26,14 +26,14 @@ of the official SDK, its classes of 1.x in asyncio and in threads (one worker sl
 ## How it waits
 
 All waits for one account in one triggerer share one poller. A few tasks are asked for one by one. For many, the poller reads the
-list of the running tasks often, and that of the pending ones now and then. A task that a complete reading does not show any more
-has probably ended. It is asked for, and only the answer about the task itself ends its wait. In addition, every task is asked for
-about once a minute (less often if there are more than a hundred). If the list is late, does not show a task or cannot be read, tasks are
-asked for without it, at their poll interval as far as the limit allows. So the list can delay an answer, but never lose one.
-[The service](service.md) says what of the list is known and what is not.
+list of the running tasks once a second. A task that has left it has probably ended. It is asked for, and only the answer about the
+task itself ends its wait. All others are asked for in turn, three a second: the oldest, which has probably started first, and the one
+that was not asked for the longest time. Where such a question finds an end, the next follows at once. If the list cannot be read,
+all of the budget goes to these questions. So a list that is late or wrong can delay an answer, but never lose one: by as much as it is
+late, or by the time until a task is asked for in turn. [The service](service.md) says what of the list is known and what is not.
 
-On average the poller uses up to 60 % of the limit of the status endpoint and 25 % of that of the list. A refusal shrinks this by a
-third, then it recovers bit by bit. So triggerers that share an account find a common rate.
+The poller uses up to 70 % of the limit of the status endpoint and 25 % of that of the list. A refusal shrinks this by a third, then it
+recovers bit by bit. So triggerers that share an account find a common rate.
 """
 
 
@@ -160,7 +160,7 @@ def _growth(rows: Rows) -> str:
     ]
     return (
         "## Growth\n\nWaiting alone: jobs that do not end, for some seconds, from the start of the waits on. While nothing begins or "
-        "ends, this package takes the list to be on time, and asks for some tasks by themselves to find out whether it is.\n\n"
+        "ends, this package reads the list once a second and asks for three tasks a second in turn.\n\n"
         "![Growth with the number of waits](images/performance-growth.svg)\n\n" + table(found, columns)
     )
 

@@ -39,6 +39,8 @@ TESTS = {
         "tests/unit/dashscope/test_polling.py",
         "tests/unit/dashscope/test_polling_properties.py",
     ],
+    "dashscope/waiting/budget.py": ["tests/unit/dashscope/waiting/test_budget.py"],
+    "dashscope/waiting/queue.py": ["tests/unit/dashscope/waiting/test_queue.py"],
     "storage/keys.py": ["tests/unit/storage/test_keys.py"],
     "submission/record.py": ["tests/unit/submission/test_record.py"],
     "submission/search.py": ["tests/unit/submission"],

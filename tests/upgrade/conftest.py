@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.storage import copying
@@ -34,7 +34,7 @@ def world(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+    monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL", 0.05)

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids, wait_here
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
@@ -126,7 +126,7 @@ class TestWaitingOnAWorker:
         set_connection: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+        monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
         (task_id,) = submit_repaints(at_rest, 3)
 
         def rotate() -> None:

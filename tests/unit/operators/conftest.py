@@ -8,7 +8,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -30,7 +30,7 @@ def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     """A bulk task with three portraits, and no pauses but those that a test is about."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+    monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.service import submit_repaints
 
@@ -14,7 +14,7 @@ from tests.unit.support.service import submit_repaints
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope does not need the real one's time to find a new task."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+    monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
 
 
 @pytest.fixture

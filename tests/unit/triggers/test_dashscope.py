@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, TaskInstanceState, XCom
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.waiting import watcher
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.sensors.sensing import wait
@@ -46,7 +46,7 @@ async def begun(simulator: BackgroundSimulator, *ids: str) -> asyncio.Task[dict[
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
-    monkeypatch.setattr(watcher, "SECOND_OPINION", 0.1)
+    monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
 
 
 class TestStoring:

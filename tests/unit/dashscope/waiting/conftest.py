@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def same_draws() -> Iterator[None]:
-    """Let the watcher draw the same samples in every run: one draw in twenty finds a late list some seconds later."""
+    """Let pauses be drawn alike in every run."""
     state = random.getstate()
     random.seed(1)
     yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import heapq
 import json
 import math
@@ -30,9 +29,6 @@ class Habits:
     :param late: seconds by which it shows what was.
     :param page_cap: rows on a page at most.
     :param totals: whether it says how many rows there are: on all pages, or on this one only.
-    :param times: unit of its times: 1000 for milliseconds, 1 for seconds, 0 for none.
-    :param zone: hours by which its times are wrong.
-    :param dates: whether answers say what time it is.
     :param turns: whether it has pages after the first; if not, it shows that one again.
     :param knows: part of the tasks that it ever shows.
     :param history: tasks in it that ended before.
@@ -45,9 +41,6 @@ class Habits:
     late: float = 0.0
     page_cap: int = 100
     totals: bool | str = True
-    times: int = 1000
-    zone: float = 0.0
-    dates: bool = True
     turns: bool = True
     knows: float = 1.0
     history: int = 0
@@ -136,14 +129,12 @@ class FakeService(httpx.AsyncBaseTransport):
     def _answer(self, endpoint: str, task_id: str, query: dict[str, str], now: float) -> httpx.Response:
         if not self._admit(endpoint, now):
             self.refused += 1
-            return self._json(
-                {"code": "Throttling.RateQuota", "message": "", "request_id": "r"}, now, status=429
-            )
+            return self._json({"code": "Throttling.RateQuota", "message": "", "request_id": "r"}, status=429)
         if endpoint == "get":
-            return self._json({"output": self._output(task_id, now), "request_id": "r"}, now)
+            return self._json({"output": self._output(task_id, now), "request_id": "r"})
         if self.habits.status != 200:
-            return self._json({"code": "AccessDenied", "message": "no"}, now, status=self.habits.status)
-        return self._json(self._page(query, now - self.habits.late), now)
+            return self._json({"code": "AccessDenied", "message": "no"}, status=self.habits.status)
+        return self._json(self._page(query, now - self.habits.late))
 
     def _admit(self, endpoint: str, now: float) -> bool:
         recent = self._recent[endpoint]
@@ -184,17 +175,11 @@ class FakeService(httpx.AsyncBaseTransport):
         return page
 
     def _row(self, job: Job, seen_at: float) -> dict[str, Any]:
-        row: dict[str, Any] = {"task_id": job.task_id, "status": job.status(seen_at), "model_name": "wanx-v1"}
-        if self.habits.times:
-            midnight = NOON + self.habits.zone * 3600
-            row["gmt_create"] = round((midnight + job.created) * self.habits.times)
-            if seen_at >= job.started:
-                row["start_time"] = round((midnight + job.started) * self.habits.times)
-        return row
+        created = round((NOON + job.created) * 1000)
+        return {"task_id": job.task_id, "status": job.status(seen_at), "gmt_create": created}
 
-    def _json(self, body: dict[str, Any], now: float, *, status: int = 200) -> httpx.Response:
-        headers = {"date": email.utils.formatdate(NOON + now, usegmt=True)} if self.habits.dates else {}
-        return httpx.Response(status, content=json.dumps(body), headers=headers)
+    def _json(self, body: dict[str, Any], *, status: int = 200) -> httpx.Response:
+        return httpx.Response(status, content=json.dumps(body))
 
 
 def _text(moment: float) -> str:

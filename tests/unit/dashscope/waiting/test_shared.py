@@ -1,4 +1,4 @@
-"""What whoever waits can rely on, however the waiting is organised inside."""
+"""Waiting over real connections."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.errors import WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.polling import TaskWait
+from airflow_provider_wanx.dashscope.waiting.progress import Outcome
 from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
-from airflow_provider_wanx.dashscope.waiting.waits import Outcome
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.unit.dashscope.support.answers import TASK_ID
 from tests.unit.dashscope.support.scripted_server import Raw, Reset, Say, ScriptedServer, say_error, say_json
@@ -27,9 +25,7 @@ def _watch(
     url: str, ids: Iterable[str], *, seconds: float | None = 120, every: float = 0.1, **settings: Any
 ) -> Outcome:
     end_time = None if seconds is None else time.time() + seconds
-    return asyncio.run(
-        watch_tasks(config(url, **settings), [TaskWait(task_id, every, end_time) for task_id in ids])
-    )
+    return asyncio.run(watch_tasks(config(url, **settings), ids, poll_interval=every, end_time=end_time))
 
 
 @pytest.fixture
@@ -58,22 +54,6 @@ def test_every_task_that_ends_is_told_with_how_it_ended(
     assert {task_id: str(task.status) for task_id, task in outcome.ended.items()} == ids
     good = [task for task in outcome.ended.values() if task.status is TaskStatus.SUCCEEDED]
     assert all(task.results for task in good)
-
-
-@pytest.mark.dashscope_simulator(speed=1, duration=600, submit_rate=0, task_rate=0)
-def test_tasks_that_do_not_end_are_given_up_at_the_deadline_by_their_ids(
-    dashscope_simulator: SimulatorHandle, shell: Shell
-) -> None:
-    ids = [_submit(shell, dashscope_simulator) for _ in range(3)]
-    began = time.time()
-
-    outcome = _watch(dashscope_simulator.url, ids, seconds=0.2)
-
-    assert time.time() - began >= 0.2
-    assert set(outcome.given_up) == set(ids)
-    for task_id, error in outcome.given_up.items():
-        assert isinstance(error, WaitTimeoutError)
-        assert task_id in str(error)
 
 
 @pytest.mark.dashscope_simulator(speed=1, duration=600, concurrency=4, submit_rate=0, task_rate=0)
@@ -126,17 +106,11 @@ def test_a_look_that_fails_does_not_end_the_wait(server: ScriptedServer, trouble
     assert outcome.ended[TASK_ID].status is TaskStatus.SUCCEEDED
 
 
-def test_waiting_for_nothing_ends_at_once() -> None:
-    outcome = _watch("http://127.0.0.1:9", [])
-
-    assert (outcome.ended, outcome.given_up) == ({}, {})
-
-
 def test_a_wait_leaves_neither_tasks_nor_connections_behind(server: ScriptedServer) -> None:
     server.script(_SUCCEEDED)
 
     async def wait() -> set[asyncio.Task[Any]]:
-        await watch_tasks(config(server.url), [TaskWait(TASK_ID, 0.1, None)])
+        await watch_tasks(config(server.url), [TASK_ID], poll_interval=0.1)
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     left = asyncio.run(wait())
@@ -149,7 +123,7 @@ def test_a_wait_that_is_canceled_stops_asking_and_closes_its_connections(server:
     server.script(*[say_json({"output": {"task_id": TASK_ID, "task_status": "RUNNING"}})] * 500)
 
     async def cancel() -> None:
-        waiting = asyncio.create_task(watch_tasks(config(server.url), [TaskWait(TASK_ID, 0.1, None)]))
+        waiting = asyncio.create_task(watch_tasks(config(server.url), [TASK_ID], poll_interval=0.1))
         await asyncio.to_thread(server.wait_until_asked, timeout=60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
