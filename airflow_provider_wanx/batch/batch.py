@@ -14,6 +14,7 @@ from airflow_provider_wanx.batch.flow import Ceiling
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
+from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.report import (
     STATUS,
@@ -24,8 +25,7 @@ from airflow_provider_wanx.batch.report import (
 )
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
-from airflow_provider_wanx.batch.settling import Settler
-from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, WarningsOnly
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, Submitting, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
@@ -196,31 +196,37 @@ class Batch:
 
     def _work(self) -> BatchRun:
         if self._run is None:
-            self._run = BatchRun(
+            copier = ResultCopier(
+                hook=self._hook, destination=self.destination.results, log=WarningsOnly(self._log)
+            )
+            outcomes = Outcomes(
                 hook=self._hook,
                 ledger=self.ledger,
-                settler=Settler(
-                    hook=self._hook,
-                    ledger=self.ledger,
-                    copier=ResultCopier(
-                        hook=self._hook,
-                        destination=self.destination.results,
-                        log=WarningsOnly(self._log),
-                    ),
-                    keys=self._keys,
-                    prefix=self.destination.prefix,
-                    log=self._log,
-                ),
+                copier=copier,
+                keys=self._keys,
+                prefix=self.destination.prefix,
+                log=self._log,
+            )
+            submitting = Submitting(
+                hook=self._hook,
+                ledger=self.ledger,
+                outcomes=outcomes,
                 request=self._request_for,
-                ceiling=self._ceiling,
                 on_unconfirmed=self._on_unconfirmed,
+                log=self._log,
+            )
+            self._run = BatchRun(
+                ledger=self.ledger,
+                submitting=submitting,
+                outcomes=outcomes,
+                ceiling=self._ceiling,
                 account=Account.read(self._hook, self._model, self._log),
                 log=self._log,
             )
         return self._run
 
-    def _request_for(self, wish: ImageRow) -> TaskRequest:
-        return self._request(self._addresses.whole(wish) if self.ledger.notes.signed else wish)
+    def _request_for(self, row: ImageRow) -> TaskRequest:
+        return self._request(self._addresses.signed(row) if self.ledger.notes.signed else row)
 
     @property
     def progress(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.flow import SECONDS_PER_IMAGE, Ceiling, duration
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
-from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.report import money
 from airflow_provider_wanx.dashscope.errors import ProviderError
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 CHECKS = 10
 """Pictures that are looked at at a time: so many connections boto keeps open."""
-
-EXAMPLES = 10
-"""Refusals that the report quotes."""
-
-HISTORY_PAGES = 5
-"""Pages of the task list that are read to learn how long images take."""
 
 
 @dataclass
@@ -113,7 +107,7 @@ def _done(ledger: Ledger, retry_failed: bool) -> set[bytes]:
     ledger.read()
     # A duplicate is counted with the row that it refers to.
     wanted = {RowStatus.PLANNED, RowStatus.DUPLICATE} | ({RowStatus.FAILED} if retry_failed else set())
-    return {row.wish.versioned_identity for row in ledger.all_rows() if row.status not in wanted}
+    return {row.versioned_identity for row in ledger.all_rows() if row.status not in wanted}
 
 
 def _look(source: Source, done: set[bytes], check: Callable[[ImageRow], None]) -> _Found:
@@ -167,17 +161,12 @@ def _seconds_per_image(hook: DashScopeHook, model: str, account: Account, log: L
     """How long the account's images of the last 24 hours have taken, or else what the documents say."""
     seconds: list[float] = []
     try:
-        for page_no in range(1, HISTORY_PAGES + 1):
-            page = hook.list_tasks(
-                model_name=model, status=TaskStatus.SUCCEEDED, page_no=page_no, page_size=100
-            )
-            seconds += [
-                (row.end_time - row.start_time).total_seconds()
-                for row in page.tasks
-                if row.start_time and row.end_time
-            ]
-            if not page.has_more:
-                break
+        page = hook.list_tasks(model_name=model, status=TaskStatus.SUCCEEDED, page_size=100)
+        seconds = [
+            (row.end_time - row.start_time).total_seconds()
+            for row in page.tasks
+            if row.start_time and row.end_time
+        ]
     except ProviderError as error:
         log.warning("The task list cannot be read, so the documented duration counts: %s", error)
     if seconds:

@@ -31,9 +31,6 @@ UNKNOWN_QUEUE = 500
 PACE_SAMPLES = 10
 """Wakes over which the batch's own pace is measured."""
 
-LAST_WAVE = 0.25
-"""Part of the last images after which a worker is woken, so that only few are left to copy when the last one ends."""
-
 RESULTS_WITHIN_SECONDS = 300.0
 """Longest that a finished result waits to be copied, if nothing else wakes a worker before."""
 
@@ -42,9 +39,6 @@ IMAGE_RETRIES = 2
 
 NOT_ALL = "not all"
 """What ``max_failures`` is by default: any number of images may fail, but not every one."""
-
-FEW = 8
-"""Images that are not worth a wake of their own."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +85,12 @@ def most_in_flight(pace: Pace, *, queue_limit: int | None) -> int:
 
 
 def wake_when_left(in_flight: int, *, more_to_submit: bool) -> int:
-    """Decide at how many unfinished images of a wave a worker is to be woken."""
-    if more_to_submit:
-        return in_flight // 2
-    return 0 if in_flight <= FEW else int(in_flight * LAST_WAVE)
+    """Decide at how many unfinished images of a wave a worker is to be woken.
+
+    As long as there is more to submit it is half of them, so that the service's queue never runs dry; in the end a quarter, so
+    that only few are left to copy when the last one ends.
+    """
+    return in_flight // (2 if more_to_submit else 4)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,11 @@ from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.input.sources import InvalidRow
-from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
-
-SHOWN = 5
-"""Bad rows that a message quotes."""
 
 MOST_ROWS = 1_000_000
 """Rows of one input. A manifest without end would fill the bucket."""
@@ -42,20 +39,20 @@ class SignedAddresses:
     def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
         """Read the input, keeping the rows with signed addresses."""
         for row in self._source:
-            if isinstance(row, ImageRow) and row.stored is not row:
+            if isinstance(row, ImageRow) and row.is_signed:
                 self._rows[row.identity] = row
             yield row
         self._is_read = True
 
-    def whole(self, stored: ImageRow) -> ImageRow:
+    def signed(self, row: ImageRow) -> ImageRow:
         """Return a row as the input has it now, with its signatures.
 
-        :param stored: the row as the ledger keeps it.
+        :param row: as the ledger keeps it.
         """
         with self._reading:
             if not self._is_read:
                 deque(self, maxlen=0)
-        return self._rows.get(stored.identity, stored)
+        return self._rows.get(row.identity, row)
 
 
 def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: ResultKeys) -> int:
@@ -72,24 +69,24 @@ def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: Resul
     planning = _Planning(ledger, keys)
     invalid: list[InvalidRow] = []
     bad = good = 0
-    for wish in source:
-        if isinstance(wish, InvalidRow):
+    for row in source:
+        if isinstance(row, InvalidRow):
             bad += 1
-            invalid = [*invalid, wish][:SHOWN]
+            invalid = [*invalid, row][:EXAMPLES]
         else:
             good += 1
             if not bad:
-                planning.take(wish)
+                planning.take(row)
         if bad + good > MOST_ROWS:
             raise InvalidInputError(
                 f"The input has more than {MOST_ROWS:,} rows. Divide it with shard, or into several batches. "
                 "Nothing was submitted."
             )
     if bad:
-        quoted = "; ".join(f"{row.place}: {row.reason}" for row in invalid)
+        told = "; ".join(f"{each.place}: {each.reason}" for each in invalid)
         more = f"; and {bad - len(invalid)} more" if bad > len(invalid) else ""
         raise InvalidInputError(
-            f"{bad} of {bad + good} rows cannot be repainted: {quoted}{more}. Nothing was submitted."
+            f"{bad} of {bad + good} rows cannot be repainted: {told}{more}. Nothing was submitted."
         )
     ledger.notes.columns = list(planning.columns)
     ledger.revise(planning.changes())
@@ -116,26 +113,25 @@ class _Planning:
         self._was_wanted, self._is_wanted = bytearray(), bytearray()
         self._changes: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for row in ledger.recount():
-            identity = row.wish.versioned_identity
+            identity = row.versioned_identity
             if self._first.setdefault(identity, row.row) != row.row:
                 self._repeated[identity].append(row.row)
             self._columns_seen.append(_digest(row.columns))
             self._was_wanted.append(not row.removed)
             self._is_wanted.append(False)
 
-    def take(self, wish: ImageRow) -> None:
+    def take(self, row: ImageRow) -> None:
         """Match a row with one of the ledger's, or add it."""
-        self.columns.update(dict.fromkeys(wish.columns))
-        identity = wish.versioned_identity
-        number = self._match(wish, identity)
+        self.columns.update(dict.fromkeys(row.columns))
+        identity = row.versioned_identity
+        number = self._match(row, identity)
         if number is None:
-            row = self._ledger.append(wish.stored, duplicate_of=self._first.get(identity))
+            number = self._ledger.append(row, duplicate_of=self._first.get(identity)).row
             self.added += 1
-            number = row.row
-        elif _digest(wish.columns) != self._columns_seen[number]:
-            self._changes[number]["columns"] = dict(wish.columns)
+        elif _digest(row.columns) != self._columns_seen[number]:
+            self._changes[number]["columns"] = dict(row.columns)
         if self._first.setdefault(identity, number) == number:
-            self._check_key(wish, number)
+            self._check_key(LedgerRow.of(row, row=number))
 
     def changes(self) -> Mapping[int, Mapping[str, Any]]:
         """What is to be changed in rows that the ledger has had before, by their numbers."""
@@ -144,13 +140,13 @@ class _Planning:
                 self._changes[number]["removed"] = not wanted
         return self._changes
 
-    def _match(self, wish: ImageRow, identity: bytes) -> int | None:
+    def _match(self, row: ImageRow, identity: bytes) -> int | None:
         number = self._unmatched(identity)
-        if number is None and wish.version is not None:
+        if number is None and row.image_version is not None:
             # Planned when nobody asked for the picture's version.
-            number = self._unmatched(wish.identity)
+            number = self._unmatched(row.identity)
             if number is not None:
-                self._changes[number]["image_version"] = wish.version
+                self._changes[number]["image_version"] = row.image_version
         if number is not None:
             self._is_wanted[number] = True
         return number
@@ -164,14 +160,13 @@ class _Planning:
         repeated = self._repeated.get(identity)
         return repeated.popleft() if repeated else None
 
-    def _check_key(self, wish: ImageRow, number: int) -> None:
-        row = LedgerRow(row=number, image=wish.image, style=wish.style, columns=dict(wish.columns))
+    def _check_key(self, row: LedgerRow) -> None:
         key = self._keys.before_submission(row)
         if key is None:
             return
         if key in self._keys_seen:
             raise InvalidInputError(
-                f"s3_key {quoted(self._keys.template)} gives row {number} ({wish.stored.image}) the key of another row. "
+                f"s3_key {quoted(self._keys.template)} gives row {row.row} ({row.image}) the key of another row. "
                 "Put {row} into it. Nothing was submitted."
             )
         self._keys_seen.add(key)

@@ -14,8 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_wanx.batch.columns import COLUMNS, ManifestRow
 from airflow_provider_wanx.batch.flow import Ceiling, Pace
-from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
@@ -115,31 +115,29 @@ def money(amount: Decimal) -> float:
 
 def manifest_row(row: LedgerRow, *, bucket: str, price: Decimal) -> dict[str, Any]:
     """Make a row of the manifest: what was wanted, what has become of it, and the user's own columns."""
-    stored = row.wish.stored
-    return {
-        "row": row.row,
-        "image": stored.image
-        if len(stored.image) <= _TEXT_LIMIT
-        else f"{stored.image[:64]}… ({len(stored.image)} characters)",
-        "style": row.style,
-        "style_name": style_name(row.style),
-        "style_reference": stored.style_reference,
-        "status": str(row.status),
-        "dashscope_task_id": row.dashscope_task_id,
-        "bucket": bucket if row.key else None,
-        "key": row.key,
-        "bytes": row.bytes,
-        "sha256": row.sha256,
-        "content_type": row.content_type,
-        "code": row.code,
-        "message": row.message,
-        "attempts": row.failed_tasks + bool(row.dashscope_task_id),
-        "submit_time": _iso(row.submit_time),
-        "end_time": _iso(row.end_time),
-        "duplicate_of": row.duplicate_of,
-        "cost": money(row.paid_images * price),
-        **row.columns,
-    }
+    image, style_reference = row.unsigned
+    told = ManifestRow(
+        row=row.row,
+        image=image if len(image) <= _TEXT_LIMIT else f"{image[:64]}… ({len(image)} characters)",
+        style=row.style,
+        style_name=style_name(row.style),
+        style_reference=style_reference,
+        status=str(row.status),
+        dashscope_task_id=row.dashscope_task_id,
+        bucket=bucket if row.key else None,
+        key=row.key,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        content_type=row.content_type,
+        code=row.code,
+        message=row.message,
+        attempts=row.failed_tasks + bool(row.dashscope_task_id),
+        submit_time=_iso(row.submit_time),
+        end_time=_iso(row.end_time),
+        duplicate_of=row.duplicate_of,
+        cost=money(row.paid_images * price),
+    )
+    return {**{name: getattr(told, name) for name in COLUMNS}, **row.columns}
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -202,11 +200,7 @@ class _JsonLines:
         self._rows += 1
 
 
-_PARQUET_TYPES = {
-    **dict.fromkeys(("row", "style", "bytes", "attempts", "duplicate_of"), "int64"),
-    "cost": "float64",
-}
-"""Columns of the manifest that are no text."""
+_PARQUET_TYPES = {"int": "int64", "float": "float64", "str": "string"}
 
 
 class _Parquet:
@@ -216,8 +210,8 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = [*RESULT_COLUMNS, *own_columns]
-        self._schema = pa.schema([(name, _PARQUET_TYPES.get(name, "string")) for name in columns])
+        columns = COLUMNS | dict.fromkeys(own_columns, "str")
+        self._schema = pa.schema([(name, _PARQUET_TYPES[kind]) for name, kind in columns.items()])
         self._writer = pq.ParquetWriter(path, self._schema)
         self._rows: list[dict[str, Any]] = []
 
@@ -243,7 +237,7 @@ class _Parquet:
 
 
 def _cell(name: str, value: Any) -> Any:
-    if value is None or name in _PARQUET_TYPES or isinstance(value, str):
+    if value is None or name in COLUMNS or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
 

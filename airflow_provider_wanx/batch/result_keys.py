@@ -52,7 +52,7 @@ class ResultKeys:
             {
                 **{name: self._cell(row, name) for name in self._own},
                 "row": f"{row.row:06d}",
-                "name": row.wish.name,
+                "name": row.name,
                 "source_name": source_name(row.image),
                 "index": "0",
                 "run_id": self._run_id,
@@ -73,7 +73,7 @@ class ResultKeys:
         if not isinstance(cell, str | int | float) or cell == "":
             known = ", ".join(f"{{{field}}}" for field in FIELDS)
             raise InvalidInputError(
-                f"s3_key has {{{name}}}, and row {row.row} ({row.wish.stored.image}) has no value in such a column. Known are "
+                f"s3_key has {{{name}}}, and row {row.row} ({row.unsigned[0]}) has no value in such a column. Known are "
                 f"{known}, and columns of a manifest that every row fills. Nothing was submitted."
             )
         return str(cell)

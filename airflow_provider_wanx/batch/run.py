@@ -1,4 +1,4 @@
-"""Work on a batch: settle what has ended, submit what is wanted, and say what to wait for next.
+"""Work on a batch: fetch what has ended, submit what is wanted, and say what to wait for next.
 
 One thread keeps the ledger. Others open pictures, submit them one after the other, and copy results beside it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -25,15 +25,14 @@ from airflow_provider_wanx.batch.flow import (
 )
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.settling import Settled, Settler
+from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, MOST_POSTS, Submitting
-from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError, ProviderError
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
+from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError
+from airflow_provider_wanx.submission.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.account import Account
-    from airflow_provider_wanx.batch.input.rows import ImageRow
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.hooks.dashscope import Log
 
 COPIES = 8
 """Results that are copied at a time."""
@@ -91,12 +90,10 @@ class Wave:
 class BatchRun:
     """One worker's work on a batch.
 
-    :param hook: the connection to submit with.
     :param ledger: the batch's ledger, acquired.
-    :param settler: settles what has ended.
-    :param request: makes what is submitted for an image, and checks it.
+    :param submitting: submits what is wanted.
+    :param outcomes: fetches what has ended.
     :param ceiling: what ends the batch early.
-    :param on_unconfirmed: what to do with an image whose submission may have been accepted.
     :param account: what the service tells of the account.
     :param log: the task's log.
     """
@@ -104,30 +101,20 @@ class BatchRun:
     def __init__(
         self,
         *,
-        hook: DashScopeHook,
         ledger: Ledger,
-        settler: Settler,
-        request: Callable[[ImageRow], TaskRequest],
+        submitting: Submitting,
+        outcomes: Outcomes,
         ceiling: Ceiling,
-        on_unconfirmed: OnUnconfirmed,
         account: Account,
         log: Log,
     ) -> None:
-        self._hook = hook
         self._ledger = ledger
-        self._settler = settler
-        self._submitting = Submitting(
-            hook=hook,
-            ledger=ledger,
-            settler=settler,
-            request=request,
-            on_unconfirmed=on_unconfirmed,
-            log=log,
-        )
+        self._submitting = submitting
+        self._outcomes = outcomes
         self._ceiling = ceiling
         self._account = account
         self._log = log
-        self._learned = False
+        self._is_news = False
         self._line_at = 0.0
 
     def step(self, ended: Collection[str]) -> Wave | None:
@@ -137,29 +124,29 @@ class BatchRun:
         :return: what to wait for, None if every image is done.
         :raises ProviderError: the batch cannot go on; the ledger is up to date.
         """
-        self._learned = False
+        self._is_news = False
         with (
             _pool(COPIES) as copying,
             _pool(OPENERS) as opening,
             _pool(MOST_POSTS) as posting,
             self._submitting.working(),
         ):
-            self._submitting.settle_intents()
-            settling = {
-                copying.submit(copy_context().run, self._settler.settle, row): row
+            self._submitting.reconcile()
+            fetching = {
+                copying.submit(copy_context().run, self._outcomes.fetch, row): row
                 for row in self._ledger.rows_in(RowStatus.SUBMITTED)
                 if row.dashscope_task_id in ended
             }
             again = True
             while again:
-                self._submit(opening, posting, settling)
-                while settling:
-                    self._take_settled(settling, timeout=LINE_EVERY)
+                self._submit(opening, posting, fetching)
+                while fetching:
+                    self._take_outcomes(fetching, timeout=LINE_EVERY)
                 # Images whose tasks have failed for a passing reason are wanted again.
                 again = self._may_submit() and self._has_room()
             self._submitting.take_answers()
         self._note_pace()
-        self._note_fruitless(bool(ended) and not self._learned)
+        self._note_fruitless(bool(ended) and not self._is_news)
         try:
             return self._next_wave()
         finally:
@@ -169,16 +156,16 @@ class BatchRun:
         self,
         opening: ThreadPoolExecutor,
         posting: ThreadPoolExecutor,
-        settling: dict[Future[Settled], LedgerRow],
+        fetching: dict[Future[Outcome], LedgerRow],
     ) -> None:
         """Submit one image after the other, as many as may be in flight."""
         most = self._most_in_flight()
         rows = self._submitting.candidates()
         opened: deque[tuple[LedgerRow, Future[TaskRequest]]] = deque()
         while self._may_submit():
-            self._take_settled(settling, timeout=0)
+            self._take_outcomes(fetching, timeout=0)
             # What has ended and is still being copied is in the service's queue no more.
-            room = most - (self._ledger.totals.in_flight - len(settling))
+            room = most - (self._ledger.totals.in_flight - len(fetching))
             while len(opened) < min(2 * OPENERS, room) and (row := next(rows, None)) is not None:
                 opened.append((row, opening.submit(self._submitting.open, row)))
             if room <= 0 or not opened:
@@ -196,18 +183,18 @@ class BatchRun:
 
     def _may_submit(self) -> bool:
         totals, ceiling = self._ledger.totals, self._ceiling
-        stopped = self._settler.fatal or self._submitting.trouble or ceiling.too_many_failures(totals)
+        stopped = self._outcomes.fatal or self._submitting.trouble or ceiling.too_many_failures(totals)
         return not stopped and ceiling.affords_one_more(totals)
 
-    def _take_settled(self, settling: dict[Future[Settled], LedgerRow], *, timeout: float) -> None:
-        """Note what has been settled in the meantime."""
-        if settling:
+    def _take_outcomes(self, fetching: dict[Future[Outcome], LedgerRow], *, timeout: float) -> None:
+        """Record what has been fetched in the meantime."""
+        if fetching:
             with self._submitting.waiting():
-                done, _ = wait(settling, timeout=timeout, return_when=FIRST_COMPLETED)
+                done, _ = wait(fetching, timeout=timeout, return_when=FIRST_COMPLETED)
             for future in done:
-                settled = future.result()
-                self._learned = self._learned or settled.is_news
-                self._settler.note(settling.pop(future), settled)
+                outcome = future.result()
+                self._is_news = self._is_news or outcome.is_news
+                self._outcomes.record(fetching.pop(future), outcome)
         self._ledger.renew()
         self._tell_progress()
 
@@ -216,7 +203,7 @@ class BatchRun:
         times = self._ledger.notes.fruitless + 1 if is_fruitless else 0
         self._ledger.notes.fruitless = times
         if times >= MOST_FRUITLESS:
-            self._settler.fatal = self._settler.fatal or DashScopeError(
+            self._outcomes.fatal = self._outcomes.fatal or DashScopeError(
                 f"The triggerer could not wait for the tasks in flight, {times} times in a row; its log says why. Check that "
                 "it has the same connection as the workers.",
                 retryable=True,
@@ -242,10 +229,10 @@ class BatchRun:
 
     def _next_wave(self) -> Wave | None:
         totals, ceiling = self._ledger.totals, self._ceiling
-        if self._settler.fatal is not None:
-            raise self._settler.fatal
+        if self._outcomes.fatal is not None:
+            raise self._outcomes.fatal
         if ceiling.too_many_failures(totals):
-            self._cancel_queued()
+            self._submitting.cancel_queued()
             raise BatchStoppedError(
                 f"{totals.counts[RowStatus.FAILED]} of {totals.images} images have failed, more than max_failures="
                 f"{ceiling.max_failures} allows."
@@ -278,10 +265,10 @@ class BatchRun:
 
     def _pause(self) -> float:
         """Seconds until the next try when nothing is in flight."""
-        settled_at = self._submitting.settled_at()
-        if settled_at is None or self._submitting.trouble is not None:
+        reconciled_at = self._submitting.reconciled_at()
+        if reconciled_at is None or self._submitting.trouble is not None:
             return self._pause_for_trouble()
-        return min(max(settled_at - time.time(), 0.0), LONGEST_WAVE)
+        return min(max(reconciled_at - time.time(), 0.0), LONGEST_WAVE)
 
     def _pause_for_trouble(self) -> float:
         troubles = self._ledger.notes.troubles + 1
@@ -293,18 +280,6 @@ class BatchRun:
             )
         self._ledger.notes.troubles = troubles
         return TROUBLE_PAUSE
-
-    def _cancel_queued(self) -> None:
-        """Take back what the service has not begun with; it costs nothing then."""
-        for row in list(self._ledger.rows_in(RowStatus.SUBMITTED)):
-            self._settler.turns.wait()
-            try:
-                canceled = self._hook.cancel_task(row.dashscope_task_id or "")
-            except ProviderError as error:
-                self._log.warning("DashScope task %s could not be canceled: %s", row.dashscope_task_id, error)
-                continue
-            if canceled:
-                self._ledger.update(row, status=RowStatus.PLANNED, dashscope_task_id=None)
 
     def _tell_progress(self) -> None:
         if time.monotonic() < self._line_at:

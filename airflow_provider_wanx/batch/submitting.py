@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.batch.flow import IMAGE_RETRIES
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.settling import OWN_KINDS, Settler, code_of
+from airflow_provider_wanx.batch.outcomes import OWN_KINDS, Outcomes, code_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
@@ -45,11 +45,8 @@ LONGEST_WAVE = 1800.0
 RECENTLY = 300.0
 """Seconds after an accepted submission for which the service counts as being in order."""
 
-MOST_UNANSWERED = 5
-"""Submissions in a row that stay unconfirmed, after which it is taken for trouble of the service."""
-
-MOST_MISSES = 10
-"""Images in a row that fail for a passing reason of their own, after which it is taken for a reason of all."""
+MOST_MISSES = 5
+"""Images in a row that are not accepted for a transient reason, or perhaps not: then no more are tried for now."""
 
 UNCERTAIN = "UnconfirmedSubmission"
 """Code of an image whose submission may or may not have been accepted."""
@@ -68,7 +65,7 @@ class Submitting:
 
     :param hook: the connection to submit with.
     :param ledger: the batch's ledger, acquired.
-    :param settler: takes note of images that will not be repainted.
+    :param outcomes: takes note of images that will not be repainted.
     :param request: makes what is submitted for an image, and checks it.
     :param on_unconfirmed: what to do with an image whose submission may have been accepted.
     :param log: the task's log.
@@ -79,7 +76,7 @@ class Submitting:
         *,
         hook: DashScopeHook,
         ledger: Ledger,
-        settler: Settler,
+        outcomes: Outcomes,
         request: Callable[[ImageRow], TaskRequest],
         on_unconfirmed: OnUnconfirmed,
         log: Log,
@@ -88,12 +85,11 @@ class Submitting:
         self.later: set[int] = set()
         self._hook = hook
         self._ledger = ledger
-        self._settler = settler
+        self._outcomes = outcomes
         self._request = request
         self._on_unconfirmed = on_unconfirmed
         self._log = log
         self._misses = 0
-        self._unanswered = 0
         self._missed: ProviderError | None = None
         self._posts: dict[Future[_Answer], LedgerRow] = {}
         self._turn = _Turn()
@@ -105,7 +101,7 @@ class Submitting:
                 if row.row not in self.later and bool(row.failed_tasks or row.code) is met_trouble:
                     yield row
 
-    def settle_intents(self) -> None:
+    def reconcile(self) -> None:
         """Find out what became of submissions that were not confirmed, or during which a worker died."""
         rows = list(self._ledger.rows_in(RowStatus.INTENT))
         records = {row.row: record for row in rows if (record := self._record(row).read())}
@@ -118,7 +114,7 @@ class Submitting:
             try:
                 task_id = self._submitter(row, rivals=rivals).earlier_task(None)
             except UnconfirmedSubmissionError as error:
-                self._settler.fail(row, UNCERTAIN, str(error))
+                self._outcomes.fail(row, UNCERTAIN, str(error))
                 continue
             records.pop(row.row, None)
             if task_id is None:
@@ -127,7 +123,7 @@ class Submitting:
                 self._accepted()
         self._ledger.flush()
 
-    def settled_at(self) -> float | None:
+    def reconciled_at(self) -> float | None:
         """From when on the list tells about all unconfirmed submissions, in seconds since 1970; None if there are none."""
         records = [self._record(row).read() for row in self._ledger.rows_in(RowStatus.INTENT)]
         return max((settled_at(record) for record in records if record), default=None)
@@ -141,7 +137,7 @@ class Submitting:
         in_order = sent - self._ledger.notes.accepted_at < RECENTLY
         own = bool(row.code) and (in_order or row.failed_tasks > 0)
         if own and row.failed_tasks >= IMAGE_RETRIES:
-            self._settler.fail(row, row.code or "", row.message or "", submission=None)
+            self._outcomes.fail(row, row.code or "", row.message or "", submission=None)
             return
         self._ledger.update(
             row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + own
@@ -149,8 +145,8 @@ class Submitting:
 
     def open(self, row: LedgerRow) -> TaskRequest:
         """Check a picture and make it reachable for the service."""
-        self._settler.check_key(row)
-        request = self._request(row.wish)
+        self._outcomes.check_key(row)
+        request = self._request(row)
         content = request.build_input()
         return replace(request, build_input=lambda: content)
 
@@ -199,6 +195,18 @@ class Submitting:
             else:
                 self._set_aside(row, intent, answer)
 
+    def cancel_queued(self) -> None:
+        """Take back what the service has not begun with; it costs nothing then."""
+        for row in list(self._ledger.rows_in(RowStatus.SUBMITTED)):
+            self._outcomes.turns.wait()
+            try:
+                canceled = self._hook.cancel_task(row.dashscope_task_id or "")
+            except ProviderError as error:
+                self._log.warning("DashScope task %s could not be canceled: %s", row.dashscope_task_id, error)
+                continue
+            if canceled:
+                self._ledger.update(row, status=RowStatus.PLANNED, dashscope_task_id=None)
+
     @contextmanager
     def working(self) -> Iterator[None]:
         """Let this thread be the one that writes to the ledger. When an error ends that, nothing more is sent."""
@@ -219,7 +227,7 @@ class Submitting:
             self._turn.lock.acquire()
 
     def _accepted(self) -> None:
-        self._misses = self._unanswered = 0
+        self._misses = 0
         self._missed = None
         self._ledger.notes.accepted_at = time.time()
         self._ledger.notes.troubles = 0
@@ -233,9 +241,9 @@ class Submitting:
         )
         record = given_up(intent, time.time()).to_json()
         self._ledger.update(row, submission=record, code=code_of(error), message=str(error))
-        self._unanswered += 1
+        self._misses += 1
         self._missed = error
-        if self._unanswered >= MOST_UNANSWERED:
+        if self._misses >= MOST_MISSES:
             self._stop_for_now(error)
 
     def _not_submitted(self, row: LedgerRow, error: ProviderError, *, own: bool) -> None:
@@ -245,7 +253,7 @@ class Submitting:
         """
         again = own and error.retryable and row.failed_tasks < IMAGE_RETRIES
         if own and not again:
-            self._settler.fail(row, code_of(error), str(error), submission=None)
+            self._outcomes.fail(row, code_of(error), str(error), submission=None)
             return
         self._ledger.update(
             row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + again
@@ -255,7 +263,7 @@ class Submitting:
             self.later.add(row.row)
             self._misses += 1
         if not error.retryable:
-            self._settler.fatal = self._settler.fatal or error
+            self._outcomes.fatal = self._outcomes.fatal or error
         elif not own or self._misses >= MOST_MISSES:
             self._stop_for_now(error)
 

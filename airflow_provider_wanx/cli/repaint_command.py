@@ -19,7 +19,12 @@ from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_SERVICE,
     repaint_input,
 )
-from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_name, style_number
+from airflow_provider_wanx.dashscope.styles import (
+    check_style_reference,
+    is_known_style,
+    style_name,
+    style_number,
+)
 from airflow_provider_wanx.storage.sources import ANYWHERE, local_path
 
 if TYPE_CHECKING:
@@ -135,10 +140,7 @@ def _saved(
 
 def _style(arguments: Namespace) -> int:
     style = style_number(arguments.style)
-    if style == WanxStyle.REFERENCE_IMAGE and not arguments.style_reference:
-        raise InvalidInputError("--style -1 takes the style from a picture: give --style-reference too.")
-    if style != WanxStyle.REFERENCE_IMAGE and arguments.style_reference:
-        raise InvalidInputError(f"--style-reference goes with --style -1 only, not with {style}.")
+    check_style_reference((style,), arguments.style_reference)
     return style
 
 

@@ -7,6 +7,7 @@ package's translations and are never sent.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from enum import IntEnum
 from typing import Self
 
@@ -100,6 +101,22 @@ def style_number(style: WanxStyle | int | str) -> int:
 def is_known_style(number: int) -> bool:
     """Tell whether a ``style_index`` is in the table of styles that this version knows."""
     return number in WanxStyle._value2member_map_
+
+
+def takes_reference(styles: Collection[int]) -> bool:
+    """Tell whether one of the styles is taken from a picture."""
+    return WanxStyle.REFERENCE_IMAGE.number in styles
+
+
+def check_style_reference(styles: Collection[int], reference: str | None) -> None:
+    """Hold styles and reference against each other: style -1 needs a picture whose style is taken, and no other takes one.
+
+    :raises InvalidInputError: they do not go together.
+    """
+    if takes_reference(styles) and not reference:
+        raise InvalidInputError("style -1 takes the style from a picture: give style_reference too.")
+    if reference and not takes_reference(styles):
+        raise InvalidInputError("style_reference goes with style -1 only. Ask for style -1, or leave it out.")
 
 
 def style_name(number: int) -> str:

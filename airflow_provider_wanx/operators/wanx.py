@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
-from airflow_provider_wanx.batch.requests import repaint_request
 from airflow_provider_wanx.dashscope.config import ImageTransfer
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
@@ -15,10 +13,16 @@ from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_PRICE,
     REPAINT_SERVICE,
 )
-from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style, style_number
+from airflow_provider_wanx.dashscope.styles import (
+    WanxStyle,
+    check_style_reference,
+    is_known_style,
+    style_number,
+)
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.requests import repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.pictures import ImageSource
@@ -146,16 +150,12 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         number = style_number(self.style)
         if not is_known_style(number):
             self.log.warning("Style %s is not among the documented ones; the service will decide.", number)
-        if number == WanxStyle.REFERENCE_IMAGE and not self.style_reference:
-            raise InvalidInputError("style -1 takes the style from a picture: give style_reference too.")
-        if number != WanxStyle.REFERENCE_IMAGE and self.style_reference:
-            raise InvalidInputError(
-                f"style_reference goes with style -1 only, and style is {number}. Leave one out."
-            )
+        check_style_reference((number,), self.style_reference)
         given = self._sources.for_images(self)
         source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **given)
-        wish = ImageRow(image=self.image, style=number, style_reference=self.style_reference)
-        return repaint_request(source, wish, log=self.log)
+        return repaint_request(
+            source, image=self.image, style=number, style_reference=self.style_reference, log=self.log
+        )
 
     def origin(self) -> Origin:
         """Return the portrait and the style."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
@@ -17,7 +16,6 @@ from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.report import check_formats, format_names
-from airflow_provider_wanx.batch.requests import check_pictures, repaint_request
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
@@ -33,6 +31,7 @@ from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.links.urls import s3_folder_url
+from airflow_provider_wanx.operators.requests import check_pictures, repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.storage.destination import S3Destination
@@ -301,7 +300,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         return dry_run(
             source=self._source(),
             ledger=batch.ledger,
-            check=partial(check_pictures, pictures),
+            check=lambda row: check_pictures(pictures, image=row.image, style_reference=row.style_reference),
             hook=hook,
             model=REPAINT_MODEL,
             account=Account.read(hook, REPAINT_MODEL, self.log),
@@ -319,7 +318,13 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             source=self._source(),
             model=REPAINT_MODEL,
             keys=ResultKeys(self.s3_key, run_id=context["ti"].run_id),
-            request=lambda wish: repaint_request(pictures, wish, log=self.log),
+            request=lambda row: repaint_request(
+                pictures,
+                image=row.image,
+                style=row.style,
+                style_reference=row.style_reference,
+                log=self.log,
+            ),
             ceiling=self._ceiling(),
             on_unconfirmed=self.on_unconfirmed_submit,
             owner=identity_of(context["ti"]),

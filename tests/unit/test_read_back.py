@@ -37,7 +37,7 @@ from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
 from airflow_provider_wanx.storage.sources import ANYWHERE
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
-from tests.unit.batch.ledgers import World, add, submit, wishes
+from tests.unit.batch.ledgers import World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.mutations import Mutator
 
@@ -114,9 +114,9 @@ def _read_ledger(name: str) -> Callable[[bytes], None]:
         world = World(clock=_WORLD.clock)
         world.s3.objects = {**kept, f"out/_ledger/{name}": body}
         ledger = world.acquired()
-        add(ledger, wishes(6))
+        add(ledger, images(6))
         # What may be submitted is the input, whatever the ledger says.
-        wanted = {wish.image for wish in wishes(6)}
+        wanted = {wish.image for wish in images(6)}
         assert {row.image for row in ledger.rows_in(RowStatus.PLANNED)} <= wanted
         assert ledger.totals.billed >= 0
         pace = Pace(tuple(Sample(*each) for each in ledger.notes.pace))
@@ -389,7 +389,7 @@ def test_an_endless_object_of_a_ledger_is_read_no_further_than_the_largest_that_
     store.objects = dict(_WORLD.s3.objects)
     world = World(s3=store, clock=_WORLD.clock)
     with pytest.raises(ObjectTooLargeError):
-        add(world.acquired(), wishes(6))
+        add(world.acquired(), images(6))
     assert store.stream.sent <= MAX_OBJECT_BYTES + 1
 
 

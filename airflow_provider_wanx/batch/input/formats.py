@@ -10,11 +10,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_wanx.batch.input.rows import InvalidRow
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
@@ -38,20 +38,7 @@ GROUP_BYTES = 1024**3
 """Bytes of one group of rows in Parquet, uncompressed."""
 
 
-class Reader(Protocol):
-    """Reads one format."""
-
-    def __call__(self, file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
-        """Read records.
-
-        :param file: open at its beginning.
-        :param what: the file's name for messages.
-        :raises InvalidInputError: it is not of this format.
-        """
-        ...
-
-
-def read_jsonl(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
+def read_jsonl(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
     """Read a file with a JSON object in every line."""
     with closing(_Lines(file, what=what)) as lines:
         for line in lines.texts():
@@ -68,7 +55,7 @@ def read_jsonl(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
             yield place, record
 
 
-def read_csv(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
+def read_csv(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
     """Read a file of cells, with the columns' names in its first row, as spreadsheets write them.
 
     Between the cells are commas, semicolons or tabs: what a first line like ``sep=;`` says, or else whatever gives the first
@@ -160,7 +147,7 @@ def _header(cells: list[str], what: str) -> list[str]:
     return header
 
 
-def read_parquet(file: BinaryIO, *, what: str) -> Iterator[Record | InvalidRow]:
+def read_parquet(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
     """Read a Parquet file, some rows of it at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -201,13 +188,13 @@ def _with_texts_for_times(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-READERS: Mapping[str, Reader] = {
+READERS: Mapping[str, Callable[[BinaryIO, str], Iterator[Record | InvalidRow]]] = {
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".csv": read_csv,
     ".parquet": read_parquet,
 }
-"""How to read a file, by its extension."""
+"""How to read a file by its extension: open at its beginning, with its name for messages."""
 
 
 def json_value(cell: Any) -> Any:

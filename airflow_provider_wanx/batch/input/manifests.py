@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
+from airflow_provider_wanx.batch.columns import COLUMNS, INPUT_COLUMNS
 from airflow_provider_wanx.batch.input.formats import READERS, json_value
-from airflow_provider_wanx.batch.input.rows import RESULT_COLUMNS, ImageRow, InvalidRow, RowMaker
+from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.s3.addresses import split_s3_url
@@ -23,11 +24,8 @@ from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.stream import ObjectStream
 from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
 
-OWN_COLUMNS = frozenset({"image", "style", "style_reference"})
-"""What a manifest says in the columns of these names is read; all others are carried through."""
-
-RESERVED_COLUMNS = frozenset(RESULT_COLUMNS) - OWN_COLUMNS
-"""Columns that the manifest of the results has beside the carried ones, and :data:`OWN_COLUMNS`."""
+RESERVED_COLUMNS = COLUMNS.keys() - INPUT_COLUMNS
+"""Columns that the manifest of the results has beside the carried ones, and :data:`INPUT_COLUMNS`."""
 
 
 def is_manifest(place: str) -> bool:
@@ -81,7 +79,7 @@ class ManifestSource:
         """
         is_empty = is_unchecked = True
         with self._opened() as file:
-            for record in READERS[self._format](file, what=self.description):
+            for record in READERS[self._format](file, self.description):
                 is_empty = False
                 if isinstance(record, InvalidRow):
                     yield record
@@ -98,7 +96,7 @@ class ManifestSource:
 
     def _rows(self, place: str, cells: Mapping[str, Any]) -> Iterator[ImageRow | InvalidRow]:
         values = {column: json_value(cell) for column, cell in cells.items()}
-        own = {column: values.pop(column, None) for column in OWN_COLUMNS}
+        own = {column: values.pop(column, None) for column in INPUT_COLUMNS}
         return self.maker.rows(place=place, **own, columns=values)
 
     def _check_first(self, cells: Mapping[str, Any]) -> None:

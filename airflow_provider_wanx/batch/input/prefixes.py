@@ -18,9 +18,6 @@ from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refus
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """Names of files in formats that the model reads."""
 
-_PAGE = 1000
-"""Keys in one answer of S3, the most that it gives."""
-
 
 _DIGESTS = ("ETag", "etag", "md5Hash", "content_md5")
 
@@ -133,7 +130,7 @@ class PrefixSource:
         conn_id, bucket, prefix = split_s3_prefix(self.url)
         with s3_errors(f"list {self.url}"):
             hook = s3_hook(conn_id or self.aws_conn_id)
-            for entry in hook.iter_file_metadata(prefix=prefix, bucket_name=bucket, page_size=_PAGE):
+            for entry in hook.iter_file_metadata(prefix=prefix, bucket_name=bucket):
                 # What ends in a slash stands for a folder.
                 if not entry["Key"].endswith("/"):
                     yield _file(entry["Key"].removeprefix(prefix), size=entry["Size"], etag=entry.get("ETag"))

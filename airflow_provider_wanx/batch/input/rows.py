@@ -6,58 +6,42 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import file_stem
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
-from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
+from airflow_provider_wanx.dashscope.styles import (
+    WanxStyle,
+    check_style_reference,
+    style_number,
+    takes_reference,
+)
 from airflow_provider_wanx.storage.sources import SourceRule
 
 Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
 """One style or several; several may also stand in one text, separated by semicolons."""
 
-RESULT_COLUMNS = (
-    "row",
-    "image",
-    "style",
-    "style_name",
-    "style_reference",
-    "status",
-    "dashscope_task_id",
-    "bucket",
-    "key",
-    "bytes",
-    "sha256",
-    "content_type",
-    "code",
-    "message",
-    "attempts",
-    "submit_time",
-    "end_time",
-    "duplicate_of",
-    "cost",
-)
-"""Columns that a batch writes itself; a user's own columns are called otherwise."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class ImageRow:
     """An image that is to be repainted in one style.
 
     :param image: URL or path.
     :param style: the service's ``style_index``.
     :param style_reference: the picture whose style is taken; with style -1 only.
-    :param version: what tells the picture from another one at the same address; None if that is not known.
+    :param image_version: what tells the picture from another one at the same address; None if that is not known.
     :param columns: what else the manifest says of it, as JSON values.
     """
 
     image: str
-    style: int
+    style: Annotated[int, Field(ge=-(10**9), le=10**9)]
     style_reference: str | None = None
-    version: str | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    image_version: str | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> bytes:
@@ -67,21 +51,21 @@ class ImageRow:
     @property
     def versioned_identity(self) -> bytes:
         """16 bytes, equal for rows that ask for the same picture; :attr:`identity` if there is no version."""
-        return self.identity if self.version is None else self._digest(self.version)
+        return self.identity if self.image_version is None else self._digest(self.image_version)
 
     def _digest(self, *more: str) -> bytes:
-        stored = self.stored
-        wish = json.dumps([stored.image, stored.style, stored.style_reference, *more])
-        return hashlib.blake2b(wish.encode(), digest_size=16).digest()
+        text = json.dumps([*self.unsigned, self.style, *more])
+        return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     @property
-    def stored(self) -> ImageRow:
-        """As the ledger keeps it: without what lets somebody in at its addresses. The row itself if there is no such thing."""
-        image = without_signature(self.image)
-        reference = self.style_reference and without_signature(self.style_reference)
-        if (image, reference) == (self.image, self.style_reference):
-            return self
-        return replace(self, image=image, style_reference=reference)
+    def unsigned(self) -> tuple[str, str | None]:
+        """Image and style reference as the ledger keeps them: without what lets somebody in at their addresses."""
+        return without_signature(self.image), self.style_reference and without_signature(self.style_reference)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the ledger keeps less than what the service needs."""
+        return self.unsigned != (self.image, self.style_reference)
 
     @property
     def name(self) -> str:
@@ -151,12 +135,7 @@ class RowMaker:
         """
         if not self.styles:
             raise InvalidInputError("styles is empty. Give one style or several for the images.")
-        if self._wants_reference(self.styles) and not self.style_reference:
-            raise InvalidInputError("style -1 takes the style from a picture: give style_reference too.")
-        if self.style_reference and not self._wants_reference(self.styles):
-            raise InvalidInputError(
-                "style_reference goes with style -1 only. Add -1 to styles, or leave it out."
-            )
+        check_style_reference(self.styles, self.style_reference)
 
     def rows(
         self,
@@ -184,29 +163,22 @@ class RowMaker:
                 raise InvalidInputError("image is empty")
             if not styles:
                 raise InvalidInputError("style is empty, and the operator's styles are not given")
-            if self._wants_reference(styles) and not reference:
-                raise InvalidInputError("style -1 needs a style_reference")
-            if own_reference and not self._wants_reference(styles):
-                raise InvalidInputError("style_reference goes with style -1 only")
+            check_style_reference(styles, reference if takes_reference(styles) else own_reference)
             _check_text([source, own_reference, columns])
             self.rule.check(source, "image")
             if own_reference:
                 self.rule.check(own_reference, "style_reference")
         except InvalidInputError as error:
-            yield InvalidRow(place, str(error))
+            yield InvalidRow(place, str(error).rstrip("."))
             return
         for number in styles:
             yield ImageRow(
                 image=source,
                 style=number,
-                style_reference=reference if self._wants_reference((number,)) else None,
-                version=version,
-                columns=columns or {},
+                style_reference=reference if takes_reference((number,)) else None,
+                image_version=version,
+                columns=dict(columns or {}),
             )
-
-    @staticmethod
-    def _wants_reference(styles: tuple[int, ...]) -> bool:
-        return WanxStyle.REFERENCE_IMAGE.number in styles
 
 
 def _text(value: object, field_name: str) -> str:

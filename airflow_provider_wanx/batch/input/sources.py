@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_wanx.batch.input.manifests import ManifestSource, is_manifest
 from airflow_provider_wanx.batch.input.prefixes import PrefixSource, split_pattern
@@ -18,28 +18,6 @@ from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
-
-
-class Source(Protocol):
-    """An input that can be read any number of times, a row at a time."""
-
-    @property
-    def description(self) -> str:
-        """One line for messages and logs."""
-        ...
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What makes it the same input on a later run: a small JSON object."""
-        ...
-
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
-        """Read it from its beginning.
-
-        :raises InvalidInputError: it cannot be read as what it is said to be, or is empty.
-        :raises S3Error: S3 does not give it.
-        """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +96,10 @@ class Shard:
 
     def _has(self, row: ImageRow) -> bool:
         return int.from_bytes(row.identity, "big") % self.count == self.number - 1
+
+
+Source = ListSource | PrefixSource | ManifestSource | Shard
+"""An input that can be read any number of times, a row at a time. Its ``identity`` makes it the same input on a later run."""
 
 
 def open_source(

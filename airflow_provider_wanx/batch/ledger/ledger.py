@@ -56,7 +56,7 @@ JOURNAL_BYTES = 128 * 1024
 """Size at which the journal is emptied into the rows: it is written whole before every submission."""
 
 EXAMPLES = 10
-"""Failed rows that the index names for each code."""
+"""Rows that stand for all that failed alike, in messages, reports and the index."""
 
 
 class Ledger:
@@ -198,21 +198,13 @@ class Ledger:
     def __getitem__(self, row: int) -> LedgerRow:
         return self._segments[row]
 
-    def append(self, wish: ImageRow, *, duplicate_of: int | None = None) -> LedgerRow:
+    def append(self, image: ImageRow, *, duplicate_of: int | None = None) -> LedgerRow:
         """Plan one more row. Planned rows are kept by :meth:`compact`; what is lost before is planned again.
 
         :param duplicate_of: the row that wants the same.
         """
-        row = LedgerRow(
-            row=len(self),
-            image=wish.image,
-            style=wish.style,
-            style_reference=wish.style_reference,
-            image_version=wish.version,
-            columns=dict(wish.columns),
-            status=RowStatus.PLANNED if duplicate_of is None else RowStatus.DUPLICATE,
-            duplicate_of=duplicate_of,
-        )
+        status = RowStatus.PLANNED if duplicate_of is None else RowStatus.DUPLICATE
+        row = LedgerRow.of(image, row=len(self), status=status, duplicate_of=duplicate_of)
         self.totals.add(row)
         self._segments.append(row)
         return row

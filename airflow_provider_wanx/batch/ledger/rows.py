@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -46,15 +46,10 @@ class RowStatus(StrEnum):
 
 
 @dataclass(kw_only=True, slots=True)
-class LedgerRow:
-    """One row of the ledger.
+class LedgerRow(ImageRow):
+    """One row of the ledger: an image that is wanted, and what has become of it.
 
     :param row: its number, from 0, which it keeps for ever.
-    :param image: the portrait.
-    :param style: the service's ``style_index``.
-    :param style_reference: a picture whose style is taken, for style -1.
-    :param image_version: what tells the portrait from another one at the same address.
-    :param columns: the user's own columns.
     :param status: how far it has come; see also :attr:`state`.
     :param removed: whether the input does not have it any more.
     :param revision: how often it was changed; an older line never replaces a newer one.
@@ -77,11 +72,6 @@ class LedgerRow:
     __pydantic_config__: ClassVar[ConfigDict] = STORED
 
     row: Count
-    image: str
-    style: Annotated[int, Field(ge=-(10**9), le=10**9)]
-    style_reference: str | None = None
-    image_version: str | None = None
-    columns: dict[str, Any] = field(default_factory=dict)
     status: RowStatus = RowStatus.PLANNED
     removed: bool = False
     revision: Count = 0
@@ -110,16 +100,12 @@ class LedgerRow:
         """Images that count against a budget: one at least for a result, whatever is said to have been billed."""
         return max(self.billed, int(self.status is RowStatus.SUCCEEDED))
 
-    @property
-    def wish(self) -> ImageRow:
-        """The image that is wanted."""
-        return ImageRow(
-            image=self.image,
-            style=self.style,
-            style_reference=self.style_reference,
-            version=self.image_version,
-            columns=self.columns,
-        )
+    @classmethod
+    def of(cls, image: ImageRow, **more: Any) -> LedgerRow:
+        """Make a row for an image that is wanted, without what lets somebody in at its addresses."""
+        wanted = {each.name: getattr(image, each.name) for each in fields(ImageRow)}
+        wanted["image"], wanted["style_reference"] = image.unsigned
+        return cls(**wanted, **more)
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form, without what has its default."""

@@ -58,7 +58,7 @@ class World:
     def planned(self, count: int, owner: Identity = OWNER) -> Ledger:
         """Make a ledger that has some rows and is taken."""
         ledger = self.acquired(owner)
-        add(ledger, wishes(count))
+        add(ledger, images(count))
         return ledger
 
     def body(self, name: str) -> bytes:
@@ -74,7 +74,7 @@ class World:
         del self.s3.objects[f"out/_ledger/{name}"]
 
 
-def wishes(count: int, *, start: int = 0) -> Iterator[ImageRow]:
+def images(count: int, *, start: int = 0) -> Iterator[ImageRow]:
     """Images that all differ."""
     return (ImageRow(image=f"s3://people/{number}.jpg", style=2) for number in range(start, start + count))
 
@@ -97,7 +97,7 @@ def work(world: World, count: int, owner: Identity = OWNER) -> Ledger:
     """Do what one process does for a whole batch, if nothing kills it."""
     ledger = world.acquired(owner)
     check_nothing_forgotten(world, ledger)
-    add(ledger, wishes(count))
+    add(ledger, images(count))
     for row in list(ledger.rows_in(RowStatus.INTENT)):
         known = {"dashscope_task_id": f"task-{row.row}"} if world.accepted[row.row] else {}
         ledger.update(

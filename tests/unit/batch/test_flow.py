@@ -69,7 +69,7 @@ class TestInFlight:
 
     @pytest.mark.parametrize(
         ("in_flight", "more", "left"),
-        [(240, True, 120), (1, True, 0), (240, False, 60), (9, False, 2), (8, False, 0), (1, False, 0)],
+        [(240, True, 120), (1, True, 0), (240, False, 60), (9, False, 2), (3, False, 0), (1, False, 0)],
     )
     def test_a_worker_wakes_at_half_and_at_the_end_for_the_last_quarter(
         self, in_flight: int, more: bool, left: int

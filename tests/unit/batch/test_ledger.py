@@ -25,7 +25,7 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconditionalStoreError,
     UnreadableError,
 )
-from tests.unit.batch.ledgers import OTHER, OWNER, World, add, check_nothing_forgotten, submit, wishes, work
+from tests.unit.batch.ledgers import OTHER, OWNER, World, add, check_nothing_forgotten, images, submit, work
 from tests.unit.support.memory_s3 import KilledError, MemoryS3, conflict, precondition_failed
 
 ROWS = 8
@@ -115,16 +115,16 @@ class TestKilled:
         assert _is_complete(world, rows + sizes[-1])
 
     def test_rows_that_a_broken_off_plan_has_left_behind_are_planned_anew(self, world: World) -> None:
-        add(world.acquired(), wishes(2))
+        add(world.acquired(), images(2))
         # It fills up the object of the first two, and writes one more.
         broken = world.acquired()
-        for wish in wishes(5, start=10):
+        for wish in images(5, start=10):
             broken.append(wish)
         assert b"10.jpg" in world.body("rows-000000.jsonl")
         ledger = world.acquired()
         assert len(ledger) == 2
-        add(ledger, wishes(9))
-        assert [row.image for row in world.acquired().all_rows()] == [wish.image for wish in wishes(9)]
+        add(ledger, images(9))
+        assert [row.image for row in world.acquired().all_rows()] == [wish.image for wish in images(9)]
 
     def test_a_journal_that_has_grown_is_emptied_into_the_rows(self, world: World) -> None:
         ledger = world.planned(ROWS)
@@ -376,7 +376,7 @@ class TestDamaged:
         work(world, 3)
         world.remove("rows-000000.jsonl")
         with pytest.raises(UnreadableError, match=r"rows-000000\.jsonl is missing"):
-            add(world.acquired(), wishes(4))
+            add(world.acquired(), images(4))
 
     def test_another_batchs_is_told_with_what_differs(self, world: World) -> None:
         world.planned(3).compact(lease=0)
@@ -428,7 +428,7 @@ class TestRows:
 
         def counted() -> Iterator[ImageRow]:
             nonlocal most
-            for number, wish in enumerate(wishes(6000)):
+            for number, wish in enumerate(images(6000)):
                 if number % 1499 == 0:
                     most = max(most, _rows_in_memory())
                 yield wish
@@ -445,7 +445,7 @@ class TestRows:
     ) -> None:
         monkeypatch.setattr(segments, "SEGMENT_ROWS", 3)
         work(world, 9)
-        add(world.acquired(), wishes(12))
+        add(world.acquired(), images(12))
         world.s3.reads.clear()
         ledger = world.acquired()
         assert [row.row for row in ledger.rows_in(RowStatus.PLANNED)] == [9, 10, 11]

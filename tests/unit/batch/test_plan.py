@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from tests.unit.batch.ledgers import World, add, submit, wishes
+from tests.unit.batch.ledgers import World, add, images, submit
 
 
 @pytest.fixture
@@ -64,20 +64,20 @@ def test_the_names_of_own_columns_are_those_of_the_last_input_in_their_order(wor
     assert world.acquired().notes.columns == ["id", "age"]
 
 
-def test_bad_rows_refuse_the_whole_input_and_the_first_five_are_quoted(world: World) -> None:
-    bad = [InvalidRow(f"line {number}", "image is empty") for number in range(1, 8)]
+def test_bad_rows_refuse_the_whole_input_and_the_first_ten_are_quoted(world: World) -> None:
+    bad = [InvalidRow(f"line {number}", "image is empty") for number in range(1, 13)]
     ledger = world.acquired()
     with pytest.raises(InvalidInputError) as caught:
         add(ledger, [image("a"), *bad, image("b")])
+    told = "; ".join(f"line {number}: image is empty" for number in range(1, 11))
     assert str(caught.value) == (
-        "7 of 9 rows cannot be repainted: line 1: image is empty; line 2: image is empty; line 3: image is empty; "
-        "line 4: image is empty; line 5: image is empty; and 2 more. Nothing was submitted."
+        f"12 of 14 rows cannot be repainted: {told}; and 2 more. Nothing was submitted."
     )
     ledger.give_back()
     assert len(world.acquired()) == 0
 
 
-def test_up_to_five_bad_rows_are_quoted_without_more(world: World) -> None:
+def test_few_bad_rows_are_quoted_without_more(world: World) -> None:
     with pytest.raises(InvalidInputError, match=r"^1 of 1 rows cannot be repainted: line 1: no\. Nothing"):
         add(world.acquired(), [InvalidRow("line 1", "no")])
 
@@ -85,10 +85,10 @@ def test_up_to_five_bad_rows_are_quoted_without_more(world: World) -> None:
 def test_a_refused_input_does_not_keep_its_good_rows_for_the_corrected_one(world: World) -> None:
     ledger = world.planned(2)
     with pytest.raises(InvalidInputError):
-        add(ledger, [*wishes(2), image("wrong"), InvalidRow("line 4", "no")])
+        add(ledger, [*images(2), image("wrong"), InvalidRow("line 4", "no")])
     ledger.give_back()
     again = world.acquired()
-    add(again, [*wishes(2), image("right")])
+    add(again, [*images(2), image("right")])
     assert [row.image for row in again.all_rows()][2:] == ["right"]
 
 

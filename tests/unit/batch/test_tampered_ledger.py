@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
 from airflow_provider_wanx.batch.ledger.store import MAX_VALUES
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
-from tests.unit.batch.ledgers import NOW, OTHER, World, add, submit, wishes, work
+from tests.unit.batch.ledgers import NOW, OTHER, World, add, images, submit, work
 
 PASSPORT = "s3://other_conn@corp-secrets/passport.png"
 
@@ -65,7 +65,7 @@ class TestRows:
         add_passport(world)
         ledger = world.acquired()
         assert ledger[3].image == PASSPORT
-        add(ledger, wishes(3))
+        add(ledger, images(3))
         assert [row.row for row in ledger.rows_in(RowStatus.PLANNED)] == [0, 1, 2]
         assert (ledger.totals.images, ledger.totals.open) == (3, 3)
 
@@ -76,7 +76,7 @@ class TestRows:
         submit(world, ledger, ledger[2])
         ledger.give_back()
         again = world.acquired()
-        add(again, wishes(2))
+        add(again, images(2))
         assert [row.row for row in again.rows_in(RowStatus.SUBMITTED)] == [2]
         again.update(again[2], status=RowStatus.PLANNED, dashscope_task_id=None)
         assert [row.row for row in again.rows_in(RowStatus.PLANNED)] == [0, 1]
@@ -86,18 +86,18 @@ class TestRows:
     ) -> None:
         work(world, 3)
         ledger = world.acquired()
-        add(ledger, wishes(1))
+        add(ledger, images(1))
         assert (ledger.totals.images, ledger.totals.counts[RowStatus.REMOVED]) == (1, 2)
         assert ledger.totals.billed == 3
         ledger = world.acquired()
-        assert add(ledger, wishes(3)) == 0
+        assert add(ledger, images(3)) == 0
         assert ledger.totals.counts == {RowStatus.SUCCEEDED: 3}
 
     def test_a_picture_that_was_changed_in_a_planned_row_is_not_submitted(self, world: World) -> None:
         world.planned(2).give_back()
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[2].update(image=PASSPORT))
         ledger = world.acquired()
-        assert add(ledger, wishes(2)) == 1
+        assert add(ledger, images(2)) == 1
         assert [row.image for row in ledger.rows_in(RowStatus.PLANNED)] == [
             "s3://people/0.jpg",
             "s3://people/1.jpg",
@@ -112,7 +112,7 @@ class TestLeftAs:
     ) -> None:
         monkeypatch.setattr(segments, "SEGMENT_ROWS", 2)
         ledger = world.acquired()
-        add(ledger, wishes(4))
+        add(ledger, images(4))
         for row in list(ledger.rows_in(RowStatus.PLANNED))[:2]:
             ledger.update(row, status=RowStatus.SUCCEEDED, key="a.png", billed=1)
         ledger.compact()
@@ -148,8 +148,8 @@ class TestLeftAs:
         with pytest.raises(LedgerInUseError, match=r"Somebody has changed .*rows-000000\.jsonl"):
             list(resumed.rows_in(RowStatus.PLANNED))
         again = world.acquired()
-        add(again, wishes(3))
-        assert {row.image for row in again.rows_in(RowStatus.PLANNED)} == {wish.image for wish in wishes(3)}
+        add(again, images(3))
+        assert {row.image for row in again.rows_in(RowStatus.PLANNED)} == {wish.image for wish in images(3)}
 
 
 class TestNumbers:
@@ -159,14 +159,14 @@ class TestNumbers:
         work(world, 3)
         change_index(world, lambda index: index["segments"][0].update(billed=0, counts={"succeeded": 3}))
         ledger = world.acquired()
-        add(ledger, wishes(3))
+        add(ledger, images(3))
         assert ledger.totals.billed == 3
 
     def test_a_result_counts_whatever_its_row_says(self, world: World) -> None:
         work(world, 3)
         change_lines(world, "rows-000000.jsonl", lambda lines: [line.pop("billed", 0) for line in lines])
         ledger = world.acquired()
-        add(ledger, wishes(3))
+        add(ledger, images(3))
         assert ledger.totals.billed == 3
 
     @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ class TestNumbers:
         world.planned(3).give_back()
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[1].update(values))
         with pytest.raises(UnreadableError, match="Nothing was submitted"):
-            add(world.acquired(), wishes(3))
+            add(world.acquired(), images(3))
 
     @pytest.mark.parametrize(
         "values",
@@ -247,7 +247,7 @@ class TestSize:
         first, _, rest = world.body(name).partition(b"\n")
         world.put(name, first[:-1] + b',"x":' + deep + b"\n" + rest)
         with pytest.raises(UnreadableError):
-            add(world.acquired(), wishes(3))
+            add(world.acquired(), images(3))
 
     def test_more_values_than_any_ledger_has_are_refused_before_they_are_read(self, world: World) -> None:
         world.planned(3).give_back()

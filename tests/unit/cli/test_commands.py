@@ -281,10 +281,10 @@ class TestRepaint:
         [
             (["missing.png", "--style", "3"], "The file does not exist: image 'missing.png'"),
             (["portrait.png", "--style", "nonsense"], "style 'nonsense' is not known"),
-            (["portrait.png", "--style", "-1"], "--style -1 takes the style from a picture"),
+            (["portrait.png", "--style", "-1"], "style -1 takes the style from a picture"),
             (
                 ["portrait.png", "--style", "3", "--style-reference", "portrait.png"],
-                "goes with --style -1 only",
+                "goes with style -1 only",
             ),
             (
                 ["text.png", "--style", "3"],

@@ -192,7 +192,7 @@ def test_a_number_that_is_not_known_passes_with_a_warning_and_the_service_decide
         ({"style": -1}, "style -1 takes the style from a picture: give style_reference too"),
         (
             {"style_reference": "https://example.com/b.jpg"},
-            "style_reference goes with style -1 only, and style is 3",
+            "style_reference goes with style -1 only",
         ),
         (
             {"style": -1, "style_reference": "data:image/png;base64,"},

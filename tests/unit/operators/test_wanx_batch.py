@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from airflow_provider_wanx.batch import dry_run, run
-from airflow_provider_wanx.batch.settling import Settled, Settler
+from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -221,9 +221,9 @@ class TestRun:
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         simulator = service()
-        settle, seen = Settler.settle, []
+        fetch, seen = Outcomes.fetch, []
 
-        def settle_late(self: Settler, row: Any) -> Settled:
+        def fetch_late(self: Outcomes, row: Any) -> Outcome:
             # What is being copied is in the service's queue no more, so there is room for the next of three.
             moment = threading.Event()
             for _ in range(500 if row.row < 2 else 0):
@@ -231,9 +231,9 @@ class TestRun:
                     seen.append(row.row)
                     break
                 moment.wait(0.02)
-            return settle(self, row)
+            return fetch(self, row)
 
-        monkeypatch.setattr(Settler, "settle", settle_late)
+        monkeypatch.setattr(Outcomes, "fetch", fetch_late)
         bulk.at_most(1)
         bulk.run()
         assert seen == [0, 1]

@@ -138,17 +138,17 @@ def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_th
     simulator = service()
     simulator.add_fault(endpoint="submit", kind="status", status=500, code="InternalError.Algo", style=BROKEN)
     images = [f"s3://{bulk.bucket.name}/in/{name}.png" for name in ("ann", "bob", "cleo")]
-    bulk.portraits("ann", "bob", "cleo", *(f"p{number}" for number in range(submitting.MOST_UNANSWERED)))
+    bulk.portraits("ann", "bob", "cleo", *(f"p{number}" for number in range(submitting.MOST_MISSES)))
     lines = [
         *(
             {"image": f"s3://{bulk.bucket.name}/in/p{number}.png", "style": BROKEN}
-            for number in range(submitting.MOST_UNANSWERED)
+            for number in range(submitting.MOST_MISSES)
         ),
         *({"image": image, "style": 2} for image in images),
     ]
     manifest = bulk.bucket.put("people.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
     summary = bulk.run(images=manifest, style=None)
-    assert (summary["succeeded"], summary["failed"]) == (3, submitting.MOST_UNANSWERED)
+    assert (summary["succeeded"], summary["failed"]) == (3, submitting.MOST_MISSES)
     assert accepted(simulator) == 3
 
 

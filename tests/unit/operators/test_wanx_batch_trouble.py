@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.batch.batch import BatchDestination
-from airflow_provider_wanx.batch.settling import Settler
+from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
@@ -303,16 +303,16 @@ class TestCopies:
         waiting.wake_within = 60.0
         event = only_event(waiting)
         assert len(event["ended"]) > run.COPIES
-        begun, settle = [], Settler.settle
+        begun, fetch = [], Outcomes.fetch
 
-        def lose_it(self: Settler, row: Any) -> Any:
+        def lose_it(self: Outcomes, row: Any) -> Any:
             begun.append(row.row)
             if len(begun) == 1:
                 raise KilledError
-            return settle(self, row)
+            return fetch(self, row)
 
         monkeypatch.setattr(run, "COPIES", 1)
-        monkeypatch.setattr(Settler, "settle", lose_it)
+        monkeypatch.setattr(Outcomes, "fetch", lose_it)
         with pytest.raises(KilledError):
             runner.resume(deferred, event)
         assert len(begun) < len(event["ended"])

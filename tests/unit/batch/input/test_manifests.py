@@ -296,7 +296,7 @@ def test_bad_rows_are_told_with_their_lines_and_the_others_are_still_read(put: P
         ImageRow(image="a.png", style=1, columns={"who": "x\ny"}),
         InvalidRow("line 4", "image is empty"),
         InvalidRow("line 5", "style 'watercolour' is not known"),
-        InvalidRow("line 6", "style -1 needs a style_reference"),
+        InvalidRow("line 6", "style -1 takes the style from a picture: give style_reference too"),
         InvalidRow("line 7", "it has 1 cells, and the header has 3"),
         ImageRow(image="e.png", style=2, columns={"who": "z"}),
     ]

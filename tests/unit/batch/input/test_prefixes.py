@@ -196,7 +196,7 @@ class _EndlessS3:
         self.pages = 0
 
     def iter_file_metadata(
-        self, *, prefix: str, bucket_name: str, page_size: int
+        self, *, prefix: str, bucket_name: str, page_size: int = 1000
     ) -> Iterator[dict[str, Any]]:
         for first in range(0, self._keys, page_size):
             self.pages += 1

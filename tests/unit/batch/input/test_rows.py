@@ -134,8 +134,16 @@ def test_an_images_own_reference_comes_before_the_operators() -> None:
         (PLAIN, {"image": 7}, "image is no text: 7"),
         (PLAIN, {"image": "a.png", "style": "watercolour"}, "style 'watercolour' is not known"),
         (PLAIN, {"image": "a.png", "style": ["anime", "x"]}, "style ['anime', 'x'] is not known"),
-        (PLAIN, {"image": "a.png", "style": -1}, "style -1 needs a style_reference"),
-        (PLAIN, {"image": "a.png", "style_reference": "r.png"}, "style_reference goes with style -1 only"),
+        (
+            PLAIN,
+            {"image": "a.png", "style": -1},
+            "style -1 takes the style from a picture: give style_reference too",
+        ),
+        (
+            PLAIN,
+            {"image": "a.png", "style_reference": "r.png"},
+            "style_reference goes with style -1 only. Ask for style -1, or leave it out",
+        ),
         (
             NOTHING,
             {"image": "a.png", "style": " "},

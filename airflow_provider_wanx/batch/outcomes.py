@@ -1,4 +1,4 @@
-"""Settle what has ended: read the task, copy its result, and note in the ledger what has become of the image."""
+"""What has become of tasks that have ended: read the task, copy its result, and write the outcome into the ledger."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ OWN_KINDS = (ErrorKind.INPUT, ErrorKind.CONTENT)
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What was found of a task that has ended, and where its result is now."""
+class Outcome:
+    """What has become of a task, and where its result is now."""
 
     task: Task | None = None
     copied: CopiedResult | None = None
@@ -47,8 +47,10 @@ class Settled:
         return self.error is not None or (self.task is not None and self.task.status.is_terminal)
 
 
-class Settler:
-    """Settles the tasks of a batch. Threads may :meth:`settle`; the ledger's own thread does everything else.
+class Outcomes:
+    """The outcomes of a batch's tasks. Threads may :meth:`fetch` one; the ledger's own thread does everything else.
+
+    ``fatal`` is why the batch cannot go on.
 
     :param hook: the connection that the tasks were submitted with.
     :param ledger: the batch's ledger.
@@ -77,14 +79,14 @@ class Settler:
         self._prefix = prefix
         self._log = log
 
-    def settle(self, row: LedgerRow) -> Settled:
+    def fetch(self, row: LedgerRow) -> Outcome:
         """Read a task that has ended, and copy its result; runs beside the submissions and changes nothing here."""
         self.turns.wait()
         task = None
         try:
             task = self._hook.get_task(row.dashscope_task_id or "")
             if task.status is not TaskStatus.SUCCEEDED:
-                return Settled(task)
+                return Outcome(task)
             if not task.results:
                 raise NoFileError(task)
             copied = self._copier.copy(
@@ -94,20 +96,20 @@ class Settler:
                 metadata=Origin(source=source_address(row.image), style=row.style).metadata(),
             )
         except ProviderError as error:
-            return Settled(task, error=error)
-        return Settled(task, copied)
+            return Outcome(task, error=error)
+        return Outcome(task, copied)
 
-    def note(self, row: LedgerRow, settled: Settled) -> None:
-        """Put into the ledger what :meth:`settle` has found."""
-        task, error = settled.task, settled.error
+    def record(self, row: LedgerRow, outcome: Outcome) -> None:
+        """Write an outcome into the ledger."""
+        task, error = outcome.task, outcome.error
         if error is not None:
-            self._note_error(row, task, error)
-        elif task is not None and settled.copied is not None:
-            self._note_success(row, task, settled.copied)
+            self._record_error(row, task, error)
+        elif task is not None and outcome.copied is not None:
+            self._record_success(row, task, outcome.copied)
         elif task is not None and task.status.is_terminal:
-            self._note_bad_end(row, task)
+            self._record_bad_end(row, task)
 
-    def _note_success(self, row: LedgerRow, task: Task, copied: CopiedResult) -> None:
+    def _record_success(self, row: LedgerRow, task: Task, copied: CopiedResult) -> None:
         # Whatever is said to be billed, a budget counts no result as free.
         billed = max(1, (task.usage and task.usage.image_count) or 0)
         self._ledger.update(
@@ -124,7 +126,7 @@ class Settler:
         )
         self._count_end()
 
-    def _note_bad_end(self, row: LedgerRow, task: Task) -> None:
+    def _record_bad_end(self, row: LedgerRow, task: Task) -> None:
         verdict = classify(code=task.code or "", http_status=None, message=task.message or "")
         if task.status is TaskStatus.UNKNOWN and not row.failed_copies:
             # Whoever waited for it saw it end. It is looked at again with the next ones: what it made may have been paid for.
@@ -144,7 +146,7 @@ class Settler:
         else:
             self.fail(row, task.code or str(task.status), task.message or task.describe(), **_times(task))
 
-    def _note_error(self, row: LedgerRow, task: Task | None, error: ProviderError) -> None:
+    def _record_error(self, row: LedgerRow, task: Task | None, error: ProviderError) -> None:
         self._log.warning("Row %s: %s", row.row, error)
         kind = getattr(error, "kind", None)
         if isinstance(error, S3Error) or (task is None and not error.retryable and kind not in OWN_KINDS):

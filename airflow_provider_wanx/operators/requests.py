@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.dashscope.origin import shown
 from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
@@ -20,28 +19,32 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import Log
 
 
-def check_pictures(source: ImageSource, wish: ImageRow) -> None:
+def check_pictures(source: ImageSource, *, image: str, style_reference: str | None) -> None:
     """Look at the pictures of a repainting, as far as that costs little.
 
     :raises InvalidInputError: a picture is missing, unreadable, or breaks the model's limits.
     """
-    source.check(wish.image, field="image")
-    if wish.style_reference:
-        source.check(wish.style_reference, field="style_reference", is_style_reference=True)
+    source.check(image, field="image")
+    if style_reference:
+        source.check(style_reference, field="style_reference", is_style_reference=True)
 
 
-def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskRequest:
+def repaint_request(
+    source: ImageSource, *, image: str, style: int, style_reference: str | None, log: Log
+) -> TaskRequest:
     """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
 
     :param source: opens pictures.
-    :param wish: the portrait and its style.
+    :param image: URL or path of the portrait.
+    :param style: the service's ``style_index``.
+    :param style_reference: URL or path of the picture whose style is taken, for style -1.
     :param log: is warned of what the service may refuse.
     :raises InvalidInputError: a picture is missing, unreadable, or breaks the model's limits.
     """
-    pictures = {"image_url": source.open(wish.image, field="image")}
-    if wish.style_reference:
+    pictures = {"image_url": source.open(image, field="image")}
+    if style_reference:
         pictures["style_ref_url"] = source.open(
-            wish.style_reference, field="style_reference", is_style_reference=True
+            style_reference, field="style_reference", is_style_reference=True
         )
     for doubt in (doubt for picture in pictures.values() for doubt in picture.doubts):
         log.warning(doubt)
@@ -49,13 +52,13 @@ def repaint_request(source: ImageSource, wish: ImageRow, *, log: Log) -> TaskReq
         service=REPAINT_SERVICE,
         model=REPAINT_MODEL,
         identity={
-            "style_index": wish.style,
+            "style_index": style,
             **{name: picture.identity for name, picture in pictures.items()},
         },
         build_input=lambda: repaint_input(
-            style=wish.style, **{name: picture.publish() for name, picture in pictures.items()}
+            style=style, **{name: picture.publish() for name, picture in pictures.items()}
         ),
-        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(wish.style)}, "
+        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
 
