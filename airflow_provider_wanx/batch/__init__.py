@@ -1,1 +1,1 @@
-"""Repaint thousands of images in one Airflow task: the input, the ledger, the flow of work."""
+"""Repaint thousands of images in one Airflow task: the input, the ledger, the policy, the run."""

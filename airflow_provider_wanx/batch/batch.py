@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.account import Account
-from airflow_provider_wanx.batch.flow import Ceiling
-from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE, Ledger
+from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS, Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.ledger.store import MAX_OBJECT_BYTES
+from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
+from airflow_provider_wanx.batch.policy import Ceiling
 from airflow_provider_wanx.batch.report import (
     STATUS,
     manifest_row,
@@ -25,7 +25,7 @@ from airflow_provider_wanx.batch.report import (
 )
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
-from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, UNCERTAIN, Submitting, WarningsOnly
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, UNCERTAIN, Submitting, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
 
-GRACE = LONGEST_LEASE - LONGEST_WAVE - 300.0
+GRACE_SECONDS = LONGEST_LEASE_SECONDS - LONGEST_WAVE_SECONDS - 300.0
 """Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited. What is left
 to the longest lease is for clocks that differ."""
 
@@ -246,7 +246,7 @@ class Batch:
 
     def hold(self, wave: Wave) -> None:
         """Keep the ledger while a wave is waited for."""
-        self.ledger.hold(wave.seconds + GRACE)
+        self.ledger.hold(wave.seconds + GRACE_SECONDS)
 
     def give_back(self) -> None:
         """Let others have the ledger."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.flow import SECONDS_PER_IMAGE, Ceiling, duration
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.policy import SECONDS_PER_IMAGE, Ceiling, duration
 from airflow_provider_wanx.batch.report import money
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus

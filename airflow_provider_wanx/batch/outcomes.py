@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.flow import IMAGE_RETRIES
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus

@@ -14,7 +14,10 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.flow import (
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
+from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
+from airflow_provider_wanx.batch.policy import (
     RESULTS_WITHIN_SECONDS,
     Ceiling,
     Pace,
@@ -23,10 +26,7 @@ from airflow_provider_wanx.batch.flow import (
     most_in_flight,
     wake_when_left,
 )
-from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
-from airflow_provider_wanx.batch.submitting import LONGEST_WAVE, MOST_POSTS, Submitting
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, MOST_MISSES, MOST_POSTS, Submitting
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError
 from airflow_provider_wanx.submission.submitter import TaskRequest
 
@@ -37,19 +37,13 @@ if TYPE_CHECKING:
 COPIES = 8
 """Results that are copied at a time."""
 
-OPENERS = 4
-"""Pictures that are opened at a time, ahead of their submission."""
-
-TROUBLE_PAUSE = 120.0
+TROUBLE_PAUSE_SECONDS = 120.0
 """Seconds until the next try when the service takes nothing and nothing is in flight."""
 
 MOST_TROUBLE = 15
 """Such pauses in a row after which the Airflow task fails, and its retries decide."""
 
-MOST_FRUITLESS = 5
-"""Wakes in a row without any task that has ended, after which the Airflow task fails."""
-
-LINE_EVERY = 60.0
+LINE_EVERY_SECONDS = 60.0
 """Seconds between two lines of the log about the progress."""
 
 
@@ -127,7 +121,7 @@ class BatchRun:
         self._is_news = False
         with (
             _pool(COPIES) as copying,
-            _pool(OPENERS) as opening,
+            _pool(MOST_POSTS) as opening,
             _pool(MOST_POSTS) as posting,
             self._submitting.working(),
         ):
@@ -141,8 +135,8 @@ class BatchRun:
             while again:
                 self._submit(opening, posting, fetching)
                 while fetching:
-                    self._take_outcomes(fetching, timeout=LINE_EVERY)
-                # Images whose tasks have failed for a passing reason are wanted again.
+                    self._take_outcomes(fetching, timeout=LINE_EVERY_SECONDS)
+                # Images whose tasks have failed for a transient reason are wanted again.
                 again = self._may_submit() and self._has_room()
             self._submitting.take_answers()
         self._note_pace()
@@ -166,7 +160,7 @@ class BatchRun:
             self._take_outcomes(fetching, timeout=0)
             # What has ended and is still being copied is in the service's queue no more.
             room = most - (self._ledger.totals.in_flight - len(fetching))
-            while len(opened) < min(2 * OPENERS, room) and (row := next(rows, None)) is not None:
+            while len(opened) < min(2 * MOST_POSTS, room) and (row := next(rows, None)) is not None:
                 opened.append((row, opening.submit(self._submitting.open, row)))
             if room <= 0 or not opened:
                 break
@@ -202,7 +196,7 @@ class BatchRun:
         """Do not wake for ever for somebody who reports ends that have not come: a triggerer with another key, for example."""
         times = self._ledger.notes.fruitless + 1 if is_fruitless else 0
         self._ledger.notes.fruitless = times
-        if times >= MOST_FRUITLESS:
+        if times >= MOST_MISSES:
             self._outcomes.fatal = self._outcomes.fatal or DashScopeError(
                 f"The triggerer could not wait for the tasks in flight, {times} times in a row; its log says why. Check that "
                 "it has the same connection as the workers.",
@@ -260,7 +254,7 @@ class BatchRun:
             dashscope_task_ids=ids,
             wake_when_left=wake_when_left(len(ids), more_to_submit=more),
             wake_within=RESULTS_WITHIN_SECONDS,
-            wake_at=time.time() + (LONGEST_WAVE if ids else self._pause()),
+            wake_at=time.time() + (LONGEST_WAVE_SECONDS if ids else self._pause()),
         )
 
     def _pause(self) -> float:
@@ -268,23 +262,23 @@ class BatchRun:
         reconciled_at = self._submitting.reconciled_at()
         if reconciled_at is None or self._submitting.trouble is not None:
             return self._pause_for_trouble()
-        return min(max(reconciled_at - time.time(), 0.0), LONGEST_WAVE)
+        return min(max(reconciled_at - time.time(), 0.0), LONGEST_WAVE_SECONDS)
 
     def _pause_for_trouble(self) -> float:
         troubles = self._ledger.notes.troubles + 1
         if troubles > MOST_TROUBLE and self._submitting.trouble is not None:
-            minutes = MOST_TROUBLE * TROUBLE_PAUSE / 60
+            minutes = MOST_TROUBLE * TROUBLE_PAUSE_SECONDS / 60
             raise DashScopeError(
                 f"The service has taken no submission for {minutes:.0f} minutes. {self._submitting.trouble}",
                 retryable=True,
             )
         self._ledger.notes.troubles = troubles
-        return TROUBLE_PAUSE
+        return TROUBLE_PAUSE_SECONDS
 
     def _tell_progress(self) -> None:
         if time.monotonic() < self._line_at:
             return
-        self._line_at = time.monotonic() + LINE_EVERY
+        self._line_at = time.monotonic() + LINE_EVERY_SECONDS
         self._log.info("%s", progress_line(self._ledger, self._ceiling, self.pace))
 
 

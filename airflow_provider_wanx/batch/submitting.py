@@ -11,10 +11,10 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.flow import IMAGE_RETRIES
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import OWN_KINDS, Outcomes, code_of
+from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
 
-PATIENCE = 5.0
+PATIENCE_SECONDS = 5.0
 """Seconds after which the next image is submitted although the answer to the last one is missing; the service needs one."""
 
 MOST_POSTS = 4
-"""Submissions that may be without an answer at a time."""
+"""Pictures that are opened at a time, and submissions that may be without an answer."""
 
-LONGEST_WAVE = 1800.0
+LONGEST_WAVE_SECONDS = 1800.0
 """Seconds after which a worker is woken whatever has ended, to stay the ledger's owner: half of what a lease may last."""
 
-RECENTLY = 300.0
+RECENT_SECONDS = 300.0
 """Seconds after an accepted submission for which the service counts as being in order."""
 
 MOST_MISSES = 5
-"""Images in a row that are not accepted for a transient reason, or perhaps not: then no more are tried for now."""
+"""How often in a row something may fail for a transient reason: an image's submission, or the wait of a triggerer."""
 
 UNCERTAIN = "UnconfirmedSubmission"
 """Code of an image whose submission may or may not have been accepted."""
@@ -107,7 +107,11 @@ class Submitting:
         records = {row.row: record for row in rows if (record := self._record(row).read())}
         for row in rows:
             record = records.get(row.row)
-            if row.code and record is not None and 0 < settled_at(record) - time.time() < LONGEST_WAVE:
+            if (
+                row.code
+                and record is not None
+                and 0 < settled_at(record) - time.time() < LONGEST_WAVE_SECONDS
+            ):
                 # Set aside by this task: one look is enough later.
                 continue
             rivals = [each for number, each in records.items() if number != row.row]
@@ -134,7 +138,7 @@ class Submitting:
         If the service took others at about that time, or this one has met the same before, it is the picture's fault.
         """
         sent = record.time if record is not None else time.time()
-        in_order = sent - self._ledger.notes.accepted_at < RECENTLY
+        in_order = sent - self._ledger.notes.accepted_at < RECENT_SECONDS
         own = bool(row.code) and (in_order or row.failed_tasks > 0)
         if own and row.failed_tasks >= IMAGE_RETRIES:
             self._outcomes.fail(row, row.code or "", row.message or "", submission=None)
@@ -166,7 +170,7 @@ class Submitting:
         self._posts[future] = row
         with self.waiting():
             while not future.done() and not post.is_slow:
-                wait([future], timeout=PATIENCE / 10)
+                wait([future], timeout=PATIENCE_SECONDS / 10)
         self.take_answers(at_most=MOST_POSTS)
 
     def take_answers(self, *, at_most: int = 0) -> None:
@@ -259,7 +263,7 @@ class Submitting:
             row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + again
         )
         if again:
-            # The next wave is time enough for a passing reason to pass.
+            # The next wave is soon enough for what is transient.
             self.later.add(row.row)
             self._misses += 1
         if not error.retryable:
@@ -367,7 +371,7 @@ class _Post(_RowRecord):
     @property
     def is_slow(self) -> bool:
         """Whether it was sent some time ago."""
-        return time.monotonic() - self._sent_at > PATIENCE
+        return time.monotonic() - self._sent_at > PATIENCE_SECONDS
 
     def write(self, record: Record) -> None:
         """Keep the intent.

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from airflow_provider_wanx.batch.batch import split_destination
-from airflow_provider_wanx.batch.flow import duration
 from airflow_provider_wanx.batch.input.formats import read_jsonl
+from airflow_provider_wanx.batch.policy import duration
 from airflow_provider_wanx.batch.report import MANIFEST, STATUS
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, use_airflows_connections

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
-from airflow_provider_wanx.batch.flow import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
+from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.run import Wave
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_wanx.batch.input.sources import Source
 
-BACKSTOP = RESULT_LIFETIME / 2
+BACKSTOP_SECONDS = RESULT_LIFETIME / 2
 """Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
 soon, and somebody should know."""
 
@@ -290,7 +290,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             ),
             method_name="execute_complete",
             kwargs={"end_time": end_time, "ledger": batch.ledger.version},
-            timeout=timedelta(seconds=wave.seconds + BACKSTOP),
+            timeout=timedelta(seconds=wave.seconds + BACKSTOP_SECONDS),
         )
 
     def _look(self, context: Context, hook: DashScopeHook) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wanx.batch.flow import SECONDS_PER_IMAGE
+from airflow_provider_wanx.batch.policy import SECONDS_PER_IMAGE
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
 from airflow_provider_wanx.dashscope.repaint import REPAINT_PRICE
 

@@ -31,7 +31,7 @@ from typing import Any
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.segments import Segments
-from airflow_provider_wanx.batch.ledger.store import (
+from airflow_provider_wanx.batch.ledger.stored import (
     INDEX,
     JOURNAL,
     Example,
@@ -46,10 +46,10 @@ from airflow_provider_wanx.dashscope.store import ABSENT
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
 
-LEASE = 600.0
+LEASE_SECONDS = 600.0
 """Seconds for which a working run owns the ledger from its last write on."""
 
-LONGEST_LEASE = 3600.0
+LONGEST_LEASE_SECONDS = 3600.0
 """Seconds after its last write for which an owner is believed; nobody who keeps to the rules claims more."""
 
 JOURNAL_BYTES = 128 * 1024
@@ -132,7 +132,7 @@ class Ledger:
         self._read_index(header)
         known_index = self._index_etag if self.version == left_as else None
         self._journal = {row.row: row for row in rows}
-        self._write_journal(lease=LEASE)
+        self._write_journal(lease=LEASE_SECONDS)
         try:
             if self._index_etag == ABSENT:
                 self._store.check_conditions()
@@ -162,7 +162,7 @@ class Ledger:
 
     def _check_owner(self, header: Header) -> None:
         left = header.expires - self._clock()
-        if header.owner in (None, self._owner) or not 0 < left <= LONGEST_LEASE:
+        if header.owner in (None, self._owner) or not 0 < left <= LONGEST_LEASE_SECONDS:
             return
         until = datetime.fromtimestamp(self._clock() + left, tz=UTC)
         raise LedgerInUseError(
@@ -240,7 +240,7 @@ class Ledger:
         :raises LedgerInUseError: another run has taken the ledger over.
         """
         if self._unwritten:
-            self._write_journal(lease=LEASE)
+            self._write_journal(lease=LEASE_SECONDS)
             if self._journal_bytes > JOURNAL_BYTES:
                 self.compact()
 
@@ -250,24 +250,24 @@ class Ledger:
         :param at_once: say so even if it is not.
         :raises LedgerInUseError: another run has taken the ledger over.
         """
-        if at_once or self._expires - self._clock() < LEASE / 2:
-            self._write_journal(lease=LEASE)
+        if at_once or self._expires - self._clock() < LEASE_SECONDS / 2:
+            self._write_journal(lease=LEASE_SECONDS)
 
     def hold(self, seconds: float) -> None:
-        """Stay the owner for some time in which nobody works on the batch, at most :data:`LONGEST_LEASE`.
+        """Stay the owner for some time in which nobody works on the batch, at most :data:`LONGEST_LEASE_SECONDS`.
 
         :raises LedgerInUseError: another run has taken the ledger over.
         """
         self._write_journal(lease=seconds)
 
-    def compact(self, *, lease: float = LEASE) -> None:
+    def compact(self, *, lease: float = LEASE_SECONDS) -> None:
         """Write changed rows to where they belong, and empty the journal.
 
         :param lease: seconds for which the ledger stays this owner's from now on; 0 to give it back.
         :raises LedgerInUseError: another run has taken the ledger over.
         """
         if self._unwritten:
-            self._write_journal(lease=LEASE)
+            self._write_journal(lease=LEASE_SECONDS)
         self._segments.write()
         self._write_index()
         self._journal = {}

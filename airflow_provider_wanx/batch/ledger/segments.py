@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
-from airflow_provider_wanx.batch.ledger.store import Header, Index, LedgerStore
+from airflow_provider_wanx.batch.ledger.stored import Header, Index, LedgerStore
 from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import LedgerInUseError
 from airflow_provider_wanx.dashscope.store import ABSENT

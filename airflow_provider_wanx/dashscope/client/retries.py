@@ -17,7 +17,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import ApiError, ProviderError
-from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, came_too_early
+from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, is_rate_limited
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ def submit_rules(call: Call[Any], config: ClientConfig, pacer: Pacer) -> dict[st
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         # The pacer holds the next try back for as long as is needed.
-        return 0.0 if came_too_early(error) else rules["wait"](state)
+        return 0.0 if is_rate_limited(error) else rules["wait"](state)
 
     def stop(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

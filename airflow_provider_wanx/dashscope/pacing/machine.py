@@ -23,14 +23,12 @@ except ImportError:  # Windows has none: there, each process paces itself only.
 
 LOCK_TRIES, LOCK_PAUSE = 20, 0.005
 
-MAX_BYTES = 4096
-
 KEPT = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
 
 
 class MachineStore:
-    """Objects in files of this machine, or in this process where no file can be had.
+    """Objects of up to 4 KiB in files of this machine, or in this process where no file can be had.
 
     It is a :class:`~airflow_provider_wanx.dashscope.store.Store`.
     """
@@ -45,7 +43,7 @@ class MachineStore:
     def read(self, name: str) -> Version:
         """Read an object."""
         with contextlib.suppress(OSError), _locked(name) as file:
-            return _version(os.pread(file, MAX_BYTES, 0))
+            return _version(os.pread(file, 4096, 0))
         return _version(self._here.get(name, b""))
 
     def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
@@ -54,7 +52,7 @@ class MachineStore:
         :raises ConflictError: it has another version.
         """
         with contextlib.suppress(OSError), _locked(name) as file:
-            _check(os.pread(file, MAX_BYTES, 0), replacing)
+            _check(os.pread(file, 4096, 0), replacing)
             os.ftruncate(file, 0)
             os.pwrite(file, body, 0)
             return _version(body).etag

@@ -136,7 +136,7 @@ class Pacer:
             yield
         except ThrottledError as error:
             self._tell("throttled")
-            if came_too_early(error):
+            if is_rate_limited(error):
                 self._refusal = error
                 self._news = self._refused
             raise
@@ -170,11 +170,11 @@ class Pacer:
         """
         if self._given_up:
             return False
-        if came_too_early(error):
+        if is_rate_limited(error):
             return elapsed < self._patience
         return elapsed - self._held_back < config.retry_for
 
 
-def came_too_early(error: BaseException | None) -> bool:
+def is_rate_limited(error: BaseException | None) -> bool:
     """Tell whether a submission was refused for the rate; a service that is overloaded is another matter."""
     return isinstance(error, ThrottledError) and error.http_status == HTTPStatus.TOO_MANY_REQUESTS

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import ledger as ledgers
 from airflow_provider_wanx.batch.ledger import segments
-from airflow_provider_wanx.batch.ledger.ledger import LEASE
+from airflow_provider_wanx.batch.ledger.ledger import LEASE_SECONDS
 from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
@@ -182,12 +182,12 @@ class TestOwners:
         assert (newer[0].status, newer[0].dashscope_task_id) == (RowStatus.SUBMITTED, "task-0")
         assert (newer[1].status, newer[1].submission) == (RowStatus.INTENT, {"phase": "intent"})
 
-    @pytest.mark.parametrize("owned_for", [LEASE, 5000.0])
+    @pytest.mark.parametrize("owned_for", [LEASE_SECONDS, 5000.0])
     def test_another_run_may_have_it_when_the_owner_has_not_renewed_it(
         self, world: World, owned_for: float
     ) -> None:
         older = world.planned(3)
-        if owned_for != LEASE:
+        if owned_for != LEASE_SECONDS:
             older.hold(owned_for)
         world.clock.now += owned_for - 1
         with pytest.raises(LedgerInUseError):
@@ -202,9 +202,9 @@ class TestOwners:
         writes = world.s3.writes
         ledger.renew()
         assert world.s3.writes == writes
-        world.clock.now += LEASE / 2 + 1
+        world.clock.now += LEASE_SECONDS / 2 + 1
         ledger.renew()
-        world.clock.now += LEASE - 1
+        world.clock.now += LEASE_SECONDS - 1
         with pytest.raises(LedgerInUseError):
             world.acquired(OTHER)
 

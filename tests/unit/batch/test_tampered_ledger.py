@@ -10,9 +10,9 @@ import pytest
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import segments
-from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE
+from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS
 from airflow_provider_wanx.batch.ledger.rows import RowStatus
-from airflow_provider_wanx.batch.ledger.store import MAX_VALUES
+from airflow_provider_wanx.batch.ledger.stored import MAX_VALUES
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
 from tests.unit.batch.ledgers import NOW, OTHER, World, add, images, submit, work
 
@@ -230,7 +230,7 @@ class TestNumbers:
         with pytest.raises(UnreadableError, match=r"journal\.jsonl cannot be read"):
             world.acquired(OTHER)
 
-    @pytest.mark.parametrize("ahead", [LONGEST_LEASE + 1, 1e11])
+    @pytest.mark.parametrize("ahead", [LONGEST_LEASE_SECONDS + 1, 1e11])
     def test_a_lease_that_nobody_here_would_take_is_not_believed(self, world: World, ahead: float) -> None:
         world.planned(3)
         change_lines(world, "journal.jsonl", lambda lines: lines[0].update(expires=NOW + ahead))

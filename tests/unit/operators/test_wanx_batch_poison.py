@@ -37,8 +37,8 @@ CONTENT = {
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TROUBLE_PAUSE", 0.05)
-    monkeypatch.setattr(submitting, "PATIENCE", 0.05)
+    monkeypatch.setattr(run, "TROUBLE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(submitting, "PATIENCE_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import run, submitting
 from airflow_provider_wanx.batch.batch import BatchDestination
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
@@ -47,7 +47,7 @@ def ledger_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TROUBLE_PAUSE", 0.05)
+    monkeypatch.setattr(run, "TROUBLE_PAUSE_SECONDS", 0.05)
 
 
 def killed_at(
@@ -472,7 +472,7 @@ class TestService:
         runner = bulk.runner()
         deferred = deferral(runner.start)
         event = {"ended": deferred.trigger.dashscope_task_ids}
-        for _ in range(run.MOST_FRUITLESS - 1):
+        for _ in range(submitting.MOST_MISSES - 1):
             deferral(lambda: runner.resume(deferred, event))
         with pytest.raises(AirflowException, match=r"The triggerer could not wait .* 5 times in a row"):
             runner.resume(deferred, event)

@@ -19,7 +19,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 SECONDS_PER_IMAGE = 15.0
 """What the model page says that one image takes; counts until the batch's own pace is known."""
 
-MOST_WORK = 3600.0
+MOST_WORK_SECONDS = 3600.0
 """Seconds of the service's work that are in flight at most. A third of the time after which it fails what is still queued."""
 
 QUEUE_SHARE = 0.5
@@ -80,7 +80,7 @@ def most_in_flight(pace: Pace, *, queue_limit: int | None) -> int:
     :param queue_limit: tasks that may wait in the account's queue, if the service tells.
     """
     queue = UNKNOWN_QUEUE if queue_limit is None else int(queue_limit * QUEUE_SHARE)
-    hour = int(MOST_WORK / pace.seconds_per_image)
+    hour = int(MOST_WORK_SECONDS / pace.seconds_per_image)
     return max(1, min(queue, hour))
 
 

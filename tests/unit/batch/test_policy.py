@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.batch.flow import (
+from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.batch.policy import (
     PACE_SAMPLES,
     Ceiling,
     Pace,
@@ -19,7 +20,6 @@ from airflow_provider_wanx.batch.flow import (
     most_in_flight,
     wake_when_left,
 )
-from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
 
