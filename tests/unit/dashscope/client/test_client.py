@@ -15,7 +15,7 @@ from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.errors import ApiError, AuthenticationError, ResultExpiredError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
-from tests.unit.dashscope.support.shells import KEY, Shell
+from tests.unit.dashscope.support.shells import KEY, Shell, SyncShell, config
 
 Connect = Callable[..., Shell]
 Simulate = Callable[..., SimulatorHandle]
@@ -192,8 +192,9 @@ def test_the_list_is_read_page_by_page_with_filters(
     assert shell.list_tasks(end_time=now - timedelta(hours=1)).total == 0
 
 
-def test_limits_are_read(dashscope_simulator: SimulatorHandle, connect: Connect) -> None:
-    (quota,) = connect(dashscope_simulator.url).get_quotas(model=_MODEL).quotas
+def test_limits_are_read(dashscope_simulator: SimulatorHandle) -> None:
+    with SyncShell(config(dashscope_simulator.url)) as client:
+        (quota,) = client.get_quotas(model=_MODEL).quotas
 
     assert quota.model_limit is not None
     assert (quota.model_limit.request_limit, quota.model_limit.async_user_concurrency_limit) == (2, 1)

@@ -11,7 +11,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.models import QuotaPage, Submission, Task, TaskPage
+from airflow_provider_wanx.dashscope.models import Submission, Task, TaskPage
 
 T = TypeVar("T")
 
@@ -54,7 +54,6 @@ class Shell(Protocol):
     def wait(self, task_id: str, *, poll_interval: float = ..., timeout: float | None = ...) -> Task: ...
     def list_tasks(self, **filters: Any) -> TaskPage: ...
     def cancel_task(self, task_id: str) -> bool: ...
-    def get_quotas(self, **filters: Any) -> QuotaPage: ...
     def upload_file(self, *, filename: str, content: bytes, model: str) -> str: ...
     def download(
         self, url: str, *, what: str = "the result", take: Callable[[bytes], object] = len
@@ -122,9 +121,6 @@ class AsyncShell:
 
     def cancel_task(self, task_id: str) -> bool:
         return self._runner.run(self._client.cancel_task(task_id))
-
-    def get_quotas(self, **filters: Any) -> QuotaPage:
-        return self._runner.run(self._client.get_quotas(**filters))
 
     def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
         return self._runner.run(self._client.upload_file(filename=filename, content=content, model=model))
