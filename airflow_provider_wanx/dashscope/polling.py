@@ -17,11 +17,11 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 
-DEFAULT_POLL_INTERVAL = 3.0
-"""Seconds between two looks; what the model's page recommends for tasks of about 15 seconds."""
+DEFAULT_POLL_INTERVAL_SECONDS = 3.0
+"""Between two looks; what the model's page recommends for tasks of about 15 seconds."""
 
-UNKNOWN_GRACE = 120.0
-"""Seconds for which UNKNOWN is not believed. The service has been met not to find new tasks for half a minute, and others'
+UNKNOWN_GRACE_SECONDS = 120.0
+"""For which UNKNOWN is not believed. The service has been met not to find new tasks for half a minute, and others'
 clients give it two; ending a wait wrongly would cost a paid result."""
 
 UNKNOWN_LOOKS = 4
@@ -31,8 +31,8 @@ NEW_STATUS_LOOKS = 5
 """Looks in a row that may find a state nobody knows before a wait is given up. It may be a passing one; to wait for its end
 until the deadline, which may be hours away or not be at all, would be to hide it."""
 
-SHORTEST_WAIT = 0.05
-"""Seconds between two looks at least, whatever was asked for."""
+SHORTEST_WAIT_SECONDS = 0.05
+"""Between two looks at least, whatever was asked for."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TaskWait:
         """
         if self.end_time is None:
             return timeout
-        return min(timeout, max(self.end_time - now, DEFAULT_POLL_INTERVAL))
+        return min(timeout, max(self.end_time - now, DEFAULT_POLL_INTERVAL_SECONDS))
 
     def after(self, seen: Task | ProviderError, *, now: float) -> Decision:
         """Decide after a look at the task."""
@@ -98,8 +98,8 @@ class TaskWait:
         if task.status is TaskStatus.UNKNOWN:
             if self.unknown_since is None:
                 self.unknown_since = now
-            if now - self.unknown_since < UNKNOWN_GRACE:
-                return self._wait(now, min(self.poll_interval, UNKNOWN_GRACE / UNKNOWN_LOOKS))
+            if now - self.unknown_since < UNKNOWN_GRACE_SECONDS:
+                return self._wait(now, min(self.poll_interval, UNKNOWN_GRACE_SECONDS / UNKNOWN_LOOKS))
             return Ended(task)
         self.unknown_since = None
         return Ended(task) if task.status.is_terminal else self._wait(now, self.poll_interval)
@@ -123,10 +123,12 @@ class TaskWait:
     def _wait(self, now: float, seconds: float, *, at_least: float = 0.0) -> Decision:
         if self.end_time is not None and now >= self.end_time:
             return GiveUp(self.timeout())
-        jittered = max(seconds * random.uniform(0.9, 1.1), at_least * random.uniform(1.0, 1.1), SHORTEST_WAIT)
+        jittered = max(
+            seconds * random.uniform(0.9, 1.1), at_least * random.uniform(1.0, 1.1), SHORTEST_WAIT_SECONDS
+        )
         if self.end_time is not None:
             # One last look right at the deadline, not one interval past it.
-            jittered = min(jittered, max(self.end_time - now, SHORTEST_WAIT))
+            jittered = min(jittered, max(self.end_time - now, SHORTEST_WAIT_SECONDS))
         return Wait(jittered)
 
     def timeout(self) -> WaitTimeoutError:

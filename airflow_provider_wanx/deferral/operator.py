@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.wait import DashScopeWait
@@ -41,7 +41,7 @@ class DashScopeWaitingOperator(DashScopeWait, BaseOperator):
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = DEFAULT_POLL_INTERVAL_SECONDS,
         wait_timeout: float | timedelta = DEFAULT_WAIT_TIMEOUT,
         cancel_on_kill: bool = False,
         **kwargs: Any,

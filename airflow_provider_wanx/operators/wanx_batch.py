@@ -19,7 +19,7 @@ from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
 from airflow_provider_wanx.deferral.deadline import deadline
@@ -261,7 +261,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             batch.hold(wave)
             if self.deferrable:
                 self._defer(wave, batch, end_time=end_time)
-            how = {"poll_interval": DEFAULT_POLL_INTERVAL, "log": self.log, **wave.conditions}
+            how = {"poll_interval": DEFAULT_POLL_INTERVAL_SECONDS, "log": self.log, **wave.conditions}
             ended = wait_for_some(hook, wave.dashscope_task_ids, **how)
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
@@ -284,7 +284,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             trigger=DashScopeBatchTrigger(
                 dashscope_task_ids=wave.dashscope_task_ids,
                 dashscope_conn_id=self.dashscope_conn_id,
-                poll_interval=DEFAULT_POLL_INTERVAL,
+                poll_interval=DEFAULT_POLL_INTERVAL_SECONDS,
                 progress=batch.progress,
                 **wave.conditions,
             ),

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wanx.dashscope.errors import NewStatusError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
-    DEFAULT_POLL_INTERVAL,
+    DEFAULT_POLL_INTERVAL_SECONDS,
     Decision,
     Ended,
     TaskWait,
@@ -72,7 +72,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         *,
         dashscope_task_id: str | list[str],
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = DEFAULT_POLL_INTERVAL_SECONDS,
         deferrable: bool = True,
         cancel_on_kill: bool = False,
         start_from_trigger: bool = False,

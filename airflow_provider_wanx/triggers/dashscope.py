@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
 from airflow_provider_wanx.metrics.tracing import span
@@ -49,7 +49,7 @@ class DashScopeTaskTrigger(BaseTrigger):
         *,
         dashscope_task_ids: list[str] | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = DEFAULT_POLL_INTERVAL_SECONDS,
         end_time: float | None = None,
         cancel_on_kill: bool = False,
         dashscope_task_id: str | None = None,

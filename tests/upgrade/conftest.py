@@ -33,11 +33,11 @@ def world(
     """An empty world, in which nobody waits longer than needed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
-    monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL", 0.05)
+    monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)
     painted = picture(64, 64, kind="JPEG")
     monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)
     address = loopback_address()

@@ -39,7 +39,7 @@ from airflow_provider_wanx.dashscope.errors import ApiError, DownloadError, Prov
 from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.polling import (
-    DEFAULT_POLL_INTERVAL,
+    DEFAULT_POLL_INTERVAL_SECONDS,
     Decision,
     TaskWait,
     Wait,
@@ -127,7 +127,11 @@ class DashScopeClient:
         return self.send(endpoints.get_task(task_id))
 
     def wait(
-        self, task_id: str, *, poll_interval: float = DEFAULT_POLL_INTERVAL, timeout: float | None = None
+        self,
+        task_id: str,
+        *,
+        poll_interval: float = DEFAULT_POLL_INTERVAL_SECONDS,
+        timeout: float | None = None,
     ) -> Task:
         """Wait until a task has succeeded.
 
@@ -294,7 +298,7 @@ class AsyncDashScopeClient:
         self,
         task_id: str,
         *,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = DEFAULT_POLL_INTERVAL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the last look is at the deadline, and not broken off
     ) -> Task:
         """See :meth:`DashScopeClient.wait`."""

@@ -95,9 +95,8 @@ class Poller:
         self._list_budget = Budget(limit=limit, share=LIST_SHARE)
         self._wake = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
-        self._looks = 0
+        self._looks, self._report_at = 0, 0.0
         self._reading, self._read_at, self._page_size, self._failed_readings = False, 0.0, PAGE_SIZE, 0
-        self._report_at = 0.0
         self._asking_for_key = False
         self._key_refused: ProviderError | None = None
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from airflow_provider_wanx.dashscope.polling import SHORTEST_WAIT
+from airflow_provider_wanx.dashscope.polling import SHORTEST_WAIT_SECONDS
 from airflow_provider_wanx.dashscope.waiting.progress import NEVER, Group
 
 SWEEP_SHARE = 0.15
@@ -65,7 +65,7 @@ class TaskQueue:
     def add(self, group: Group, *, now: float) -> None:
         """Begin to ask for the tasks of a wait."""
         for task_id, wait in group.pending.items():
-            self.interval = min(self.interval, max(wait.poll_interval, SHORTEST_WAIT))
+            self.interval = min(self.interval, max(wait.poll_interval, SHORTEST_WAIT_SECONDS))
             watched = self._oldest.setdefault(task_id, Watched(task_id, due=now))
             self._longest_unasked.setdefault(task_id, watched)
             watched.groups.append(group)

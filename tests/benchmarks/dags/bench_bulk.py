@@ -13,7 +13,7 @@ POLL_SPEED = 3.0
 """How much faster than usual the waiting is. The service's answers carry its clock in whole seconds, so with shorter intervals no
 list would look fresh."""
 
-vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 3 / POLL_SPEED
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 3 / POLL_SPEED
 vars(run)["RESULTS_WITHIN_SECONDS"] = 300 / SPEED
 
 with DAG(

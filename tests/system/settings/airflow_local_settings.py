@@ -5,4 +5,4 @@ from __future__ import annotations
 from airflow_provider_wanx.dashscope import polling
 
 # An id that the service does not know is believed after two minutes, which unit tests spend in time that is skipped.
-polling.UNKNOWN_GRACE = 5.0
+polling.UNKNOWN_GRACE_SECONDS = 5.0

@@ -15,8 +15,8 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
     NEW_STATUS_LOOKS,
-    SHORTEST_WAIT,
-    UNKNOWN_GRACE,
+    SHORTEST_WAIT_SECONDS,
+    UNKNOWN_GRACE_SECONDS,
     Decision,
     Ended,
     GiveUp,
@@ -68,10 +68,10 @@ def test_unknown_is_believed_only_after_its_grace() -> None:
     wait = _wait()
 
     early = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
-    later = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE - 0.1)
-    last = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE)
+    later = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS - 0.1)
+    last = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS)
 
-    assert UNKNOWN_GRACE >= 120
+    assert UNKNOWN_GRACE_SECONDS >= 120
     assert _seconds(early) == pytest.approx(3, rel=0.1001)
     assert isinstance(later, Wait)
     assert last == Ended(_task(TaskStatus.UNKNOWN))
@@ -82,7 +82,7 @@ def test_unknown_gets_its_grace_anew_after_the_task_was_seen() -> None:
     wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
     wait.after_task(_task(TaskStatus.RUNNING), now=_NOW + 5)
 
-    assert isinstance(wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE + 5), Wait)
+    assert isinstance(wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS + 5), Wait)
 
 
 def test_unknown_does_not_outlast_the_deadline() -> None:
@@ -234,8 +234,8 @@ def test_the_time_that_the_service_named_does_not_move_the_deadline() -> None:
 def test_no_interval_makes_a_busy_loop(poll_interval: float) -> None:
     wait = _wait(poll_interval=poll_interval)
 
-    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) >= SHORTEST_WAIT
-    assert _seconds(wait.after_error(_error(), now=_NOW)) >= SHORTEST_WAIT
+    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) >= SHORTEST_WAIT_SECONDS
+    assert _seconds(wait.after_error(_error(), now=_NOW)) >= SHORTEST_WAIT_SECONDS
 
 
 def test_an_outcome_of_successes_passes() -> None:

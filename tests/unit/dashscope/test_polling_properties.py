@@ -15,8 +15,8 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
-    SHORTEST_WAIT,
-    UNKNOWN_GRACE,
+    SHORTEST_WAIT_SECONDS,
+    UNKNOWN_GRACE_SECONDS,
     Decision,
     Ended,
     GiveUp,
@@ -73,7 +73,7 @@ def test_every_wait_keeps_its_promises(
                 assert task.status.is_terminal
                 if task.status is TaskStatus.UNKNOWN:
                     assert unknown_since is not None
-                    assert now - unknown_since >= UNKNOWN_GRACE
+                    assert now - unknown_since >= UNKNOWN_GRACE_SECONDS
                 return
             case GiveUp(error):
                 if isinstance(error, WaitTimeoutError):
@@ -87,9 +87,9 @@ def test_every_wait_keeps_its_promises(
                 assert not past
                 assert status is None or not status.is_terminal or status is TaskStatus.UNKNOWN
                 assert not isinstance(look, ProviderError) or look.retryable
-                assert SHORTEST_WAIT <= seconds <= _LONGEST_STEP
+                assert SHORTEST_WAIT_SECONDS <= seconds <= _LONGEST_STEP
                 if end_time is not None:
-                    assert now + seconds <= max(end_time, now + SHORTEST_WAIT) + 1e-6
+                    assert now + seconds <= max(end_time, now + SHORTEST_WAIT_SECONDS) + 1e-6
                 now += seconds + late
 
 
@@ -116,7 +116,7 @@ def test_without_an_end_a_wait_lasts_to_its_deadline_and_hardly_longer(
 
     assert isinstance(decision, GiveUp)
     assert isinstance(decision.error, WaitTimeoutError)
-    assert _START + patience <= now <= _START + patience + SHORTEST_WAIT + 1e-6
+    assert _START + patience <= now <= _START + patience + SHORTEST_WAIT_SECONDS + 1e-6
 
 
 @_property

@@ -59,7 +59,7 @@ def test_a_retry_after_a_crash_during_the_wait_waits_for_the_same_task(
 def test_a_retry_so_soon_that_the_service_does_not_find_the_task_yet_waits_for_it(
     dashscope: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.4)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.4)
     before = paint(wait_for_completion=True, deferrable=True)
     deferral(before.start)
     after = paint(wait_for_completion=True, deferrable=False)
@@ -72,7 +72,7 @@ def test_a_retry_so_soon_that_the_service_does_not_find_the_task_yet_waits_for_i
 def test_a_task_that_is_gone_is_not_paid_for_again_by_a_retry(
     dashscope: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.1)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.1)
     runner = paint(wait_for_completion=True, deferrable=True)
     runner.run_try()
     dashscope.advance(25 * 3600)

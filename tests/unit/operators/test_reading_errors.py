@@ -87,7 +87,7 @@ def test_of_a_wait_that_fails_the_reason_comes_first(
     monkeypatch: pytest.MonkeyPatch,
     deferrable: bool,
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     given: dict[str, Any] = {"poll_interval": 0.05, "deferrable": deferrable}
     assert "is UNKNOWN" in _message(DashScopeTaskSensor, dashscope_task_id=GONE, **given)[:SEEN]
     waiting = {"image": at_rest.portrait_url, "style": "fresh", "wait_for_completion": True, **given}

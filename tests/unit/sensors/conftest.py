@@ -13,7 +13,7 @@ from tests.unit.support.service import submit_repaints
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope does not need the real one's time to find a new task."""
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
 
 

@@ -350,7 +350,7 @@ def test_a_task_that_is_not_found_yet_is_left_to_the_next_poke(
     monkeypatch: pytest.MonkeyPatch,
     mode: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 3600)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 3600)
     (task_id,) = submit()
     dashscope.add_fault(endpoint="get_task", kind="unknown", times=1)
     runner = wait(task_id, **mode)
@@ -365,7 +365,7 @@ def test_a_task_that_is_not_found_yet_is_left_to_the_next_poke(
 def test_a_rescheduled_sensor_believes_that_a_task_is_gone_some_time_after_it_began(
     dashscope: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 3600)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 3600)
     runner = wait("gone", **RESCHEDULED)
     for seconds in (None, 1800):
         runner.first_reschedule = seconds and datetime.now(UTC) - timedelta(seconds=seconds)

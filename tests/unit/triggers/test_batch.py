@@ -20,7 +20,7 @@ FAR = 4_000_000_000.0
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
 
 

@@ -45,7 +45,7 @@ async def begun(simulator: BackgroundSimulator, *ids: str) -> asyncio.Task[dict[
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
 
 

@@ -13,7 +13,7 @@ from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, 
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 
-vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 1.0
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 1.0
 vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
 
 # Every kill costs a try.

@@ -10,7 +10,7 @@ from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
-vars(wanx_batch)["DEFAULT_POLL_INTERVAL"] = 1.0
+vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 1.0
 vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
 vars(run)["most_in_flight"] = lambda pace, *, queue_limit: 120
 

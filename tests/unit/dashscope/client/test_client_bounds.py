@@ -113,7 +113,7 @@ class Trickle:
 def test_a_wait_does_not_hang_at_a_look_that_comes_byte_by_byte(
     server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "DEFAULT_POLL_INTERVAL", 0.3)
+    monkeypatch.setattr(polling, "DEFAULT_POLL_INTERVAL_SECONDS", 0.3)
     ended = json.dumps({"output": {"task_id": "t-1", "task_status": "SUCCEEDED"}}).encode()
     server.script(Trickle(head(200, {"Content-Length": str(len(ended))}), ended))
     with pytest.raises(WaitTimeoutError):

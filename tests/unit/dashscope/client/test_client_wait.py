@@ -29,7 +29,7 @@ _URL = "https://r.example/a.jpg"
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.2)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
 
 
 def _say(status: str, **more: Any) -> Say:

@@ -73,7 +73,7 @@ def test_one_task_that_does_not_end_does_not_hide_those_that_do(
 def test_a_task_that_is_unknown_for_a_moment_is_waited_for(
     dashscope_simulator: SimulatorHandle, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE", 0.4)
+    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.4)
     dashscope_simulator.add_fault(endpoint="get_task", kind="unknown", times=1)
     task_id = _submit(shell, dashscope_simulator)
 
