@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.account import Account
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS, Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan

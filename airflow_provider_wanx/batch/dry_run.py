@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
-from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.batch.policy import SECONDS_PER_IMAGE, Ceiling, duration
 from airflow_provider_wanx.batch.report import money
 from airflow_provider_wanx.dashscope.errors import ProviderError

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error

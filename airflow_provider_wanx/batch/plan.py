@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.input.sources import InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted

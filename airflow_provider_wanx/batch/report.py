@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.columns import COLUMNS, ManifestRow
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import Ceiling, Pace
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import source_name
 from airflow_provider_wanx.dashscope.redaction import quoted

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
 from airflow_provider_wanx.batch.policy import (
     RESULTS_WITHIN_SECONDS,

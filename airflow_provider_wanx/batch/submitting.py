@@ -8,16 +8,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import OWN_KINDS, Outcomes, code_of
 from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
+from airflow_provider_wanx.batch.row_record import RowRecord, SendingRecord, WritersTurn
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
 from airflow_provider_wanx.dashscope.errors import (
-    BatchStoppedError,
     InvalidInputError,
     ProviderError,
     S3Error,
@@ -25,16 +24,13 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
-from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.submission.record import Record, SubmissionRecord
 from airflow_provider_wanx.submission.search import settled_at
 from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-
-PATIENCE_SECONDS = 5.0
-"""Seconds after which the next image is submitted although the answer to the last one is missing; the service needs one."""
 
 MOST_POSTS = 4
 """Pictures that are opened at a time, and submissions that may be without an answer."""
@@ -92,7 +88,7 @@ class Submitting:
         self._misses = 0
         self._missed: ProviderError | None = None
         self._posts: dict[Future[_Answer], LedgerRow] = {}
-        self._turn = _Turn()
+        self._turn = WritersTurn()
 
     def candidates(self) -> Iterator[LedgerRow]:
         """Go through the rows that are wanted, in their order; those that have met trouble before come last."""
@@ -165,12 +161,12 @@ class Submitting:
             self._not_submitted(row, error, own=_concerns_one_image(error))
             return
         self.take_answers(at_most=MOST_POSTS - 1)
-        post = _Post(self._ledger, row, self._turn)
+        post = SendingRecord(self._ledger, row, self._turn)
         future = posting.submit(copy_context().run, _send, self._submitter(row, post), request)
         self._posts[future] = row
         with self.waiting():
             while not future.done() and not post.is_slow:
-                wait([future], timeout=PATIENCE_SECONDS / 10)
+                wait([future], timeout=0.1)
         self.take_answers(at_most=MOST_POSTS)
 
     def take_answers(self, *, at_most: int = 0) -> None:
@@ -276,7 +272,7 @@ class Submitting:
         self.trouble = error
 
     def _submitter(
-        self, row: LedgerRow, post: _Post | None = None, *, rivals: Sequence[Record] = ()
+        self, row: LedgerRow, post: SendingRecord | None = None, *, rivals: Sequence[Record] = ()
     ) -> Submitter:
         return Submitter(
             hook=self._hook,
@@ -288,8 +284,8 @@ class Submitting:
             rivals=rivals,
         )
 
-    def _record(self, row: LedgerRow, post: _Post | None = None) -> SubmissionRecord:
-        return post or _RowRecord(self._ledger, row)
+    def _record(self, row: LedgerRow, post: SendingRecord | None = None) -> SubmissionRecord:
+        return post or RowRecord(self._ledger, row)
 
 
 def _send(submitter: Submitter, request: TaskRequest) -> _Answer:
@@ -304,87 +300,6 @@ def _concerns_one_image(error: ProviderError) -> bool:
     if isinstance(error, S3Error):
         return error.concerns_one_object and not error.retryable
     return isinstance(error, InvalidInputError) or error.kind in OWN_KINDS
-
-
-class _RowRecord(SubmissionRecord):
-    """The record of one row's submission, kept in the ledger.
-
-    Only the intent has to be written at once. That the submission was accepted is written along with the next intent: if
-    a worker dies before, the service's task list tells.
-    """
-
-    def __init__(self, ledger: Ledger, row: LedgerRow) -> None:
-        super().__init__(None)
-        self._ledger = ledger
-        self._row = row
-
-    @property
-    def where(self) -> str:
-        """What messages call it."""
-        return f"row {self._row.row} of the ledger {self._ledger.url}"
-
-    @property
-    def is_kept(self) -> bool:
-        """It always is."""
-        return True
-
-    def read(self) -> Record | None:
-        """Return the record."""
-        submission = self._row.submission
-        return None if submission is None else Record.from_json(submission, where=self.where)
-
-    def write(self, record: Record) -> None:
-        """Keep the record."""
-        if record.phase is Phase.INTENT:
-            self._ledger.update(self._row, status=RowStatus.INTENT, submission=record.to_json())
-            self._ledger.flush()
-        else:
-            self._ledger.update(
-                self._row,
-                status=RowStatus.SUBMITTED,
-                submission=None,
-                dashscope_task_id=record.dashscope_task_id,
-                submit_time=record.time,
-            )
-
-    def forget(self) -> None:
-        """Drop the record of a submission that the service has certainly refused."""
-        self._ledger.update(self._row, submission=None)
-
-
-class _Turn:
-    """Whose turn it is to write to the ledger, which takes one thread at a time."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self.is_over = False
-
-
-class _Post(_RowRecord):
-    """The record of a row while a thread submits it."""
-
-    def __init__(self, ledger: Ledger, row: LedgerRow, turn: _Turn) -> None:
-        super().__init__(ledger, row)
-        self._turn = turn
-        self._sent_at = float("inf")
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether it was sent some time ago."""
-        return time.monotonic() - self._sent_at > PATIENCE_SECONDS
-
-    def write(self, record: Record) -> None:
-        """Keep the intent.
-
-        :raises ProviderError: it is not kept; nothing may be sent then.
-        """
-        with self._turn.lock:
-            if self._turn.is_over:
-                raise BatchStoppedError(
-                    "The submission was not sent, because the work on the batch has ended."
-                )
-            super().write(record)
-            self._sent_at = time.monotonic()
 
 
 class WarningsOnly:

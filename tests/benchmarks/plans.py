@@ -54,7 +54,7 @@ def _do(step: str, url: str) -> None:
     import airflow_provider_wanx.operators.wanx  # noqa: F401
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
-    from airflow_provider_wanx.batch.ledger.rows import RowStatus
+    from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
     from airflow_provider_wanx.batch.plan import plan
     from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
     from airflow_provider_wanx.identity import Identity

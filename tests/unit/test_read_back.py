@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from airflow_provider_wanx.batch.input import manifests
 from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
-from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
 from airflow_provider_wanx.batch.report import manifest_row, status

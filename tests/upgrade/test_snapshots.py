@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_wanx import __version__
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import batch_files, connections

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.segments import Segments
 from airflow_provider_wanx.batch.ledger.stored import (
     INDEX,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.stored import Header, Index, LedgerStore
 from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import LedgerInUseError

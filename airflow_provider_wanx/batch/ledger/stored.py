@@ -13,7 +13,14 @@ from typing import Any, ClassVar, NoReturn, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from airflow_provider_wanx.batch.ledger.rows import STORED, Count, LedgerRow, Seconds, from_lines, to_lines
+from airflow_provider_wanx.batch.ledger.ledger_rows import (
+    STORED,
+    Count,
+    LedgerRow,
+    Seconds,
+    from_lines,
+    to_lines,
+)
 from airflow_provider_wanx.batch.ledger.totals import Totals
 from airflow_provider_wanx.dashscope.errors import (
     ConflictError,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
-from airflow_provider_wanx.batch.ledger.rows import STORED, Count, LedgerRow, RowStatus, Seconds
+from airflow_provider_wanx.batch.ledger.ledger_rows import STORED, Count, LedgerRow, RowStatus, Seconds
 
 
 @dataclass

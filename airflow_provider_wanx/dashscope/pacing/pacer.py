@@ -23,7 +23,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
-from airflow_provider_wanx.dashscope.pacing.shared import Pace
+from airflow_provider_wanx.dashscope.pacing.pace import Pace
 from airflow_provider_wanx.dashscope.pacing.state import PaceState
 
 PATIENCE = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys

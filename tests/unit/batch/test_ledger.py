@@ -16,7 +16,7 @@ from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import ledger as ledgers
 from airflow_provider_wanx.batch.ledger import segments
 from airflow_provider_wanx.batch.ledger.ledger import LEASE_SECONDS
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
     LedgerInUseError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
-from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from tests.unit.batch.ledgers import World, add, images, submit
 

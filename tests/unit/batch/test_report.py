@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
 from airflow_provider_wanx.batch.report import (
     INDEX,

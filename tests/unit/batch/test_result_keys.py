@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wanx.batch.ledger.rows import LedgerRow
+from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import segments
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS
-from airflow_provider_wanx.batch.ledger.rows import RowStatus
+from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_VALUES
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
 from tests.unit.batch.ledgers import NOW, OTHER, World, add, images, submit, work

@@ -25,7 +25,7 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconditionalStoreError,
 )
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
-from airflow_provider_wanx.dashscope.pacing import shared
+from airflow_provider_wanx.dashscope.pacing import pace
 from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from tests.unit.support.virtual_processes import VirtualProcesses
 
@@ -42,7 +42,7 @@ PICTURE = {
 def _nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(machine_store.MachineStore, "_here", {})
-    monkeypatch.setattr(shared.Pace, "_missed_until", {})
+    monkeypatch.setattr(pace.Pace, "_missed_until", {})
     # What happens is drawn, but the same at every run.
     random.seed(20261125)
 
@@ -203,7 +203,7 @@ def test_a_process_that_dies_while_it_waits_costs_one_moment() -> None:
 
 
 def _one_moment_later(body: bytes) -> bytes:
-    state = shared.PaceState.from_bytes(body)
+    state = pace.PaceState.from_bytes(body)
     state.next_at += 0.52
     return state.to_bytes()
 
@@ -259,7 +259,7 @@ def test_without_the_place_submissions_go_on_at_the_machines_own_pace_with_one_l
     world.place.trouble = lambda: error
     for _ in range(4):
         world.submit(machine=0, tasks=2)
-    with caplog.at_level(logging.INFO, logger=shared.__name__):
+    with caplog.at_level(logging.INFO, logger=pace.__name__):
         world.processes.run()
 
     assert not world.errors
@@ -290,7 +290,7 @@ def test_a_place_that_comes_back_is_used_again_and_its_next_loss_is_told_again(
 def test_a_place_that_cannot_be_shared_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
     world = _World()
     world.place.trouble = lambda: UnconditionalStoreError("only S3 knows conditional writes")
-    with caplog.at_level(logging.INFO, logger=shared.__name__):
+    with caplog.at_level(logging.INFO, logger=pace.__name__):
         world.submit(machine=0, tasks=150)
         world.processes.run()
 
@@ -310,7 +310,7 @@ def test_whoever_is_never_quick_enough_goes_on_without(monkeypatch: pytest.Monke
     world.submit(machine=0)
     world.processes.run()
 
-    assert shared.LONGEST_UPDATE < world.account.accepted[0] < shared.LONGEST_UPDATE + 60
+    assert pace.LONGEST_UPDATE < world.account.accepted[0] < pace.LONGEST_UPDATE + 60
 
 
 def test_a_queue_of_all_machines_that_is_too_long_says_so() -> None:

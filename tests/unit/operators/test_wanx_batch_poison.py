@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.batch import run, submitting
+from airflow_provider_wanx.batch import row_record, run, submitting
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
 from airflow_provider_wanx.dashscope.errors import LostAnswerError
@@ -38,7 +38,7 @@ CONTENT = {
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "TROUBLE_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(submitting, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(row_record, "SLOW_SECONDS", 0.05)
 
 
 @pytest.fixture
