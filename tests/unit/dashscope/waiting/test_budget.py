@@ -156,3 +156,11 @@ def test_several_budgets_on_one_account_converge_below_its_limit(budgets: int) -
 
 def test_fewer_requests_are_under_way_at_a_time_than_the_service_allows_in_a_second() -> None:
     assert 1 <= Budget(limit=0.5, share=TASK_SHARE).at_once < _budget().at_once <= LIMIT * 0.75
+
+
+def test_each_failure_in_a_row_doubles_the_pause() -> None:
+    budget = _budget()
+    for pause in (0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
+        budget.answered(TransportError("x"), sent_at=0.0, now=100.0)
+        assert budget.next_at <= 100 + 1.5 * pause
+        assert budget.next_at >= 100 + pause

@@ -50,6 +50,7 @@ def test_the_shortest_interval_decides_until_nobody_waits() -> None:
     queue.add(hasty, now=0.0)
     assert queue.interval == pytest.approx(0.05)
     for watched in queue:
+        assert queue.interval == pytest.approx(0.05)
         for each in list(watched.groups):
             queue.leave(watched.task_id, each)
     assert (queue.interval, len(queue), queue.next_at(0.0)) == (NEVER, 0, NEVER)
@@ -154,3 +155,22 @@ def test_a_new_wait_for_a_task_has_it_asked_for_at_once() -> None:
     queue.asked(watched, due=60.0, answered=True)
     queue.add(group("t-0"), now=1.0)
     assert queue.next(1.0) is watched
+
+
+def test_whoever_was_urgent_and_has_answered_waits_for_its_turn_again() -> None:
+    queue = queue_of(100)
+    queue.urge("t-50", 0.0)
+    watched = queue.next(0.0)
+    assert watched is not None
+    assert watched.task_id == "t-50"
+    queue.asked(watched, due=5.0, answered=True)
+    assert queue.next(5.0) is not watched
+
+
+def test_whoever_waits_is_told_that_a_task_runs() -> None:
+    said: list[object] = []
+    queue = TaskQueue(limit=LIMIT)
+    waits = [TaskWait("t-0", 3.0, None)]
+    queue.add(Group(waits, enough=ALL, log=lambda *words: said.extend(words)), now=0.0)
+    queue.runs("t-0")
+    assert said[1:] == ["t-0"]
