@@ -26,7 +26,7 @@ from airflow_provider_wanx.batch.report import (
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, UNCERTAIN, Submitting, WarningsOnly
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
     InvalidInputError,
@@ -332,7 +332,11 @@ def _wanted_again(row: LedgerRow) -> dict[str, Any]:
     if row.code == UNCERTAIN and row.submission is not None:
         # The service's list may tell by now.
         return {"status": RowStatus.INTENT}
-    if row.billed and row.dashscope_task_id and time.time() - (row.submit_time or 0) < RESULT_LIFETIME:
+    if (
+        row.billed
+        and row.dashscope_task_id
+        and time.time() - (row.submit_time or 0) < RESULT_LIFETIME_SECONDS
+    ):
         # Only its copy has failed, and the result is still there.
         return {"status": RowStatus.SUBMITTED, "billed": 0}
     return {"status": RowStatus.PLANNED, "submission": None, "dashscope_task_id": None}

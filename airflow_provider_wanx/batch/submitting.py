@@ -15,7 +15,7 @@ from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import OWN_KINDS, Outcomes, code_of
 from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
 from airflow_provider_wanx.batch.row_record import RowRecord, SendingRecord, WritersTurn
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
     ProviderError,
@@ -279,7 +279,7 @@ class Submitting:
             record=self._record(row, post),
             max_tries=0,
             on_unconfirmed=self._on_unconfirmed,
-            claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME),
+            claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME_SECONDS),
             log=WarningsOnly(self._log),
             rivals=rivals,
         )

@@ -39,10 +39,10 @@ SUBMISSIONS_PER_SECOND = 2.0
 REQUESTS_PER_SECOND = 20.0
 """Per main account and for each of the three task endpoints: get, list, cancel (task-management page)."""
 
-QUEUE_TIMEOUT = 3 * 3600.0
+QUEUE_TIMEOUT_SECONDS = 3 * 3600.0
 """Seconds after its submission at which the service gives up a task that has produced nothing (error-code page)."""
 
-RESULT_LIFETIME = 24 * 3600.0
+RESULT_LIFETIME_SECONDS = 24 * 3600.0
 """Seconds after which a task and its results are deleted (model page)."""
 
 

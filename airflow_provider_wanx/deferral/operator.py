@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
@@ -19,7 +19,7 @@ from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-DEFAULT_WAIT_TIMEOUT = timedelta(seconds=QUEUE_TIMEOUT, hours=1)
+DEFAULT_WAIT_TIMEOUT = timedelta(seconds=QUEUE_TIMEOUT_SECONDS, hours=1)
 """Longest wait by default. By then the service has given up a task that is still queued, and one that runs takes seconds."""
 
 

@@ -36,7 +36,7 @@ else:
     # A mixin: a base class of Airflow's here would hide the sensor's own constructor.
     _Task = object
 
-BACKSTOP = 600.0
+TRIGGER_TIMEOUT_MARGIN_SECONDS = 600.0
 """Seconds past the deadline at which Airflow itself ends a deferral, should the triggerer not have done so."""
 
 
@@ -150,7 +150,7 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
             ),
             method_name="execute_complete",
             kwargs={"by_execution_timeout": limit.by_execution_timeout},
-            timeout=timedelta(seconds=limit.seconds_left() + BACKSTOP),
+            timeout=timedelta(seconds=limit.seconds_left() + TRIGGER_TIMEOUT_MARGIN_SECONDS),
         )
 
     def wait_here(self, hook: DashScopeHook, ids: Sequence[str], limit: Deadline) -> None:

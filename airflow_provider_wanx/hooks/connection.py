@@ -161,7 +161,7 @@ def _base_url(connection: Connection) -> str | None:
     return f"{scheme}://{place}{slash}{path}"
 
 
-FRESH = 10.0
+FRESH_SECONDS = 10.0
 """Seconds for which triggers share what one of them has read. If the service refuses the key, it is read anew in any case."""
 
 
@@ -189,7 +189,7 @@ async def shared_config(conn_id: str, *, anew: bool = False) -> ClientConfig:
     async with reading.lock:
         # One trigger at a turn of the loop: all that start together must not hold it up together.
         await asyncio.sleep(0)
-        if anew or reading.config is None or loop.time() - reading.read_at > FRESH:
+        if anew or reading.config is None or loop.time() - reading.read_at > FRESH_SECONDS:
             connection = await get_async_connection(conn_id)
             reading.config = client_config(connection, in_triggerer=True)
             reading.read_at = loop.time()

@@ -18,7 +18,7 @@ from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.run import Wave
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_wanx.batch.input.sources import Source
 
-BACKSTOP_SECONDS = RESULT_LIFETIME / 2
+BACKSTOP_SECONDS = RESULT_LIFETIME_SECONDS / 2
 """Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
 soon, and somebody should know."""
 

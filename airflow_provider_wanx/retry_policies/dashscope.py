@@ -6,7 +6,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.exceptions import causes
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
@@ -39,7 +39,7 @@ class DashScopeRetryPolicy(RetryPolicy):
     :param reschedule_timeout: how long one try may be put off before it uses up a retry.
     """
 
-    def __init__(self, *, reschedule_timeout: timedelta = timedelta(seconds=QUEUE_TIMEOUT)) -> None:
+    def __init__(self, *, reschedule_timeout: timedelta = timedelta(seconds=QUEUE_TIMEOUT_SECONDS)) -> None:
         if reschedule_timeout <= timedelta(0):
             raise ValueError(f"reschedule_timeout must be positive, not {reschedule_timeout!r}.")
         self.reschedule_timeout = reschedule_timeout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import read_object
@@ -13,7 +13,7 @@ from airflow_provider_wanx.s3.objects import read_object
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT)
+PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT_SECONDS)
 """Seconds for which a URL is signed at most: the service may queue a task that long before it fetches the input."""
 
 _OWN_ENDPOINTS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -111,13 +111,14 @@ class S3Source:
             left = self._seconds_left()
         if left is None:
             when = "when the session token of the AWS connection does, which it does not tell"
-        elif left < QUEUE_TIMEOUT:
+        elif left < QUEUE_TIMEOUT_SECONDS:
             when = f"in {left / 60:.0f} minutes, with the credentials of the AWS connection"
         else:
             return ()
         told = (
             f"Presigned URLs of pictures in s3://{self._bucket} end {when}; the service may queue a task for "
-            f"{QUEUE_TIMEOUT / 3600:.0f} hours before it fetches its picture. image_transfer='upload' makes up for that."
+            f"{QUEUE_TIMEOUT_SECONDS / 3600:.0f} hours before it fetches its picture. "
+            "image_transfer='upload' makes up for that."
         )
         return (told,)
 

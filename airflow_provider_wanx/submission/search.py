@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.submission.record import Record, sent_between
 
@@ -27,7 +27,7 @@ LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
 ENOUGH_LOOKS = 3
 """Looks after which a task that was found is believed to be the only one. The later looks are for a task that is missing."""
 
-LISTED_FOR = RESULT_LIFETIME - 3600.0
+LISTED_FOR = RESULT_LIFETIME_SECONDS - 3600.0
 """Seconds after a submission for which its absence from the list means that the service did not accept it."""
 
 PAGE_SIZE = 100

@@ -33,7 +33,7 @@ MAX_POSTS = 2
 """Submissions of one try at most, the first known or allowed to count as not accepted: two such answers to one picture are the
 picture's, or trouble that lasts. What comes then is for Airflow's retries."""
 
-LATE_ACCEPTANCE = 30.0
+LATE_ACCEPTANCE_SECONDS = 30.0
 """Seconds after a request was given up within which the service may still act on it: what lies between may have queued it."""
 
 
@@ -59,7 +59,7 @@ class TaskRequest:
 
 def given_up(intent: Record, now: float) -> Record:
     """Return the record of a submission of which nothing more is heard. What was sent by now may be acted on a little later."""
-    return replace(intent, within=now - intent.time + LATE_ACCEPTANCE)
+    return replace(intent, within=now - intent.time + LATE_ACCEPTANCE_SECONDS)
 
 
 class Submitter:
@@ -220,7 +220,7 @@ class Submitter:
             fingerprint=self._fingerprint(request),
             max_tries=self._max_tries,
             time=self._clock.time(),
-            within=config.timeout + LATE_ACCEPTANCE,
+            within=config.timeout + LATE_ACCEPTANCE_SECONDS,
             model=request.model,
             not_ours=tuple(sorted(self._not_ours)),
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_wanx.batch.policy import SECONDS_PER_IMAGE
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_PRICE
 
 DAY = 86_400
@@ -164,7 +164,7 @@ def queue() -> Sequence[Sequence[str]]:
     return [
         ("Seconds an image", "Images an hour", "Images that fit into three hours"),
         *(
-            (f"{seconds:.0f}", f"{3600 / seconds:.0f}", f"{QUEUE_TIMEOUT / seconds:,.0f}")
+            (f"{seconds:.0f}", f"{3600 / seconds:.0f}", f"{QUEUE_TIMEOUT_SECONDS / seconds:,.0f}")
             for seconds in (FAST, SLOW)
         ),
     ]

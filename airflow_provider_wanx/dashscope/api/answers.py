@@ -176,17 +176,17 @@ def _read_date(value: str) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-LONGEST_RETRY_AFTER = 300.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
 """Seconds that a ``Retry-After`` may ask to wait. Rates are counted in minutes at most; who asks again costs one request."""
 
-SHARED_RETRY_AFTER = 20.0
+SHARED_RETRY_AFTER_SECONDS = 20.0
 """Seconds of them for which others wait too: the limits are the account's. More would let one header stop all its work."""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a ``Retry-After`` header asks to wait, as a number or as a date; None where it asks nothing.
 
-    :return: :data:`LONGEST_RETRY_AFTER` at most.
+    :return: :data:`LONGEST_RETRY_AFTER_SECONDS` at most.
     """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
@@ -195,13 +195,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         seconds = max(0.0, (moment - datetime.now(moment.tzinfo)).total_seconds())
     else:
         return None
-    if seconds > LONGEST_RETRY_AFTER:
+    if seconds > LONGEST_RETRY_AFTER_SECONDS:
         logger.warning(
             "The service asks to wait until %r (Retry-After), which is not believed: it is asked again after %g s.",
             safe_words(value)[:40],
-            LONGEST_RETRY_AFTER,
+            LONGEST_RETRY_AFTER_SECONDS,
         )
-    return min(seconds, LONGEST_RETRY_AFTER)
+    return min(seconds, LONGEST_RETRY_AFTER_SECONDS)
 
 
 def raise_for_result(answer: Answer) -> None:

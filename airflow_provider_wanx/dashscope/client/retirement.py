@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.dashscope.pacing.machine import KEPT, private_directory
+from airflow_provider_wanx.dashscope.pacing.machine import STALE_AFTER_SECONDS, private_directory
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
@@ -52,7 +52,7 @@ def end_of(model: str, config: ClientConfig) -> datetime | None:
     name = hashlib.sha256(f"ends|{config.base_url}|{config.api_key}".encode()).hexdigest()[:40]
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
         file = private_directory() / name
-        if file.exists() and time.time() - file.stat().st_mtime < KEPT:
+        if file.exists() and time.time() - file.stat().st_mtime < STALE_AFTER_SECONDS:
             return _read(json.loads(file.read_bytes()[:65536]), model)
     ends: dict[str, datetime] = {}
     with (

@@ -21,7 +21,7 @@ from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, is_rate_limited
 
 T = TypeVar("T")
 
-MAX_WAIT = 20.0
+LONGEST_BACKOFF_SECONDS = 20.0
 """Longest pause between two tries of one call, in seconds, beside what the service asks for."""
 
 UPLOAD_TRIES = 3
@@ -47,7 +47,7 @@ class _RetryWait:
     """Full jitter, growing; at least as long as the service asked."""
 
     def __init__(self) -> None:
-        self._jitter = wait_random_exponential(multiplier=0.5, max=MAX_WAIT)
+        self._jitter = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF_SECONDS)
 
     def __call__(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

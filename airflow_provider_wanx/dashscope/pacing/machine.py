@@ -23,7 +23,7 @@ except ImportError:  # Windows has none: there, each process paces itself only.
 
 LOCK_TRIES, LOCK_PAUSE = 20, 0.005
 
-KEPT = 24 * 3600.0
+STALE_AFTER_SECONDS = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
 
 
@@ -121,5 +121,5 @@ def private_directory() -> Path:
 def _remove_old(directory: Path) -> None:
     for path in directory.iterdir():
         with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > KEPT:
+            if time.time() - path.stat().st_mtime > STALE_AFTER_SECONDS:
                 path.unlink()

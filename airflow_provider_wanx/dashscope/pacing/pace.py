@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 _MACHINE = MachineStore()
 
-LEAD = 0.25
+LEAD_SECONDS = 0.25
 """Seconds. A write to S3 within a region takes a fifth of that, so a moment that was reserved so far ahead has not passed."""
 
 FIRST_PAUSE, LONGEST_CONFLICT_PAUSE = 0.1, 20.0
 """Seconds within which one tries again after somebody else was quicker: doubled each time, because many may be about it."""
 
-LONGEST_UPDATE = 300.0
+LONGEST_UPDATE_SECONDS = 300.0
 """Seconds after which one goes on without. Five hundred processes that begin together need about half as long."""
 
 RETRY_AFTER = 60.0
@@ -50,7 +50,7 @@ class Pace:
         self._name = name
         self._place = place
         self.shared_by = "this machine" if place is None else "this account"
-        self.lead = 0.0 if place is None else LEAD
+        self.lead = 0.0 if place is None else LEAD_SECONDS
 
     def update(self, change: Callable[[PaceState, float], T]) -> T:
         """Read, change and write the state; that of this machine if the shared one cannot be had.
@@ -75,7 +75,7 @@ class Pace:
         """Take the news that a submission was accepted.
 
         A place takes none: the submission has still to be recorded, and must not wait for anything else. A row of refusals ends
-        by the time that passes, see :data:`~airflow_provider_wanx.dashscope.pacing.state.QUIET`.
+        by the time that passes, see :data:`~airflow_provider_wanx.dashscope.pacing.state.QUIET_MOMENTS`.
         """
         if self._place is None:
             self.update(lambda state, now: state.accepted())
@@ -110,7 +110,7 @@ def _update(store: Store, name: str, change: Callable[[PaceState, float], T]) ->
         try:
             store.write(name, body, replacing=seen.etag)
         except ConflictError:
-            if time.monotonic() - began > LONGEST_UPDATE:
+            if time.monotonic() - began > LONGEST_UPDATE_SECONDS:
                 raise TimeoutError("Too many processes write to it at the same time.") from None
         else:
             return result

@@ -29,7 +29,7 @@ from airflow_provider_wanx.dashscope.pacing.state import PaceState
 PATIENCE = 10.0
 """How many times ``retry_for`` a submission may be held back or throttled: it was certainly not accepted, and costs nothing."""
 
-CHECKED = 0.5
+LOOK_AHEAD_SECONDS = 0.5
 """Seconds before a moment at which one looks a second time whether it has fallen into a pause."""
 
 
@@ -52,7 +52,7 @@ class Pacer:
         account = hashlib.sha256(f"{config.base_url}|{config.api_key}|{self._model}".encode())
         self._pace = Pace(account.hexdigest()[:40], config.shared_place)
         self._lead = min(self._pace.lead, 0.5 / self._rate)
-        self._look_ahead = CHECKED if self._lead else 0.0
+        self._look_ahead = LOOK_AHEAD_SECONDS if self._lead else 0.0
         self._began = time.monotonic()
         self._held_back = 0.0
         self._refusal: ThrottledError | None = None

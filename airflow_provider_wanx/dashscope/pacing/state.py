@@ -8,21 +8,21 @@ import math
 import random
 from dataclasses import asdict, dataclass, fields
 
-from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER
+from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
 MARGIN = 1.04
 """By how much moments lie further apart than the limit asks: requests do not take equally long on their way."""
 
-LONGEST_PAUSE = 20.0
+LONGEST_PAUSE_MOMENTS = 20.0
 """Moments among which the end of a pause is drawn at most. Among 8, a hundred machines are refused half as often again; among
 32, the last submissions of a few machines wait for nobody."""
 
-QUIET = 2.0
+QUIET_MOMENTS = 2.0
 """Moments after the end of a pause in which somebody submits if anybody wants to: the next refusal begins a new row."""
 
-LONGEST_QUEUE = 600.0
+LONGEST_QUEUE_SECONDS = 600.0
 """Seconds of submissions that may be queued whatever one's own patience; it is that of an untouched connection. What lies
 further ahead was reserved by nobody: a clock was set back, or somebody else has written there."""
 
@@ -60,7 +60,12 @@ class PaceState:
         :return: seconds until the moment.
         """
         ahead = max(self.next_at, self.paused_until) - now
-        if ahead > max(queue, LONGEST_QUEUE) + SHARED_RETRY_AFTER + LONGEST_PAUSE * MARGIN / rate:
+        if (
+            ahead
+            > max(queue, LONGEST_QUEUE_SECONDS)
+            + SHARED_RETRY_AFTER_SECONDS
+            + LONGEST_PAUSE_MOMENTS * MARGIN / rate
+        ):
             logger.warning(
                 "The next submission is said to be due in %.0f s only, which is not believed: the pace begins anew.",
                 ahead,
@@ -75,10 +80,13 @@ class PaceState:
 
     def refused(self, *, rate: float, now: float, retry_after: float | None) -> None:
         """Take the news that a submission came too early."""
-        if now - self.paused_until > QUIET * MARGIN / rate:
+        if now - self.paused_until > QUIET_MOMENTS * MARGIN / rate:
             self.reach = 1.0
-        self.reach = min(2 * self.reach, LONGEST_PAUSE)
-        pause = min(retry_after or 0.0, SHARED_RETRY_AFTER) + random.uniform(0, self.reach) * MARGIN / rate
+        self.reach = min(2 * self.reach, LONGEST_PAUSE_MOMENTS)
+        pause = (
+            min(retry_after or 0.0, SHARED_RETRY_AFTER_SECONDS)
+            + random.uniform(0, self.reach) * MARGIN / rate
+        )
         self.paused_until = max(self.paused_until, now + pause)
 
     def accepted(self) -> None:
@@ -97,5 +105,7 @@ class PaceState:
             state = cls(**{each.name: float(known[each.name]) for each in fields(cls)})
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
-        is_sound = math.isfinite(state.next_at + state.paused_until) and 1.0 <= state.reach <= LONGEST_PAUSE
+        is_sound = (
+            math.isfinite(state.next_at + state.paused_until) and 1.0 <= state.reach <= LONGEST_PAUSE_MOMENTS
+        )
         return state if is_sound else cls()

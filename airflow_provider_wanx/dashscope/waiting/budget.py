@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER
+from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError, ThrottledError
 
 TASK_SHARE, LIST_SHARE = 0.7, 0.25
@@ -18,7 +18,7 @@ RECOVERY = 0.01
 """Part of the limit that a second gives back, and the least that a budget has. With 0.015, four triggerers are refused a
 quarter more often."""
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_MOMENTS = 0.2, 5.0
 """Until the next request after one that was refused or failed, and after many in a row: it doubles. With a first pause of 0.5,
 ends are noticed 2 s later if every tenth answer is an error."""
 
@@ -66,9 +66,11 @@ class Budget:
             self._pause = 0.0
 
     def _back_off(self, now: float, retry_after: float) -> None:
-        self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_MOMENTS)
         self._rest(now, max(self._pause, retry_after))
 
     def _rest(self, now: float, seconds: float) -> None:
         # Never shorter, or what the service has asked for would not be kept to; not equally long for all on the account.
-        self.next_at = max(self.next_at, now + min(seconds, SHARED_RETRY_AFTER) * random.uniform(1.0, 1.5))
+        self.next_at = max(
+            self.next_at, now + min(seconds, SHARED_RETRY_AFTER_SECONDS) * random.uniform(1.0, 1.5)
+        )

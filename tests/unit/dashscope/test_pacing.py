@@ -28,7 +28,7 @@ from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
-from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE, MARGIN, PaceState
+from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE_MOMENTS, MARGIN, PaceState
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime
 
@@ -127,7 +127,7 @@ def test_a_machine_pauses_longer_with_each_refusal_in_a_row_and_an_accepted_subm
 
     assert mean(refusals=1) > 0
     assert mean(refusals=4) > 2 * mean(refusals=1)
-    assert pause(5000) <= LONGEST_PAUSE
+    assert pause(5000) <= LONGEST_PAUSE_MOMENTS
     assert mean(refusals=4, accepted=True) < 2 * mean(refusals=1)
 
 

@@ -23,7 +23,7 @@ from tests.unit.support.s3 import Bucket
 def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope's task list does not lag behind."""
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
-    monkeypatch.setattr(submitter, "LATE_ACCEPTANCE", 0.05)
+    monkeypatch.setattr(submitter, "LATE_ACCEPTANCE_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wanx.deferral.origins import SUBMISSION_KEY
-from airflow_provider_wanx.deferral.wait import BACKSTOP
+from airflow_provider_wanx.deferral.wait import TRIGGER_TIMEOUT_MARGIN_SECONDS
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
@@ -74,7 +74,9 @@ def test_a_deferral_carries_ids_and_numbers_and_a_deadline_with_a_backstop(
     end_time = kwargs.pop("end_time")
     assert before <= end_time - 300 <= after
     assert deferred.timeout is not None
-    assert end_time - after - 0.001 <= deferred.timeout.total_seconds() - BACKSTOP <= 300
+    assert (
+        end_time - after - 0.001 <= deferred.timeout.total_seconds() - TRIGGER_TIMEOUT_MARGIN_SECONDS <= 300
+    )
     assert kwargs["dashscope_task_ids"] == [runner.xcoms[SUBMITTED_KEY]]
     assert kwargs["dashscope_conn_id"] == "dashscope_default"
     assert kwargs["poll_interval"] == 0.05

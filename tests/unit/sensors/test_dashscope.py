@@ -21,7 +21,7 @@ from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
 from airflow_provider_wanx.deferral.origins import publish_origin
-from airflow_provider_wanx.deferral.wait import BACKSTOP
+from airflow_provider_wanx.deferral.wait import TRIGGER_TIMEOUT_MARGIN_SECONDS
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -86,7 +86,11 @@ def test_it_defers_by_default_with_a_deadline_and_a_backstop_and_no_secret(
     assert (kwargs["poll_interval"], kwargs["cancel_on_kill"]) == (7.0, False)
     assert before <= kwargs["end_time"] - 300 <= after
     assert deferred.timeout is not None
-    assert kwargs["end_time"] - after - 0.001 <= deferred.timeout.total_seconds() - BACKSTOP <= 300
+    assert (
+        kwargs["end_time"] - after - 0.001
+        <= deferred.timeout.total_seconds() - TRIGGER_TIMEOUT_MARGIN_SECONDS
+        <= 300
+    )
     assert dashscope.api_key not in str(kwargs)
     assert dashscope.url not in str(kwargs)
 

@@ -13,7 +13,7 @@ import boto3
 import httpx
 import pytest
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.storage.pictures import ImageSource, Picture
@@ -159,7 +159,7 @@ class TestCredentials:
     ) -> None:
         credentials_for(2 * PRESIGNED_FOR)
         opened = open_image(only_v4.put("bucket/a.png", picture()))
-        assert expires(opened.publish()) == PRESIGNED_FOR > QUEUE_TIMEOUT
+        assert expires(opened.publish()) == PRESIGNED_FOR > QUEUE_TIMEOUT_SECONDS
         assert opened.doubts == ()
 
     def test_a_session_token_leaves_a_doubt(

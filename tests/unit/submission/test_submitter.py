@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     LostAnswerError,
@@ -24,7 +24,7 @@ from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.submission import search
 from airflow_provider_wanx.submission.record import STATE_KEY, Phase
 from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
-from airflow_provider_wanx.submission.submitter import LATE_ACCEPTANCE, MAX_POSTS
+from airflow_provider_wanx.submission.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
 from tests.unit.support import submission_world
 from tests.unit.support.submission_world import MODEL, POSTS, TIMEOUT, KilledError, Plan, SubmissionWorld
 
@@ -91,7 +91,7 @@ class TestOneTry:
 
     def test_it_is_found_though_the_service_accepted_it_after_the_time_of_the_request_was_over(self) -> None:
         world = SubmissionWorld()
-        late = TIMEOUT + LATE_ACCEPTANCE - 1
+        late = TIMEOUT + LATE_ACCEPTANCE_SECONDS - 1
         assert isinstance(world.run(Plan(killed_at=5, latency=2 * late)), KilledError)
         assert world.accepted(1) == ["id-0"]
         assert world.run(Plan(gap=300)) == "id-0"
@@ -164,7 +164,7 @@ class TestOneTry:
 
     def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
         for killed_at in (4, 5):
-            for gap in (LISTED_FOR + 60, RESULT_LIFETIME + 60, 10 * RESULT_LIFETIME):
+            for gap in (LISTED_FOR + 60, RESULT_LIFETIME_SECONDS + 60, 10 * RESULT_LIFETIME_SECONDS):
                 world = SubmissionWorld()
                 world.run(Plan(killed_at=killed_at))
                 assert world.record() is not None

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_wanx.dashscope.api.endpoints import Call
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME, ClientConfig
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     InvalidResponseError,
     LostAnswerError,
@@ -319,7 +319,7 @@ class SubmissionWorld:
                 create_time=datetime.fromtimestamp(task.created + self.offset, tz=UTC),
             )
             for task in reversed(self.ledger)
-            if self.lag <= self.now - task.created <= RESULT_LIFETIME
+            if self.lag <= self.now - task.created <= RESULT_LIFETIME_SECONDS
             and first <= task.created + self.offset <= last
         ]
         if self.order == "oldest":

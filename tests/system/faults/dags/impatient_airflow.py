@@ -7,6 +7,6 @@ from shapes import alone
 from airflow_provider_wanx.deferral import wait
 
 # Far before the deadline, instead of ten minutes after it.
-wait.BACKSTOP = 8.0 - 3600.0
+wait.TRIGGER_TIMEOUT_MARGIN_SECONDS = 8.0 - 3600.0
 
 alone("impatient_airflow", wait_timeout=3600, retries=0)

@@ -10,7 +10,7 @@ import time_machine
 
 from airflow_provider_wanx.dashscope.api import endpoints
 from airflow_provider_wanx.dashscope.api.answers import (
-    LONGEST_RETRY_AFTER,
+    LONGEST_RETRY_AFTER_SECONDS,
     http_date,
     json_object,
     raise_for_result,
@@ -212,9 +212,9 @@ def test_retry_after_travels_with_the_refusal() -> None:
         ("-3", None),
         ("1e3", None),
         ("200", 200.0),
-        ("999999999", LONGEST_RETRY_AFTER),
-        ("9" * 5000, LONGEST_RETRY_AFTER),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER),
+        ("999999999", LONGEST_RETRY_AFTER_SECONDS),
+        ("9" * 5000, LONGEST_RETRY_AFTER_SECONDS),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER_SECONDS),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:00 -0000", None),
         ("Wed, 21 Oct 99999 07:28:00 GMT", None),
