@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
 import json
 import logging
 import os
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-_ABSENT = pytest.StashKey[Counter[str]]()
+_ABSENT: pytest.StashKey[Any] = pytest.StashKey()
 # Not asked of Airflow itself, which takes a second to load: the process that only hands tests out to others does without.
 _AIRFLOW_VERSION = importlib.metadata.version("apache-airflow")
 
@@ -198,8 +199,10 @@ def s3_url() -> Iterator[str]:
         patch.setattr(stubber, "process_request", lambda self, request: answer(self, _with_bytes(request)))
         # Every request would be compared with the addresses of 200 services, and those of S3 be put together anew.
         only_s3 = [(service, pattern) for service, pattern in backend_url_patterns if service == "s3"]
-        patch.setattr(botocore_stubber.backend_index, "backend_url_patterns", only_s3)
-        patch.setattr(S3Backend, "urls", property(functools.cache(S3Backend.urls.fget)))
+        patch.setattr(vars(botocore_stubber)["backend_index"], "backend_url_patterns", only_s3)
+        patch.setattr(
+            S3Backend, "urls", property(functools.cache(inspect.getattr_static(S3Backend, "urls").fget))
+        )
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
         server.start()
         with mock_aws(config={"core": {"mock_credentials": False}}):

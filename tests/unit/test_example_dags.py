@@ -316,7 +316,8 @@ def test_new_portraits_are_those_that_the_events_name_each_once(name: str) -> No
 
 def test_a_run_without_new_portraits_ends_with_a_sentence() -> None:
     pictures: Any = dag_of(ROOT / "dags" / "wanx_new_portraits.py").get_task("pictures")
-    for events in ({}, Triggering({"s3://wanx-portraits/portraits": [event({})]})):
+    nothing: dict[str, Any] = {}
+    for events in (nothing, Triggering({"s3://wanx-portraits/portraits": [event({})]})):
         with pytest.raises(AirflowFailException, match=r"^No event of .* names a portrait, so .* Create one"):
             pictures.python_callable(triggering_asset_events=events)
 

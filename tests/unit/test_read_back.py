@@ -249,7 +249,7 @@ _RESULT = {
     "end_time": "2026-11-30T12:00:09.000+00:00",
     "cost": 0.12,
 }
-_TABLE = [
+_TABLE: list[dict[str, Any]] = [
     {"image": "s3://b/a.jpg", "style": "anime", "style_reference": None, "who": "Ada, 'x'"},
     {"image": "https://x/b.jpg", "style": -1, "style_reference": "https://x/r.png", "who": {"id": [7]}},
 ]

@@ -184,7 +184,7 @@ class World:
             self._accept_again(snapshot, clock)
             yield
 
-    def _accept_again(self, snapshot: Snapshot, clock: time_machine.Coordinates) -> None:
+    def _accept_again(self, snapshot: Snapshot, clock: Any) -> None:
         speed, now = snapshot.settings.get("speed", 1.0), None
         for task in [*snapshot.accepted, None]:
             moment = snapshot.taken_at if task is None else task["submit_time"]

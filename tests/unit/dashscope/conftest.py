@@ -50,6 +50,7 @@ def connect(
     with ExitStack() as opened:
 
         def open_client(url: str, **settings: Any) -> Shell:
-            return opened.enter_context(SHELLS[request.param](config(url, **settings)))
+            shell: Shell = opened.enter_context(SHELLS[request.param](config(url, **settings)))
+            return shell
 
         yield open_client

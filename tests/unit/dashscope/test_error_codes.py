@@ -140,10 +140,12 @@ def test_no_advice_contradicts_what_a_retry_can_do() -> None:
 
         assert not any(words in row.advice for words in (hopeless if row.retryable else hopeful)), row
     # Nor where Airflow is told to skip the retries.
-    for row in expected.ROWS:
-        for status in _statuses(row):
+    for known in expected.ROWS:
+        for status in _statuses(known):
             error = api_error(
-                code=row.code, service_message=row.text or row.unless or _ORDINARY, http_status=status or 200
+                code=known.code,
+                service_message=known.text or known.unless or _ORDINARY,
+                http_status=status or 200,
             )
             assert error.retryable or "recovers" not in str(error)
 

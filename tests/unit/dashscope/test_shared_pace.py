@@ -26,6 +26,7 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing import pace
+from airflow_provider_wanx.dashscope.pacing.state import PaceState
 from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from tests.unit.support.virtual_processes import VirtualProcesses
 
@@ -203,7 +204,7 @@ def test_a_process_that_dies_while_it_waits_costs_one_moment() -> None:
 
 
 def _one_moment_later(body: bytes) -> bytes:
-    state = pace.PaceState.from_bytes(body)
+    state = PaceState.from_bytes(body)
     state.next_at += 0.52
     return state.to_bytes()
 

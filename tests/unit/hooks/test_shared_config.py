@@ -18,7 +18,7 @@ Define = Callable[..., None]
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The connections that were read, in order."""
     seen: list[str] = []
-    original = module.get_async_connection
+    original = vars(module)["get_async_connection"]
 
     async def counted(conn_id: str, *more: Any, **named: Any) -> Any:
         seen.append(conn_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.stack import StackError
 def test_a_python_that_is_not_there_is_not_run_and_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trying, "find_python", lambda version, more: None)
     monkeypatch.setattr(trying, "build_wheel", lambda: Path("wheel.whl"))
-    row, kept = all_rows()[0], []
+    row = all_rows()[0]
+    kept: list[Any] = []
     (record,) = trying.try_all([row], pythons=[], lanes=1, keep=kept.append)
     assert kept == [record]
     assert (record["ran"], record["ok"]) == (False, False)

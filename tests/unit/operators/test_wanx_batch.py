@@ -76,7 +76,8 @@ class TestRun:
         exporter, provider = InMemorySpanExporter(), TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
-        with trace.get_tracer("airflow").start_as_current_span("worker.repaint") as task:
+        with trace.get_tracer("airflow").start_as_current_span("worker.repaint") as span:
+            task: Any = span
             bulk.run(deferrable=False)
         told = [each for each in exporter.get_finished_spans() if each is not task]
         names = Counter(each.name for each in told if each.name.startswith("dashscope."))

@@ -51,7 +51,7 @@ def as_user(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 
     from tests.unit.plugins.gallery_server import StrictManager
 
-    manager = StrictManager()
+    manager: Any = StrictManager()  # type: ignore[no-untyped-call]
     if AIRFLOW >= (3, 2):
         monkeypatch.setattr(app._AuthManagerState, "instance", manager)
     else:

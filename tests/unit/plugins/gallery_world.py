@@ -75,7 +75,7 @@ class World:
 
     def clear(self) -> None:
         """Empty the tables."""
-        with settings.engine.begin() as connection:
+        with database().begin() as connection:
             # What they have left goes with them.
             for table in (TaskInstance, DagRun):
                 connection.execute(sa.delete(table))
@@ -131,7 +131,7 @@ class World:
         state: str = "success",
     ) -> None:
         """Add a task instance with its XComs."""
-        with settings.engine.connect() as connection:
+        with database().connect() as connection:
             number = connection.scalar(
                 sa.select(DagRun.id).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
             )
@@ -187,8 +187,13 @@ def _region(map_index: int) -> dict[str, Any]:
     return {"region_index": map_index} if AIRFLOW >= (3, 4) else {}
 
 
+def database() -> Any:
+    """Return the engine of Airflow's database."""
+    return settings.engine
+
+
 def _insert(model: Any, rows: list[dict[str, Any]]) -> None:
-    with settings.engine.begin() as connection:
+    with database().begin() as connection:
         connection.execute(sa.insert(model), rows)
 
 

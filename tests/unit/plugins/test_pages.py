@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from airflow import settings
 
 from airflow_provider_wanx.plugins.gallery.pages import CONTENT_SECURITY_POLICY
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX, WanxGalleryPlugin
@@ -22,6 +21,7 @@ from tests.unit.plugins.gallery_world import (
     Browser,
     World,
     counted,
+    database,
     entry,
     origin,
     owned,
@@ -145,7 +145,8 @@ class TestCost:
     def test_runs_come_in_pages_the_latest_first(self, world: World, admin: Browser) -> None:
         world.many(45, 1)
         world.run("plain", "without-pictures", number=99)
-        shown, links, query = [], [], {}
+        shown, links = [], []
+        query: dict[str, Any] = {}
         for _ in range(3):
             page = admin.get("/", **query).text
             shown.append(re.findall(r'class="run"[^>]*><bdi>(run-\d+)</bdi>', page))
@@ -232,8 +233,8 @@ class TestContent:
     ) -> None:
         for map_index in (0, 1):
             world.copy(entry(source=f"s3://pictures/{map_index}.png"), map_index=map_index)
-        for map_index, names in {"-1": ["0", "1"], "1": ["1"]}.items():
-            page = admin.get(f"/dags/faces/runs/{RUN}/tasks/wait", map_index=map_index).text
+        for index, names in {"-1": ["0", "1"], "1": ["1"]}.items():
+            page = admin.get(f"/dags/faces/runs/{RUN}/tasks/wait", map_index=index).text
             assert re.findall(r'class="name"><bdi>(\d)\.png', page) == names
             assert "has put no pictures into S3 itself" in page
 
@@ -320,7 +321,7 @@ class TestStrangers:
     ) -> None:
         world.copy(entry())
         world.task({MARK: 0}, task_id="foreign")
-        with settings.engine.begin() as connection:
+        with database().begin() as connection:
             # As text: no Python would write it.
             connection.execute(
                 sa.text(f"UPDATE {XCOMS} SET value = :stored WHERE key = :key AND value IN ('0', '\"0\"')"),

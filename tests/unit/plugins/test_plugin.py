@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
-from airflow import plugins_manager
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wanx import version_compat
@@ -18,6 +17,9 @@ from airflow_provider_wanx.plugins import wanx_gallery
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow_names import AIRFLOW
+
+# Its names change from one Airflow to the next.
+plugins_manager: Any = importlib.import_module("airflow.plugins_manager")
 
 
 @pytest.fixture
@@ -30,15 +32,18 @@ def reloaded() -> Iterator[None]:
 def _loaded() -> list[Any]:
     """Airflow's plugins, loaded by Airflow."""
     plugins_manager.ensure_plugins_loaded()
-    return plugins_manager._get_plugins()[0] if AIRFLOW >= (3, 2) else plugins_manager.plugins
+    plugins: list[Any] = plugins_manager._get_plugins()[0] if AIRFLOW >= (3, 2) else plugins_manager.plugins
+    return plugins
 
 
 def _shown() -> list[Any]:
     """What plugins show in the web interface of Airflow 3.1 and later."""
     if AIRFLOW >= (3, 2):
-        return plugins_manager._get_ui_plugins()[0]
+        shown: list[Any] = plugins_manager._get_ui_plugins()[0]
+        return shown
     plugins_manager.initialize_ui_plugins()
-    return plugins_manager.external_views
+    views: list[Any] = plugins_manager.external_views
+    return views
 
 
 def test_airflow_has_it_from_3_1_on_and_complains_of_nothing() -> None:

@@ -372,7 +372,7 @@ def test_a_rescheduled_sensor_believes_that_a_task_is_gone_some_time_after_it_be
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 3600)
     runner = wait("gone", **RESCHEDULED)
     for seconds in (None, 1800):
-        runner.first_reschedule = seconds and datetime.now(UTC) - timedelta(seconds=seconds)
+        runner.first_reschedule = datetime.now(UTC) - timedelta(seconds=seconds) if seconds else None
         with pytest.raises(AirflowRescheduleException):
             runner.start()
     runner.first_reschedule = datetime.now(UTC) - timedelta(seconds=3601)

@@ -188,7 +188,7 @@ def test_no_more_is_read_than_the_header_needs(
     read: list[int] = []
     from airflow_provider_wanx.storage import s3_source
 
-    whole = s3_source.read_object
+    whole = vars(s3_source)["read_object"]
 
     def reading(*given: Any, **more: Any) -> Any:
         found = whole(*given, **more)

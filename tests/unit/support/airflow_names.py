@@ -91,5 +91,6 @@ def stored_dag(dag: Any) -> Any:
     from airflow.serialization import serialized_objects
 
     # One class does both since 3.2; before, the class of what is read.
-    form: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
+    forms: Any = serialized_objects
+    form = getattr(forms, "DagSerialization", None) or forms.SerializedDAG
     return form.deserialize_dag(form.serialize_dag(dag))

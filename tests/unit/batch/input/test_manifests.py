@@ -67,7 +67,7 @@ def parquet(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-PEOPLE = [
+PEOPLE: list[dict[str, str | None]] = [
     {"image": "s3://b/ada.jpg", "style": "anime", "style_reference": None, "who": 'Ada, "Countess"\nof 肖像'},
     {"image": "bob.png", "style": "-1", "style_reference": "r.png", "who": "Bob"},
     {"image": " https://x/y.jpg?a=b ", "style": "3; 5", "style_reference": None, "who": ""},
@@ -91,7 +91,8 @@ def _as_csv(*, line_end: str = "\n") -> bytes:
 def _as_parquet() -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(PEOPLE), sink)
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 @pytest.mark.parametrize(

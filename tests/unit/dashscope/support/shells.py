@@ -137,4 +137,4 @@ class AsyncShell:
         return self._runner.run(read())
 
 
-SHELLS: dict[str, Callable[[ClientConfig], Shell]] = {"blocking": SyncShell, "asynchronous": AsyncShell}
+SHELLS: dict[str, Callable[[ClientConfig], Any]] = {"blocking": SyncShell, "asynchronous": AsyncShell}

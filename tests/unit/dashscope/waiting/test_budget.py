@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -92,7 +93,8 @@ def test_a_time_that_would_stop_the_account_is_not_believed() -> None:
 
 @pytest.mark.parametrize("trouble", [_refusal(), TransportError("x")], ids=["refused", "failed"])
 def test_a_storm_is_met_with_single_probes_further_and_further_apart(trouble: ProviderError) -> None:
-    budget, now, probes = _budget(), 0.0, []
+    budget, now = _budget(), 0.0
+    probes: list[Any] = []
     while now < 120.0:
         now = _send(budget, trouble, at=now)
         probes.append(now)

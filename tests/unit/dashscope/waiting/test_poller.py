@@ -290,7 +290,8 @@ class TestSharing:
     """One poller for each account and event loop."""
 
     def test_waits_of_one_account_share_a_poller_and_the_last_one_closes_it(self) -> None:
-        fake, made = endless(2), []
+        fake = endless(2)
+        made: list[Any] = []
 
         async def main() -> None:
             tasks_before = len(asyncio.all_tasks())

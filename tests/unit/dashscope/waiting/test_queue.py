@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.dashscope.polling import TaskWait
-from airflow_provider_wanx.dashscope.waiting.progress import ALL, Group
-from airflow_provider_wanx.dashscope.waiting.queue import NEVER, TaskQueue
+from airflow_provider_wanx.dashscope.waiting.progress import ALL, NEVER, Group
+from airflow_provider_wanx.dashscope.waiting.queue import TaskQueue
 
 LIMIT = 20.0
 

@@ -29,7 +29,7 @@ def _watch(
 
 
 @pytest.fixture
-def shell(dashscope_simulator: SimulatorHandle) -> Iterable[Shell]:
+def shell(dashscope_simulator: SimulatorHandle) -> Iterable[Any]:
     with SyncShell(config(dashscope_simulator.url)) as opened:
         yield opened
 
