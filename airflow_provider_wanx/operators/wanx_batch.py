@@ -18,7 +18,7 @@ from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling
 from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.run import Wave
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
@@ -91,6 +91,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         ``s3://conn_id@bucket/…``.
     :param allow_local_files: whether data may name files of the worker.
     :param allow_conn_ids: whether data may name Airflow connections, and stores that are only reached through one.
+    :param image_transfer: how the service gets pictures in S3, ``"link"`` or ``"upload"``; by default as the connection says.
     :param dashscope_conn_id: id of a connection of type ``dashscope``.
     :param deferrable: whether to wait in the triggerer. On a worker, the wait would hold it for as long as the batch takes.
     """
@@ -131,6 +132,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         aws_conn_id: str | None = "aws_default",
         allow_local_files: bool = False,
         allow_conn_ids: bool = False,
+        image_transfer: ImageTransfer | None = None,
         dashscope_conn_id: str = DashScopeHook.default_conn_name,
         deferrable: bool | str = True,
         **kwargs: Any,
@@ -158,6 +160,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         self._sources = SourceArguments.read(
             allow_local_files=allow_local_files,
             allow_conn_ids=allow_conn_ids,
+            image_transfer=image_transfer,
             destination=destination,
             images=images,
             style_reference=style_reference,

@@ -284,15 +284,18 @@ class TestBatch:
             bulk.run(images=url)
         assert accepted(at_rest) == 0
 
+    @pytest.mark.parametrize("by_connection", [True, False])
     def test_the_pictures_of_a_batch_may_be_uploaded(
         self,
         bulk: Bulk,
         service: Callable[..., BackgroundSimulator],
         set_connection: Callable[..., None],
+        by_connection: bool,
     ) -> None:
         simulator = service()
-        set_connection("dashscope_default", simulator.connection_json(image_transfer="upload"))
-        assert bulk.run()["succeeded"] == 3
+        if by_connection:
+            set_connection("dashscope_default", simulator.connection_json(image_transfer="upload"))
+        assert bulk.run(**({} if by_connection else {"image_transfer": "upload"}))["succeeded"] == 3
         assert all(task["image_url"].startswith("oss://") for task in simulator.ledger()["tasks"])
         assert simulator.ledger(summary=True)["endpoints"]["upload"]["requests"] == 3
 
