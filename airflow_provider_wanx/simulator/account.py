@@ -134,8 +134,8 @@ class RateLimits:
 # Pillow leaves the interpreter lock while it works, so two threads do use two cores.
 _PAINTERS = 2
 
-# For whoever lets the clock jump, in real seconds: inputs may be slow to come, and the machine busy.
-_PATIENCE = 60.0
+# For whoever lets the clock jump, in real seconds: inputs may be slow to come.
+_PATIENCE = 10.0
 
 
 class Account:

@@ -58,8 +58,10 @@ class Clock:
     async def sleep_until(self, moment: float) -> None:
         """Wait for a moment of the service's clock, jumps included."""
         while (remaining := moment - self.now()) > 0:
+            # Not wait_for: until 3.12 it waits in a task of its own, and a jump before that has begun would wake nobody.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._jumped.wait(), remaining / self.speed)
+                async with asyncio.timeout(remaining / self.speed):
+                    await self._jumped.wait()
 
     def epoch(self, moment: float) -> float:
         """Translate a moment into the POSIX time that the service reports for it."""
