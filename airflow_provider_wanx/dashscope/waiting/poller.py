@@ -263,7 +263,7 @@ class Poller:
                 )
             self._failed_readings = 0
             self._read_at = began + self._queue.interval / READINGS
-            self._queue.read(listed)
+            self._queue.read(listed, now=self._loop.time())
         finally:
             self._reading = False
             self._wake.set()

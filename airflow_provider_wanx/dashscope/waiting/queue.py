@@ -127,12 +127,15 @@ class TaskQueue:
             for group in watched.groups:
                 group.runs(task_id)
 
-    def read(self, listed: set[str]) -> None:
+    def read(self, listed: set[str], *, now: float) -> None:
         """Take a reading of the running tasks: whoever is known to run and is not in it has probably ended."""
+        for task_id, watched in self._running.items():
+            if task_id not in listed:
+                self._urgent[task_id] = watched
+                # What was answered before it left the list is no news any more.
+                if task_id in self._listed:
+                    _hasten(watched, now)
         self._listed, self.list_works = listed, True
-        self._urgent.update(
-            (task_id, each) for task_id, each in self._running.items() if task_id not in listed
-        )
 
     def unreadable(self) -> None:
         """Go on without the list, until it is read again."""

@@ -69,10 +69,22 @@ def test_nobody_is_passed_over_for_ever() -> None:
 def test_the_list_speaks_for_whoever_is_in_it() -> None:
     queue = queue_of(100)
     queue.runs("t-0")
-    queue.read({"t-0", "a stranger's"})
+    queue.read({"t-0", "a stranger's"}, now=0.0)
     assert sweep(queue, seconds=30).count("t-0") == 1
-    queue.read(set())
+    queue.read(set(), now=30.0)
     assert sweep(queue, seconds=1, start=30)[0] == "t-0"
+
+
+def test_whoever_has_left_the_list_is_asked_for_at_once_though_it_was_asked_for_just_before() -> None:
+    queue = queue_of(100)
+    watched = queue.next(0.0)
+    assert watched is not None
+    assert watched.task_id == "t-0"
+    queue.runs("t-0")
+    queue.asked(watched, due=3.0, answered=True)
+    queue.read({"t-0"}, now=0.5)
+    queue.read(set(), now=1.0)
+    assert sweep(queue, seconds=1, start=1.0)[0] == "t-0"
 
 
 def test_whoever_is_known_to_run_and_not_in_the_list_is_asked_for_at_its_interval() -> None:
@@ -80,17 +92,17 @@ def test_whoever_is_known_to_run_and_not_in_the_list_is_asked_for_at_its_interva
     queue.runs("a stranger's")
     queue.runs("t-70")
     for second in range(30):
-        queue.read(set())
+        queue.read(set(), now=float(second))
         asked += sweep(queue, seconds=1, start=float(second))
     assert 9 <= asked.count("t-70") <= 12
 
 
 def test_without_the_list_the_whole_budget_goes_to_the_sweep_until_it_is_read_again() -> None:
     queue = queue_of(100)
-    queue.read({"t-0"})
+    queue.read({"t-0"}, now=0.0)
     queue.unreadable()
     assert len(sweep(queue, seconds=10)) > 150
-    queue.read(set())
+    queue.read(set(), now=20.0)
     assert len(sweep(queue, seconds=10, start=20)) == pytest.approx(30, abs=4)
 
 
