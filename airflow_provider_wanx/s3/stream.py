@@ -18,6 +18,8 @@ class ObjectStream(io.RawIOBase):
     def __init__(self, client: Any, *, bucket: str, key: str) -> None:
         self._client = client
         self._place = {"Bucket": bucket, "Key": key}
+        # Python closes also what could not be opened.
+        self._answer: dict[str, Any] = {"Body": io.BytesIO()}
         self._answer = client.get_object(**self._place)
         self._offset = 0
         self._tries_left = READ_TRIES

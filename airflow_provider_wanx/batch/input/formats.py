@@ -37,6 +37,9 @@ MOST_LINES = 5_000_000
 GROUP_BYTES = 1024**3
 """Bytes of one group of rows in Parquet, uncompressed."""
 
+MOST_LEVELS = 100
+"""Lists and objects within each other. JSON is read and written to a depth that differs between versions of Python."""
+
 
 def read_jsonl(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
     """Read a file with a JSON object in every line."""
@@ -197,17 +200,22 @@ READERS: Mapping[str, Callable[[BinaryIO, str], Iterator[Record | InvalidRow]]] 
 """How to read a file by its extension: open at its beginning, with its name for messages."""
 
 
-def json_value(cell: Any) -> Any:
-    """Turn a cell into what JSON can hold: a number that is none into null, and whatever has no place in JSON into text."""
+def json_value(cell: Any, *, levels: int = MOST_LEVELS) -> Any:
+    """Turn a cell into what JSON can hold: a number that is none into null, and whatever has no place in JSON into text.
+
+    :raises ValueError: it is nested too deeply.
+    """
+    if not levels:
+        raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
     match cell:
         case None | bool() | int() | str():
             return cell
         case float():
             return None if math.isnan(cell) else cell if math.isfinite(cell) else str(cell)
         case dict():
-            return {str(key): json_value(value) for key, value in cell.items()}
+            return {str(key): json_value(value, levels=levels - 1) for key, value in cell.items()}
         case list() | tuple():
-            return [json_value(value) for value in cell]
+            return [json_value(value, levels=levels - 1) for value in cell]
         case bytes():
             return _text(cell)
         case Decimal() if cell.is_finite():

@@ -95,7 +95,10 @@ class ManifestSource:
             raise InvalidInputError(f"{self.description} has no rows.")
 
     def _rows(self, place: str, cells: Mapping[str, Any]) -> Iterator[ImageRow | InvalidRow]:
-        values = {column: json_value(cell) for column, cell in cells.items()}
+        try:
+            values = {column: json_value(cell) for column, cell in cells.items()}
+        except ValueError as error:
+            return iter([InvalidRow(place, str(error))])
         own = {column: values.pop(column, None) for column in INPUT_COLUMNS}
         return self.maker.rows(place=place, **own, columns=values)
 

@@ -78,3 +78,17 @@ def test_the_rest_of_another_version_is_not_taken_for_its_own() -> None:
     store.body = CONTENT[::-1] + b"x"
     with pytest.raises(ClientError):
         stream.read()
+
+
+class _Refusing:
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_that_cannot_be_opened_leaves_nothing_that_fails_to_close() -> None:
+    stream = ObjectStream.__new__(ObjectStream)
+    with pytest.raises(ClientError):
+        ObjectStream.__init__(stream, _Refusing(), bucket="b", key="k")
+    stream.close()
+    assert stream.closed

@@ -318,6 +318,15 @@ def test_bad_rows_of_jsonl_and_parquet_have_their_places_too(put: Put, parquet: 
     assert list(_source(parquet({"image": ["a.png", None]})))[1:] == [InvalidRow("row 2", "image is empty")]
 
 
+def test_a_cell_that_is_nested_too_deeply_is_a_bad_row_and_no_crash(put: Put) -> None:
+    depths = [100, 101, 400]
+    cells = [b'{"image": "a.png", "x": ' + b"[" * depth + b"]" * depth + b"}\n" for depth in depths]
+    first, *others = _source(put("m.jsonl", b"".join(cells)))
+    assert isinstance(first, ImageRow)
+    assert json.dumps(first.columns["x"]) == "[" * 100 + "]" * 100
+    assert others == [InvalidRow(f"line {line}", "it is nested more than 100 levels deep") for line in (2, 3)]
+
+
 @pytest.mark.parametrize(
     ("name", "body", "problem"),
     [
