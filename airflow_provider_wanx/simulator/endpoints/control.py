@@ -152,4 +152,5 @@ def _row(job: Job, account: Account, base: str) -> str:
         shown_url(job.order.sources[0]) if job.order.sources else job.order.prompt[:80],
         f"{job.status} {job.code}",
     )
-    return "<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td>{results}</tr>"
+    # The address of a task's console page, which the link of a submitted task leads to, ends in #id.
+    return f'<tr id="{job.task_id}">' + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td>{results}</tr>"

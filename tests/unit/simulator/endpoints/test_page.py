@@ -14,6 +14,8 @@ def test_page_shows_what_became_of_each_task(service: Service) -> None:
     for shown in (good["task_id"], "anime world", "SUCCEEDED", bad["task_id"], f"FAILED {bad['code']}"):
         assert shown in page.text
     assert good["results"][0]["url"].partition("?")[0] in page.text
+    # Where the link of a submitted task leads to.
+    assert f'id="{good["task_id"]}"' in page.text
     assert "secret" not in page.text
 
 
