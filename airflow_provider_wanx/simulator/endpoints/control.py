@@ -153,4 +153,5 @@ def _row(job: Job, account: Account, base: str) -> str:
         f"{job.status} {job.code}",
     )
     # The address of a task's console page, which the link of a submitted task leads to, ends in #id.
-    return f'<tr id="{job.task_id}">' + "".join(f"<td>{escape(cell)}" for cell in cells) + f"<td>{results}</tr>"
+    shown = "".join(f"<td>{escape(cell)}" for cell in cells)
+    return f'<tr id="{job.task_id}">{shown}<td>{results}</tr>'
