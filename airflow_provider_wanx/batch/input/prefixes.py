@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from airflow_provider_wanx.batch.input.manifests import is_manifest
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
@@ -105,7 +106,7 @@ class PrefixSource:
         name = self.url.rstrip("/").lower()
         if _PICTURE.fullmatch(name):
             return "It looks like a picture, and was taken for a folder. Give single images as a list: images=[…]."
-        if name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".csv", ".parquet")):
+        if is_manifest(name):
             return "It looks like a manifest, and was taken for a folder. Leave out the slash at its end."
         return "Correct the folder or the pattern behind it; give single images as a list."
 
