@@ -44,7 +44,7 @@ test: $(INSTALLED) ## Run all tests
 	@status=0; parts="test-unit conformance test-upgrade"; \
 	if $(PROGRAMS) chromium; then parts="test-browser $$parts"; else status=1; fi; \
 	if $(PROGRAMS) postgresql redis; then parts="test-system $$parts"; else status=1; fi; \
-	echo "These run side by side, and each prints its output when it ends: about ten minutes on two cores."; \
+	echo "These run side by side, and each prints its output when it ends: about seven minutes on two idle cores."; \
 	echo "  $$parts"; \
 	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target $$parts || status=1; \
 	exit $$status
