@@ -31,7 +31,7 @@ from airflow_provider_wanx.dashscope.store import Version
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.plugins.gallery import batch_files
+from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of, rows_of
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 from airflow_provider_wanx.storage.records import RecordStore
@@ -298,11 +298,11 @@ PLACES = {
                 owner="o",
             )
         ),
-        _read_with(batch_files.Status),
+        _read_with(entries.Status),
     ),
     "manifest's index": Place(
         _lines({"rows": 250, "step": 100, "bytes": 9000, "offsets": [0, 3000, 6000]}),
-        _read_with(batch_files._Index),
+        _read_with(entries._Index),
     ),
     "manifest of results": Place(
         _lines(*(manifest_row(row, bucket="b", price=PRICE) for row in _WORLD.acquired().all_rows())),

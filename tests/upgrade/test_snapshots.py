@@ -17,7 +17,7 @@ from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
-from airflow_provider_wanx.plugins.gallery import batch_files, connections
+from airflow_provider_wanx.plugins.gallery import entries, owned_objects
 from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 from airflow_provider_wanx.storage.marks import MARK, TASK, ownership
@@ -66,7 +66,7 @@ def test_a_ledger_stays_the_waiting_tasks_own(version: str, world: World) -> Non
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, world: World) -> None:
     snapshot = Snapshot.load(WRITTEN / version / "batch_is_done")
-    for cache in (connections._clients, batch_files._bodies):
+    for cache in (owned_objects._clients, entries._bodies):
         cache.clear()
     mark = Mark.read(snapshot.xcoms["bulk"][MARK])
     assert mark is not None
@@ -75,10 +75,10 @@ def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, worl
     with world.restored(snapshot):
         world.go_on(snapshot)
         status, rows = (
-            batch_files.read_status(reader, mark),
-            batch_files.read_rows(reader, mark, start=0, count=100),
+            entries.read_status(reader, mark),
+            entries.read_rows(reader, mark, start=0, count=100),
         )
-        assert batch_files.count_rows(reader, mark) == 3
+        assert entries.count_rows(reader, mark) == 3
     assert (status.state, status.images, status.succeeded, status.duplicate) == ("finished", 3, 2, 1)
     shown = [(row.key or "").rpartition("/")[2] if row else None for row in rows]
     assert shown == ["ann-000000.jpg", "bob-000001.jpg", ""]

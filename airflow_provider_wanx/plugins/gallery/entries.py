@@ -1,34 +1,48 @@
-"""What the gallery reads: marks, and entries of manifests. Whoever may write XComs may have written them, so all is checked."""
+"""What the gallery reads: marks, entries of manifests, and what a batch has left in its destination.
+
+Whoever may write XComs, or into a bucket, may have written them, so all is checked, and read in bounded amounts.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from threading import Lock
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+from airflow.configuration import conf
+from cachetools import cached
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
+from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.origin import source_address
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style
+from airflow_provider_wanx.plugins.gallery import owned_objects
+from airflow_provider_wanx.plugins.gallery.owned_objects import Content, Reader
+from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOWN, UNREADABLE_BATCH
 from airflow_provider_wanx.storage.marks import VERSION
 
-_LARGEST = 10**9
+log = logging.getLogger(__name__)
 
-_LINE_BYTES = 256 * 1024
-"""Bytes of a row at most: the user's own columns are part of it, and are not shown."""
+MAX_PART_BYTES = 4 * 1024 * 1024
+"""Of what is read at once of a batch: a hundred rows of its manifest, the manifest's index, or ``status.json``."""
+
+LARGEST = 2**31 - 1
+"""What a database takes as a number; nothing here counts further."""
 
 Text = Annotated[str, Field(max_length=4096)]
-Count = Annotated[int, Field(ge=0, le=_LARGEST)]
-Money = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Amount = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0, le=10**15)]
 
 
 def _time(value: object) -> object:
-    if not isinstance(value, str):
-        return None
     try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC) if time.tzinfo else None
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return time.astimezone(UTC) if time and time.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
@@ -44,13 +58,16 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
+_Model = TypeVar("_Model", bound=_Record)
+
+
 class Mark(_Record):
     """What a task has said about the pictures that it left, see :mod:`airflow_provider_wanx.storage.marks`."""
 
     version: Literal[1]
     kind: Literal["copy", "batch"]
     images: Count = 0
-    cost: Money | None = None
+    cost: Amount | None = None
     rows: Count | None = None
     bucket: Text = ""
     prefix: Text = ""
@@ -76,11 +93,11 @@ class Result(_Record):
 
     bucket: Text | None = None
     key: Text | None = None
-    bytes: Annotated[int, Field(ge=0, le=10**15)] | None = None
+    bytes: Bytes | None = None
     content_type: Text | None = None
     dashscope_task_id: Text | None = None
     model: Text | None = None
-    style: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
+    style: Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | None = None
     source: Text | None = Field(default=None, validation_alias=AliasChoices("source", "image"))
     status: Text = "succeeded"
     code: Text | None = None
@@ -88,7 +105,7 @@ class Result(_Record):
     written: bool = True
     submit_time: Time = None
     end_time: Time = None
-    cost: Money | None = None
+    cost: Amount | None = None
 
     @classmethod
     def read(cls, stored: object) -> Self | None:
@@ -116,10 +133,8 @@ class Result(_Record):
     @property
     def style_label(self) -> str | None:
         """Number, English and Chinese name of the style; None if it has none."""
-        if self.style is None:
-            return None
-        if not is_known_style(self.style):
-            return str(self.style)
+        if self.style is None or not is_known_style(self.style):
+            return None if self.style is None else str(self.style)
         style = next(each for each in WanxStyle if each.number == self.style)
         return f"{style.number} · {style.english} · {style.chinese}"
 
@@ -138,21 +153,20 @@ class Result(_Record):
     @property
     def source_is_shown(self) -> bool:
         """Whether the source is an object, and so can be shown as a picture."""
-        place, slash, key = (self.source or "").removeprefix("s3://").partition("/")
-        return self.url is not None and (self.source or "")[:5] == "s3://" and bool(place and slash and key)
+        scheme, _, address = (self.source or "").partition("://")
+        bucket, _, key = address.partition("/")
+        return self.url is not None and scheme == "s3" and bool(bucket and key)
 
 
 def results_of(stored: object) -> list[Result | None] | None:
     """Read a copy's manifest; None if it is none, and None in place of each entry that is none."""
     value = _json(stored)
-    if not isinstance(value, list):
-        return None
-    return [Result.read(entry) for entry in value]
+    return [Result.read(entry) for entry in value] if isinstance(value, list) else None
 
 
 def rows_of(lines: Iterable[bytes]) -> list[Result | None]:
     """Read lines of a batch's manifest; None in place of each that is none."""
-    return [Result.read(_json(line) if len(line) <= _LINE_BYTES else None) for line in lines]
+    return [Result.read(_json(line)) for line in lines]
 
 
 def _json(stored: Any) -> Any:
@@ -163,3 +177,168 @@ def _json(stored: Any) -> Any:
         return from_json(value) if isinstance(value, str) else value
     except (TypeError, ValueError):
         return None
+
+
+def fetched(stored: Any, dag_id: str, run_id: str) -> Any:
+    """Return what an XCom holds: its stored value or, if that names a file of Airflow's object storage backend, its bytes.
+
+    The stored value may be forged, so it opens files of its own run only. Not the backend itself reads them: it would make
+    objects of what is in them, and read them without a bound.
+    """
+    backend = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+    if not isinstance(stored, str) or conf.get("core", "xcom_backend", fallback="") != backend:
+        return stored
+    try:
+        address = from_json(stored)
+        # Airflow 3.1 stores JSON inside JSON.
+        address = from_json(address) if isinstance(address, str) and address.startswith('"') else address
+    except ValueError:
+        return stored
+    # What needs it only, as it is slow to import.
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    base = ObjectStoragePath(conf.get("common.io", "xcom_objectstorage_path", fallback=""))
+    own = f"{str(base).rstrip('/')}/{dag_id}/{run_id}/"
+    if not isinstance(address, str) or {".", ".."} & set(address.split("/")) or not address.startswith(own):
+        return stored
+    try:
+        # With the connection that the configuration names, which the address has lost.
+        return _unpacked(base / address[len(str(base)) :].lstrip("/"))
+    except Exception as error:  # noqa: BLE001 - any file system may raise what it likes
+        log.warning("The XCom in %r cannot be read: %s", address, error)
+        return stored
+
+
+_files = owned_objects.cache_of_bytes(64 * 1024 * 1024, seconds=60.0)
+
+
+@cached(_files, key=str, lock=Lock())
+def _unpacked(path: Any) -> bytes:
+    with path.open(mode="rb", compression="infer") as file:
+        body: bytes = file.read(owned_objects.MAX_BYTES + 1)
+    if len(body) > owned_objects.MAX_BYTES:
+        raise ValueError(f"it has more than {owned_objects.MAX_BYTES:,} bytes")
+    return body
+
+
+class Example(_Record):
+    """A failed image."""
+
+    row: int | None = None
+    image: Text = ""
+    message: Text = ""
+
+
+class Failures(_Record):
+    """What failed for one reason."""
+
+    count: Count = 0
+    examples: list[Example] = []
+
+
+class Status(_Record):
+    """How far a batch is: its ``status.json``."""
+
+    state: Text
+    updated_at: Time = None
+    owner: Text = ""
+    images: Count = 0
+    succeeded: Count = 0
+    failed: Count = 0
+    duplicate: Count = 0
+    in_flight: Count = 0
+    images_per_hour: Amount | None = None
+    seconds_left: Amount | None = None
+    cost: Amount | None = None
+    failures: dict[str, Failures] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether somebody works on it."""
+        return self.state == "running"
+
+    @property
+    def done(self) -> int:
+        """Number of images for which nothing is left to do."""
+        return min(self.images, self.succeeded + self.failed + self.duplicate)
+
+
+class _Index(_Record):
+    rows: Count
+    step: Annotated[int, Field(ge=1, le=10_000)]
+    bytes: Bytes
+    offsets: list[Bytes]
+
+
+def read_status(reader: Reader, mark: Mark) -> Status:
+    """Read ``status.json``.
+
+    :raises ProblemError: it cannot be read.
+    """
+    found = owned_objects.find(reader, mark.bucket, mark.prefix + STATUS)
+    return _checked(Status, owned_objects.read(found, limit=MAX_PART_BYTES))
+
+
+def count_rows(reader: Reader, mark: Mark) -> int:
+    """Return the number of rows of the manifest.
+
+    :raises ProblemError: it cannot be read.
+    """
+    return _index(reader, mark).rows
+
+
+def read_rows(reader: Reader, mark: Mark, *, start: int, count: int) -> list[Result | None]:
+    """Read some rows of the manifest, None in place of each that is none.
+
+    :param start: the first one, counted from 0.
+    :param count: how many at most.
+    :raises ProblemError: it cannot be read.
+    """
+    index = _index(reader, mark)
+    end = min(start + count, index.rows)
+    rows: list[Result | None] = []
+    for number in range(start // index.step, -(-end // index.step)):
+        first = number * index.step
+        rows += rows_of(_part(reader, mark, index, number)[max(0, start - first) : end - first])
+    return rows
+
+
+def _index(reader: Reader, mark: Mark) -> _Index:
+    try:
+        index = _checked(_Index, _body(reader, mark, INDEX))
+    except ProblemError as error:
+        raise (ProblemError(NO_MANIFEST) if error.problem is NOT_SHOWN else error) from None
+    if len(index.offsets) != -(-index.rows // index.step):
+        raise ProblemError(UNREADABLE_BATCH)
+    return index
+
+
+def _part(reader: Reader, mark: Mark, index: _Index, number: int) -> list[bytes]:
+    first, last = [*index.offsets, index.bytes][number : number + 2]
+    if not first < last <= min(index.bytes, first + MAX_PART_BYTES):
+        raise ProblemError(UNREADABLE_BATCH)
+    # With its size, so that the parts of a manifest which was replaced are read anew.
+    found = _body(reader, mark, f"{MANIFEST}.jsonl", (first, last), index.bytes)
+    lines = found.body.removesuffix(b"\n").split(b"\n", index.step)
+    if found.size != index.bytes or len(lines) != min(index.step, index.rows - number * index.step):
+        raise ProblemError(UNREADABLE_BATCH)
+    return lines
+
+
+_bodies = owned_objects.cache_of_bytes(32 * 1024 * 1024, seconds=30.0)
+"""For half a minute, a page's pictures need not read the manifest again."""
+
+
+@cached(_bodies, key=owned_objects.short, lock=Lock())
+def _body(
+    reader: Reader, mark: Mark, name: str, part: tuple[int, int] | None = None, size: int | None = None
+) -> Content:
+    found = owned_objects.find(reader, mark.bucket, mark.prefix + name)
+    return owned_objects.read(found, limit=MAX_PART_BYTES, part=part)
+
+
+def _checked(model: type[_Model], content: Content) -> _Model:
+    try:
+        return model.model_validate_json(content.body)
+    except ValidationError:
+        raise ProblemError(UNREADABLE_BATCH) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "img-src 'self'",
-        "style-src 'self'",
-        "script-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        # Airflow's pages show the gallery in a frame.
-        "frame-ancestors 'self'",
-    )
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+"""Airflow's pages show the gallery in a frame."""
 
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 """Of a picture that is opened by itself: browsers make a page of their own around it, with styles of their own."""
@@ -84,11 +77,7 @@ def render(name: str, request: Request, **values: Any) -> str:
 
 def stand_in(problem: Problem) -> bytes:
     """Make the picture that stands in place of one which cannot be shown: its title in a frame, for light and dark pages."""
-    words, lines = problem.title.split(), [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 20:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+    lines = textwrap.wrap(problem.title, 21)
     return _templates().get_template("stand_in.svg").render(lines=lines).encode()
 
 
@@ -103,8 +92,15 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # Beside a page of a run or batch that is at work; it loads itself again after so many seconds.
+    environment.globals["refresh_seconds"] = 5
     environment.filters.update(
-        plain=plain, when=_when, iso=_iso, size=_size, seconds=_seconds, money=_money, number=_number
+        plain=plain,
+        when=lambda time: "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        iso=lambda time: "" if time is None else time.astimezone(UTC).isoformat(timespec="seconds"),
+        seconds=_seconds,
+        money=lambda amount: "" if amount is None else f"{amount:,.2f} CNY",
+        number=lambda value: f"{value:,.0f}",
     )
     return environment
 
@@ -116,41 +112,10 @@ def plain(text: object) -> str:
     )
 
 
-def _when(time: datetime | None) -> str:
-    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _iso(time: datetime | None) -> str:
-    return "" if time is None else time.astimezone(UTC).isoformat(timespec="seconds")
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return ""
-    amount = float(size)
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
-
-
 def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86_400
-    if minutes < 100:
-        return f"{minutes:.0f} min"
-    return f"{hours:.0f} h" if hours < 72 else f"{days:.0f} days"
-
-
-def _money(amount: float | None) -> str:
-    return "" if amount is None else f"{amount:,.2f} CNY"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}"
+    for most, unit, length in ((100, "s", 1), (6_000, "min", 60), (72 * 3600, "h", 3600)):
+        if seconds < most:
+            return f"{seconds:.1f} s" if seconds < 10 else f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"

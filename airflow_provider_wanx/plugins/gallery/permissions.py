@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -26,18 +26,10 @@ may_read_pictures = requires_access_dag("GET", DagAccessEntity.XCOM)
 
 def readable(dag_ids: Collection[str], user: BaseUser) -> set[str]:
     """Return those DAGs of which a user may read the XComs."""
-    teams = _teams(dag_ids)
+    asked: dict[str, Any] = {"method": "GET", "access_entity": DagAccessEntity.XCOM, "user": user}
+    details = [DagDetails(id=dag_id, team_name=_team(dag_id)) for dag_id in dag_ids]
     manager = get_auth_manager()
-    return {
-        dag_id
-        for dag_id in dag_ids
-        if manager.is_authorized_dag(
-            method="GET",
-            access_entity=DagAccessEntity.XCOM,
-            details=DagDetails(id=dag_id, team_name=teams.get(dag_id)),
-            user=user,
-        )
-    }
+    return {str(each.id) for each in details if manager.is_authorized_dag(**asked, details=each)}
 
 
 def reader(identity: Identity, mark: Mark) -> Reader:
@@ -46,11 +38,9 @@ def reader(identity: Identity, mark: Mark) -> Reader:
     A copy's objects are its own. A batch's are those of its task: runs go on with what earlier ones have left.
     """
     name = TASK if mark.kind == "batch" else TASK_INSTANCE
-    owner = frozenset({(name, ownership(identity)[name])})
-    return Reader(_teams([identity.dag_id]).get(identity.dag_id), owner)
+    return Reader(_team(identity.dag_id), frozenset({(name, ownership(identity)[name])}))
 
 
-def _teams(dag_ids: Collection[str]) -> dict[str, str | None]:
-    if not dag_ids or not conf.getboolean("core", "multi_team", fallback=False):
-        return {}
-    return {dag_id: DagModel.get_team_name(dag_id) for dag_id in dag_ids}
+def _team(dag_id: str) -> str | None:
+    several = conf.getboolean("core", "multi_team", fallback=False)
+    return DagModel.get_team_name(dag_id) if several else None

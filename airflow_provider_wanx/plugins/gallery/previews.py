@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from cachetools import TTLCache, cached
+from cachetools import cached
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.dashscope.origin import SOURCE, Origin, source_address
-from airflow_provider_wanx.plugins.gallery import connections, owned_objects
+from airflow_provider_wanx.dashscope.origin import SOURCE, metadata_text
+from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.plugins.gallery.problems import NO_PICTURE, NO_RESULT, NO_SOURCE, TOO_LARGE
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.storage.destination import TASK_ID
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.plugins.gallery.entries import Result
     from airflow_provider_wanx.plugins.gallery.owned_objects import Found, Reader
 
-MAX_BYTES = 32 * 1024 * 1024
-MAX_PIXELS = 40_000_000
-"""More than any picture that the service takes or makes has; larger ones could be meant to fill the reader's memory."""
-
-THUMBNAIL_PIXELS = 20_000_000
-"""The same for those that are decoded here, four at a time and 4 bytes a pixel. The service takes 18.7 million."""
-
-THUMBNAIL = 360
-"""Longest side of a thumbnail, in pixels."""
+MAX_PIXELS = 20_000_000
+"""A picture is decoded here into 4 bytes a pixel, four pictures at a time. The service takes 18.7 million, no more is made."""
 
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp"}
 """Formats that are shown, all of them without scripts → their content types."""
@@ -49,9 +42,7 @@ class Picture:
     content_type: str
 
 
-_thumbnails: TTLCache[bytes, Picture] = TTLCache(
-    maxsize=48 * 1024 * 1024, ttl=600.0, getsizeof=lambda picture: len(picture.body) + owned_objects.ENTRY
-)
+_thumbnails = owned_objects.cache_of_bytes(48 * 1024 * 1024, seconds=600.0)
 
 
 def find_result(reader: Reader, result: Result, **said: str | None) -> Found:
@@ -85,17 +76,16 @@ def source_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
     :param small: whether a thumbnail will do.
     :raises ProblemError: it cannot be shown.
     """
-    source = source_address(result.source) or ""
-    if not result.source_is_shown:
+    if result.source is None or not result.source_is_shown:
         raise ProblemError(NO_SOURCE)
-    _, bucket, key = split_s3_url(source)
-    if not connections.is_open(bucket, key, beside=result.bucket):
+    _, bucket, key = split_s3_url(result.source)
+    if not owned_objects.is_open(bucket, key, beside=result.bucket):
         raise ProblemError(NO_SOURCE)
-    name = owned_objects.short(reader, result.url, result.dashscope_task_id, source)
-    said = Origin(source=source).metadata()
+    name = owned_objects.short(reader, result.url, result.dashscope_task_id, result.source)
+    said = {SOURCE: metadata_text(result.source)}
 
     def find() -> Found:
-        found = find_result(reader, result, **{SOURCE: said[SOURCE]})
+        found = find_result(reader, result, **said)
         return owned_objects.find_source(reader, found, bucket, key)
 
     return _picture(name, find, small=small)
@@ -104,11 +94,11 @@ def source_picture(reader: Reader, result: Result, *, small: bool) -> Picture:
 def _picture(name: bytes, find: Callable[[], Found], *, small: bool) -> Picture:
     if small:
         return _thumbnail(name, find)
-    body = owned_objects.read(find(), limit=MAX_BYTES).body
-    return Picture(body, _TYPES[str(_opened(body, MAX_PIXELS).format)])
+    body = owned_objects.read(find(), limit=owned_objects.MAX_BYTES).body
+    return Picture(body, _TYPES[str(_opened(body).format)])
 
 
-def _opened(body: bytes, pixels: int) -> Image:
+def _opened(body: bytes) -> Image:
     """Read a picture's header only."""
     from PIL import Image, UnidentifiedImageError
 
@@ -118,7 +108,7 @@ def _opened(body: bytes, pixels: int) -> Image:
         raise ProblemError(TOO_LARGE) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise ProblemError(NO_PICTURE) from None
-    if image.width * image.height > pixels:
+    if image.width * image.height > MAX_PIXELS:
         raise ProblemError(TOO_LARGE)
     return image
 
@@ -127,11 +117,12 @@ def _opened(body: bytes, pixels: int) -> Image:
 def _thumbnail(name: bytes, find: Callable[[], Found]) -> Picture:
     from PIL import ImageOps
 
-    image = _opened(owned_objects.read(find(), limit=MAX_BYTES).body, THUMBNAIL_PIXELS)
+    image = _opened(owned_objects.read(find(), limit=owned_objects.MAX_BYTES).body)
+    longest_sides = (360, 360)
     try:
         # A JPEG is decoded at a fraction of its size, which takes a fraction of the time.
-        image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        image.draft("RGB", longest_sides)
+        image.thumbnail(longest_sides)
         upright = ImageOps.exif_transpose(image)
         has_alpha = "A" in upright.getbands() or "transparency" in upright.info
         stream = io.BytesIO()

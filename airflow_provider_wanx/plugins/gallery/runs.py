@@ -7,7 +7,7 @@ through the latest runs in steps of bounded size. The number of queries never de
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,8 +19,7 @@ from sqlalchemy import Text, and_, cast, func, null, select, tuple_
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.plugins.gallery.entries import Mark
-from airflow_provider_wanx.plugins.gallery.offloaded import fetched
+from airflow_provider_wanx.plugins.gallery.entries import Mark, fetched
 from airflow_provider_wanx.plugins.gallery.problems import NO_RUN
 from airflow_provider_wanx.storage.marks import MARK
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 RETURN_VALUE = "return_value"
 """Key under which Airflow keeps what a task returns: the manifest of a copy."""
-
-PREVIEWS = 4
-"""Pictures beside a run in a list."""
 
 STEP, STEPS = 50, 20
 """Runs that are looked at together for marks, and how often that is done for one page."""
@@ -62,14 +58,15 @@ class Place(NamedTuple):
 
 
 @dataclass
-class RunRow:
-    """A run in a list.
+class Run:
+    """A run of a DAG, and the pictures that it has left.
 
     :param number: its id in the database.
-    :param time: when its last mark was written.
+    :param time: when its last mark was written; None if it has left none.
     :param images: number of pictures.
     :param cost: what they cost in CNY, None if that is not known of any of them.
-    :param previews: some of its results: task instances, and numbers in their manifests.
+    :param previews: in a list of runs, some of its results: task instances, and numbers in their manifests.
+    :param marks: on a page of one run, by task instance.
     """
 
     number: int
@@ -80,34 +77,21 @@ class RunRow:
     images: int = 0
     cost: float | None = None
     previews: list[tuple[Place, int]] = field(default_factory=list)
-
-
-@dataclass
-class Run:
-    """A run of a DAG that has left marks.
-
-    :param number: its id in the database.
-    :param time: when its last mark was written.
-    :param marks: by task instance.
-    """
-
-    number: int
-    dag_id: str
-    run_id: str
-    state: str | None = None
-    time: datetime | None = None
     marks: dict[Place, Mark] = field(default_factory=dict)
 
-    @property
-    def images(self) -> int:
-        """Number of pictures."""
-        return sum(mark.images for mark in self.marks.values())
+    def count(self, mark: Mark, *, times: int = 1) -> None:
+        """Count what some task instances have left that have equal marks."""
+        self.images += times * mark.images
+        if mark.cost is not None:
+            self.cost = (self.cost or 0.0) + times * mark.cost
 
-    @property
-    def cost(self) -> float | None:
-        """What they cost in CNY, None if that is not known of any of them."""
-        costs = [mark.cost for mark in self.marks.values() if mark.cost is not None]
-        return sum(costs) if costs else None
+    def only(self, places: Collection[Place]) -> Run:
+        """Return what some of its task instances have left."""
+        marks = {place: mark for place, mark in self.marks.items() if place in places}
+        run = replace(self, images=0, cost=None, marks=marks)
+        for mark in marks.values():
+            run.count(mark)
+        return run
 
     @property
     def batches(self) -> list[tuple[Place, Mark]]:
@@ -155,8 +139,8 @@ def list_runs(
     dag_id: str | None,
     task_id: str | None,
     before: int,
-    count: int,
-) -> tuple[list[RunRow], int | None]:
+    count: int = 20,
+) -> tuple[list[Run], int | None]:
     """Return runs that have left marks, the latest first.
 
     :param readable: tells which DAGs may be shown.
@@ -166,16 +150,14 @@ def list_runs(
     :param count: how many at most.
     :return: the runs, and the number before which to go on; None if no older run is left.
     """
-    rows: list[RunRow] = []
+    rows: list[Run] = []
     for _ in range(STEPS):
         query = select(DagRun.id, DagRun.dag_id, DagRun.run_id, DagRun.state)
         query = query if dag_id is None else query.where(DagRun.dag_id == dag_id)
         query = query.where(DagRun.id < before).order_by(DagRun.id.desc()).limit(STEP)
         step = session.execute(query).all()
         shown = readable({each[1] for each in step})
-        found = {
-            each[0]: RunRow(each[0], each[1], each[2], _text(each[3])) for each in step if each[1] in shown
-        }
+        found = {each[0]: Run(each[0], each[1], each[2], _text(each[3])) for each in step if each[1] in shown}
         _add_up(session, found, task_id)
         for each in step:
             before = each[0]
@@ -190,29 +172,28 @@ def list_runs(
     return rows, older
 
 
-def _add_up(session: Session, rows: dict[int, RunRow], task_id: str | None) -> None:
+def _add_up(session: Session, rows: dict[int, Run], task_id: str | None) -> None:
     # The marks of mapped copies are mostly equal, so that ten thousand of them are a few rows here.
     query, entity = _of_runs(rows, task_id)
     value = _value(entity)
     query = query.with_only_columns(entity.dag_run_id, value, func.count(), func.max(entity.timestamp))
-    for number, stored, equal, time in session.execute(query.group_by(entity.dag_run_id, value)):
+    for number, stored, times, time in session.execute(query.group_by(entity.dag_run_id, value)):
         row = rows[number]
         if (mark := Mark.read(fetched(stored, row.dag_id, row.run_id))) is not None:
-            row.images += equal * mark.images
-            if mark.cost is not None:
-                row.cost = (row.cost or 0.0) + equal * mark.cost
+            row.count(mark, times=times)
             row.time = max(row.time, time) if row.time else time
 
 
-def _add_previews(session: Session, rows: dict[int, RunRow], task_id: str | None) -> None:
+def _add_previews(session: Session, rows: dict[int, Run], task_id: str | None) -> None:
     query, entity = _of_runs(rows, task_id)
     query = query.with_only_columns(entity.dag_run_id, *_place(entity), _value(entity))
-    query = query.where(entity.map_index < PREVIEWS).order_by(entity.task_id, entity.map_index)
+    most = 4
+    query = query.where(entity.map_index < most).order_by(entity.task_id, entity.map_index)
     for number, task, map_index, region, stored in session.execute(query):
         row = rows[number]
         mark, previews = Mark.read(fetched(stored, row.dag_id, row.run_id)), row.previews
         if mark is not None and mark.kind == "copy":
-            free = range(min(mark.images, PREVIEWS - len(previews)))
+            free = range(min(mark.images, most - len(previews)))
             previews.extend((_placed(task, map_index, region), result) for result in free)
 
 
@@ -234,6 +215,7 @@ def get_run(session: Session, dag_id: str, run_id: str, task_id: str | None = No
     for task, map_index, region, time, stored in session.execute(query):
         if (mark := Mark.read(fetched(stored, dag_id, run_id))) is not None:
             run.marks[_placed(task, map_index, region)] = mark
+            run.count(mark)
             run.time = max(run.time, time) if run.time else time
     return run
 

@@ -1,78 +1,100 @@
-"""What each page shows."""
+"""The pages, each with its address and what it shows. Whoever asks for one may read the XComs of its DAG."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from itertools import takewhile
+from typing import Annotated, Literal, NamedTuple, TypeVar
+from uuid import UUID
 
 import anyio.to_thread
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.utils.session import create_session
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy.orm import Session
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.plugins.gallery import batch_files, pages, permissions, previews, runs
-from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of
+from airflow_provider_wanx.plugins.gallery import entries, pages, permissions, previews, runs
+from airflow_provider_wanx.plugins.gallery.entries import LARGEST, Mark, Result, results_of
+from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 from airflow_provider_wanx.plugins.gallery.problems import (
     NO_FIGURES,
+    NO_PAGE,
     NO_RESULT,
     NOT_SHOWN,
     UNREADABLE_BATCH,
     UNREADABLE_MANIFEST,
     Problem,
 )
+from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
 from airflow_provider_wanx.storage.marks import MARK
 
-if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-    from sqlalchemy.orm import Session
-    from starlette.requests import Request
-
-    from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
-    from airflow_provider_wanx.plugins.gallery.previews import Picture
-    from airflow_provider_wanx.plugins.gallery.runs import Instance, Place, Run
-
 T = TypeVar("T")
-
-LARGEST = 2**31 - 1
-"""What a database takes as a number."""
-
-RUNS = 20
-"""Runs on a page."""
 
 RESULTS = 24
 """Results on a page."""
 
-REFRESH = 5
-"""Seconds after which the page of a run or batch that is at work loads itself again."""
-
 AT_WORK = {"running", "deferred", "scheduled", "queued", "restarting", "up_for_retry", "up_for_reschedule"}
 """States of runs and task instances that will do something yet, without anybody's doing."""
+
+
+def _check_ids(request: Request) -> None:
+    """Refuse what no database can look for."""
+    if any("\0" in str(value) for value in request.path_params.values()):
+        raise ProblemError(NO_PAGE)
+
+
+def _place(
+    task_id: str,
+    map_index: Annotated[int, Path(ge=-1, le=LARGEST)],
+    region_id: UUID | None = None,
+    region_index: Annotated[int | None, Query(ge=-1, le=LARGEST)] = None,
+) -> Place:
+    """Read a task instance. In a region, our links name its index beside the one of Airflow, which may be -1 for all."""
+    index = map_index if region_id is None or region_index is None else region_index
+    return Place(task_id, index, None if region_id is None else str(region_id))
+
+
+router = APIRouter(
+    dependencies=[Depends(_check_ids), Depends(permissions.may_read_pictures)],
+    default_response_class=HTMLResponse,
+)
+
+_Page = Annotated[int, Query(ge=1, le=1_000_000)]
+_Index = Annotated[int | None, Query(ge=-1, le=LARGEST)]
+_Place = Annotated[Place, Depends(_place)]
+_Number = Annotated[int, Path(ge=0, le=LARGEST)]
 
 _workers: list[anyio.CapacityLimiter] = []
 
 
-@dataclass(frozen=True)
-class Pager:
+class Pager(NamedTuple):
     """Where a page stands among others.
 
     :param number: its number, from 1.
-    :param last: number of the last one.
-    :param total: how many things they show in all.
+    :param total: how many results they show in all.
     :param parts: the parts of their path.
     :param query: what else their addresses need.
     """
 
     number: int
-    last: int
     total: int
     parts: tuple[object, ...]
-    query: Mapping[str, object] = field(default_factory=dict)
+    query: Mapping[str, object]
 
-    @classmethod
-    def of(cls, total: int, size: int, number: int, *parts: object, **query: object) -> Pager:
-        """Count the pages."""
-        return cls(number, max(1, -(-total // size)), total, parts, query)
+    @property
+    def start(self) -> int:
+        """Number of its first result, from 0."""
+        return (self.number - 1) * RESULTS
+
+    @property
+    def last(self) -> int:
+        """Number of the last page."""
+        return max(1, -(-self.total // RESULTS))
 
 
 @dataclass(frozen=True)
@@ -91,97 +113,100 @@ class Tile:
     instance: Instance | None = None
 
 
-def address_of(
-    request: Request, dag_id: str | None, run_id: str | None, task_id: str | None, map_index: str | None
-) -> str:
-    """Return the address of the page of a task instance, a run, a task or a DAG, whatever is known."""
+@router.get("/here")
+def page_of_a_tab(
+    request: Request,
+    dag_id: str = "",
+    run_id: str = "",
+    task_id: str = "",
+    map_index: str = "",
+) -> RedirectResponse:
+    """Lead to the page of a task instance, a run, a task or a DAG, whatever Airflow has filled in for a tab."""
     to = pages.Addresses(request)
-    if dag_id is None:
-        return to.page()
-    run = () if run_id is None else ("runs", run_id)
-    task = () if task_id is None else ("tasks", task_id)
+    # It leaves what it does not know as "{RUN_ID}".
+    dag, run, task, index = (
+        "" if each.startswith("{") and each.endswith("}") else each
+        for each in (dag_id, run_id, task_id, map_index)
+    )
+    if not dag:
+        return RedirectResponse(to.page(), status_code=303)
+    parts = ("dags", dag, *(("runs", run) if run else ()), *(("tasks", task) if task else ()))
     # Of a task that is not mapped, Airflow knows no index.
-    index = (map_index or -1) if run and task else None
-    return to.page("dags", dag_id, *run, *task, map_index=index)
+    return RedirectResponse(
+        to.page(*parts, map_index=(index or -1) if run and task else None), status_code=303
+    )
 
 
+@router.get("/")
+@router.get("/dags/{dag_id}")
+@router.get("/dags/{dag_id}/tasks/{task_id}")
 def runs_page(
     request: Request,
-    session: Session,
-    user: BaseUser,
-    *,
-    dag_id: str | None = None,
-    task_id: str | None = None,
-    before: int | None = None,
+    session: SessionDep,
+    user: GetUserDep,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
 ) -> str:
     """Make the list of runs: of all DAGs that the user may see, of one, or of one task of it."""
-    parts = (
-        () if dag_id is None else ("dags", dag_id) if task_id is None else ("dags", dag_id, "tasks", task_id)
-    )
+    dag_id, task_id = request.path_params.get("dag_id"), request.path_params.get("task_id")
     found, older = runs.list_runs(
         session,
         lambda dags: permissions.readable(dags, user),
         dag_id=dag_id,
         task_id=task_id,
         before=before or LARGEST,
-        count=RUNS,
     )
+    parts = (*(("dags", dag_id) if dag_id else ()), *(("tasks", task_id) if task_id else ()))
     return pages.render(
-        "runs",
-        request,
-        runs=found,
-        before=before,
-        older=older,
-        parts=parts,
-        dag_id=dag_id,
-        task_id=task_id,
+        "runs", request, runs=found, before=before, older=older, parts=parts, dag_id=dag_id, task_id=task_id
     )
 
 
-def run_page(request: Request, session: Session, dag_id: str, run_id: str, *, page: int) -> str:
+@router.get("/dags/{dag_id}/runs/{run_id}")
+def run_page(request: Request, session: SessionDep, dag_id: str, run_id: str, page: _Page = 1) -> str:
     """Make the page of a run: its batches, and the results of its copies."""
     run = runs.get_run(session, dag_id, run_id)
-    pager = Pager.of(run.copied, RESULTS, page, "dags", dag_id, "runs", run_id)
-    return _results(request, session, run, pager)
+    return _results(request, session, run, Pager(page, run.copied, ("dags", dag_id, "runs", run_id), {}))
 
 
+@router.get("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}")
 def task_page(
     request: Request,
-    session: Session,
+    session: SessionDep,
     dag_id: str,
     run_id: str,
     task_id: str,
-    place: Place | None,
-    *,
-    page: int,
+    map_index: _Index = None,
+    region_id: UUID | None = None,
+    region_index: _Index = None,
+    page: _Page = 1,
 ) -> str:
     """Make the page of a task instance: of its batch, of its results or, if it has none, of those of the run.
 
-    :param place: the task instance, None for all of the task.
+    Without an index, it is the page of all task instances of the task.
     """
+    place = None if map_index is None else _place(task_id, map_index, region_id, region_index)
     run = runs.get_run(session, dag_id, run_id, task_id)
     if place is None and len(run.marks) == 1:
         (place,) = run.marks
-    own = None if place is None else next(filter(place.may_be, run.marks), None)
-    if own is not None:
-        place, mark = own, run.marks[own]
-        run.marks = {own: mark}
-        if mark.kind == "batch":
-            return _batch_page(request, session, run, own, mark, page=page)
     note = None
-    if place is not None and own is None:
-        # A submission or a wait has none of its own; what became of it is what a user looks for.
-        run = runs.get_run(session, dag_id, run_id)
-        if place.map_index >= 0:
-            run.marks = {each: mark for each, mark in run.marks.items() if each.map_index == place.map_index}
-        note = (
-            "This task has put no pictures into S3 itself. These are those of other tasks of the run."
-            if run.marks
-            else None
-        )
+    if place is not None:
+        own = next(filter(place.may_be, run.marks), None)
+        if own is not None:
+            place, run = own, run.only([own])
+            if run.marks[own].kind == "batch":
+                return _batch_page(request, session, run, own, page)
+        else:
+            # A submission or a wait has none of its own; what became of it is what a user looks for.
+            run = runs.get_run(session, dag_id, run_id)
+            if place.map_index >= 0:
+                run = run.only([each for each in run.marks if each.map_index == place.map_index])
+            if run.marks:
+                note = (
+                    "This task has put no pictures into S3 itself. These are those of other tasks of the run."
+                )
     parts = ("dags", dag_id, "runs", run_id, "tasks", task_id)
-    shown = {} if place is None else {"map_index": place.map_index, "region_id": place.region_id}
-    pager = Pager.of(run.copied, RESULTS, page, *parts, **shown)
+    query = {} if place is None else {"map_index": place.map_index, "region_id": place.region_id}
+    pager = Pager(page, run.copied, parts, query)
     return _results(request, session, run, pager, task=place or (task_id, None), note=note)
 
 
@@ -194,7 +219,7 @@ def _results(
     task: Place | tuple[str, None] | None = None,
     note: str | None = None,
 ) -> str:
-    shown = list(run.results(start=(pager.number - 1) * RESULTS, count=RESULTS))
+    shown = list(run.results(start=pager.start, count=RESULTS))
     places = {place for place, _ in shown}
     stored = {place: results_of(value) for place, value in runs.manifests(session, run, places).items()}
     known = runs.instances(session, run, places | {place for place, _ in run.batches})
@@ -210,26 +235,29 @@ def _results(
         pager=pager,
         task=task,
         note=note,
-        refresh=REFRESH if run.state in AT_WORK else None,
+        at_work=run.state in AT_WORK,
         unreadable=UNREADABLE_MANIFEST,
     )
 
 
-def _batch_page(request: Request, session: Session, run: Run, place: Place, mark: Mark, *, page: int) -> str:
+def _batch_page(request: Request, session: Session, run: Run, place: Place, page: int) -> str:
     instance = runs.instances(session, run, [place]).get(place)
-    owner = place.identity(run.dag_id, run.run_id)
+    owner, mark = place.identity(run.dag_id, run.run_id), run.marks[place]
     reader = permissions.reader(owner, mark)
-    status, problem = _or_problem(partial(batch_files.read_status, reader, mark))
-    total, no_rows = _or_problem(partial(batch_files.count_rows, reader, mark))
+    status, problem = _or_problem(partial(entries.read_status, reader, mark))
+    total, no_rows = _or_problem(partial(entries.count_rows, reader, mark))
     parts = ("dags", run.dag_id, "runs", run.run_id, "tasks", place.task_id)
-    pager = Pager.of(total or 0, RESULTS, page, *parts, map_index=place.map_index, region_id=place.region_id)
+    pager = Pager(page, total or 0, parts, {"map_index": place.map_index, "region_id": place.region_id})
     rows: Sequence[Result | None] | None = []
-    start = (page - 1) * RESULTS
     if total:
-        rows, no_rows = _or_problem(partial(batch_files.read_rows, reader, mark, start=start, count=RESULTS))
+        rows, no_rows = _or_problem(
+            partial(entries.read_rows, reader, mark, start=pager.start, count=RESULTS)
+        )
     at_work = instance is not None and instance.state in AT_WORK
     if at_work and problem is NOT_SHOWN:
         problem = NO_FIGURES
+    # Of a loop, the table of task instances does not tell how the task itself has called its iteration.
+    is_other = status and status.owner not in ("", str(owner)) and place.region_id is None
     return pages.render(
         "batch",
         request,
@@ -239,14 +267,11 @@ def _batch_page(request: Request, session: Session, run: Run, place: Place, mark
         instance=instance,
         status=status,
         problem=problem,
-        # Of a loop, the table of task instances does not tell how the task itself has called its iteration.
-        other_owner=status.owner
-        if status and status.owner not in ("", str(owner)) and place.region_id is None
-        else None,
-        tiles=[Tile(place, start + offset, row) for offset, row in enumerate(rows or ())],
+        other_owner=status.owner if status and is_other else None,
+        tiles=[Tile(place, number, row) for number, row in enumerate(rows or (), pager.start)],
         no_rows=no_rows,
         pager=pager,
-        refresh=REFRESH if at_work and (status is None or status.is_running) else None,
+        at_work=at_work and (status is None or status.is_running),
         unreadable=UNREADABLE_BATCH,
     )
 
@@ -258,8 +283,9 @@ def _or_problem(read: Callable[[], T]) -> tuple[T | None, Problem | None]:
         return None, error.problem
 
 
+@router.get("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{map_index}/results/{number}")
 def result_page(
-    request: Request, session: Session, dag_id: str, run_id: str, place: Place, number: int
+    request: Request, session: SessionDep, dag_id: str, run_id: str, place: _Place, number: _Number
 ) -> str:
     """Make the page of one result.
 
@@ -270,12 +296,6 @@ def result_page(
     problem = None
     if result.is_picture:
         _, problem = _or_problem(partial(previews.find_result, reader, result))
-    if mark.kind == "batch":
-        total = mark.rows or number + 1
-        before, after = (place, number - 1), (place, number + 1)
-        neighbours = [before if number else None, after if number + 1 < total else None]
-    else:
-        neighbours = _neighbours(run, place, number)
     return pages.render(
         "result",
         request,
@@ -284,34 +304,48 @@ def result_page(
         mark=mark,
         result=result,
         problem=problem,
-        neighbours=neighbours,
+        neighbours=_neighbours(run, place, mark, number),
     )
 
 
+def _neighbours(run: Run, place: Place, mark: Mark, number: int) -> list[tuple[Place, int] | None]:
+    """Return the results before and after one, each None if there is none."""
+    if mark.kind == "batch":
+        after = number + 1 if number + 1 < (mark.rows or 0) else None
+        return [(place, number - 1) if number else None, None if after is None else (place, after)]
+    copies = [each for each, left in run.marks.items() if left.kind == "copy"]
+    here = number + sum(run.marks[each].images for each in takewhile(place.__ne__, copies))
+    before = next(run.results(start=here - 1, count=1), None) if here else None
+    return [before, next(run.results(start=here + 1, count=1), None)]
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{map_index}/results/{number}/{which}")
 async def picture(
     dag_id: str,
     run_id: str,
-    place: Place,
-    number: int,
-    *,
+    place: _Place,
+    number: _Number,
     which: Literal["result", "source"],
-    small: bool,
-) -> Picture:
-    """Return a picture of a result.
+    size: Literal["small", "full"] = "full",
+) -> Response:
+    """Answer with a picture of a result, or with one that tells why it cannot be shown."""
 
-    :raises ProblemError: it cannot be shown.
-    """
-
-    def read() -> Picture:
+    def read() -> previews.Picture:
         with create_session(scoped=False) as session:
             _, _, reader, result = _find(session, dag_id, run_id, place, number)
         show = previews.result_picture if which == "result" else previews.source_picture
-        return show(reader, result, small=small)
+        return show(reader, result, small=size == "small")
 
     if not _workers:
         # A page of pictures must not take all of the threads that answer Airflow's own requests.
         _workers.append(anyio.CapacityLimiter(4))
-    return await anyio.to_thread.run_sync(read, limiter=_workers[0])
+    try:
+        found = await anyio.to_thread.run_sync(read, limiter=_workers[0])
+    except ProblemError as error:
+        body, status = pages.stand_in(error.problem), error.problem.status
+        return Response(body, status_code=status, media_type="image/svg+xml")
+    headers = {"Cache-Control": "private, max-age=60", "Content-Security-Policy": pages.PICTURE_POLICY}
+    return Response(found.body, media_type=found.content_type, headers=headers)
 
 
 def _find(
@@ -323,7 +357,7 @@ def _find(
         raise ProblemError(NO_RESULT)
     reader = permissions.reader(place.identity(dag_id, run_id), mark)
     if mark.kind == "batch":
-        (result,) = batch_files.read_rows(reader, mark, start=number, count=1) or [None]
+        (result,) = entries.read_rows(reader, mark, start=number, count=1) or [None]
     else:
         result = _entry(results_of(left.get(runs.RETURN_VALUE)), number)
     if result is None:
@@ -333,15 +367,3 @@ def _find(
 
 def _entry(results: Sequence[Result | None] | None, number: int) -> Result | None:
     return results[number] if results is not None and number < len(results) else None
-
-
-def _neighbours(run: Run, place: Place, number: int) -> list[tuple[Place, int] | None]:
-    passed = 0
-    for each, mark in run.marks.items():
-        if mark.kind == "copy":
-            if each == place:
-                break
-            passed += mark.images
-    here = passed + number
-    before = next(run.results(start=here - 1, count=1), None) if here else None
-    return [before, next(run.results(start=here + 1, count=1), None)]

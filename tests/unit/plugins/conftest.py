@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from airflow_provider_wanx.plugins.gallery import batch_files, connections, previews
+from airflow_provider_wanx.plugins.gallery import entries, owned_objects, previews
 from tests.unit.plugins.gallery_world import PICTURES, Browser, World
 from tests.unit.support.airflow_names import AIRFLOW, make_tables
 from tests.unit.support.s3 import Bucket, connection_json
@@ -30,7 +30,7 @@ def world(tables: None) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def forgetful() -> None:
     """No test sees what another one has left in a cache."""
-    for cache in (connections._clients, previews._thumbnails, batch_files._bodies):
+    for cache in (owned_objects._clients, previews._thumbnails, entries._bodies, entries._files):
         cache.clear()
 
 

@@ -101,13 +101,11 @@ def plans(engine: sa.Engine, explain: Callable[[sa.Connection, str, Any], list[s
     asked: list[tuple[str, Any]] = []
     with Session(engine) as session:
         with _noted(engine, asked):
-            found, older = runs.list_runs(session, set, dag_id=None, task_id=None, before=2**31 - 1, count=20)
+            found, older = runs.list_runs(session, set, dag_id=None, task_id=None, before=2**31 - 1)
             assert len(found) > 3
             assert older is not None
             for task_id in (None, "copy"):
-                rows, _ = runs.list_runs(
-                    session, set, dag_id="faces", task_id=task_id, before=2**31 - 1, count=20
-                )
+                rows, _ = runs.list_runs(session, set, dag_id="faces", task_id=task_id, before=2**31 - 1)
                 assert len(rows) == 20
                 assert all(row.previews for row in rows)
             run = runs.get_run(session, "faces", rows[0].run_id)

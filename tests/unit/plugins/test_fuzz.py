@@ -16,8 +16,14 @@ from tests.unit.support.mutations import Mutator
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")
 
 if AIRFLOW >= (3, 1):
-    from airflow_provider_wanx.plugins.gallery.batch_files import Status, _Index
-    from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
+    from airflow_provider_wanx.plugins.gallery.entries import (
+        Mark,
+        Result,
+        Status,
+        _Index,
+        results_of,
+        rows_of,
+    )
     from airflow_provider_wanx.plugins.gallery.pages import plain
 
 MUTATIONS = 4000

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.plugins.gallery import offloaded
+from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.storage.marks import MARK, copy_mark
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
 
@@ -30,7 +30,6 @@ def offload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
     monkeypatch.setenv("AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_COMPRESSION", "gzip")
     for cache in (backend._get_base_path, backend._get_threshold, backend._get_compression):
         cache.cache_clear()
-    offloaded._files.clear()
 
     def write(value: Any, dag_id: str = "faces", run_id: str = RUN) -> str:
         ids = {"dag_id": dag_id, "run_id": run_id, "task_id": "copy"}
@@ -73,7 +72,7 @@ def test_a_forged_value_opens_no_file_of_another_run_or_outside(
 def test_a_file_that_unpacks_to_more_than_any_is_not_read(
     world: World, admin: Browser, offload: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offloaded, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(owned_objects, "MAX_BYTES", 100_000)
     stored = offload([entry()])
     Path(stored.removeprefix("file://")).write_bytes(
         gzip.compress(b" " * 200_000 + json.dumps([entry()]).encode())

@@ -196,7 +196,7 @@ class TestContent:
         world.copy(entry())
         page = admin.get(f"/dags/faces/runs/{RUN}").text
         assert re.findall(r"/results/0/(\w+)\?size=small", page) == ["source", "result"]
-        for fact in ("ada.png", "31 · clay world · 黏土世界", "14 s", "0.12 CNY", "1.2 KB"):
+        for fact in ("ada.png", "31 · clay world · 黏土世界", "14 s", "0.12 CNY", "1.2 kB"):
             assert fact in page
 
     def test_a_results_page_leads_to_task_log_and_object(
