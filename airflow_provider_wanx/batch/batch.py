@@ -35,19 +35,19 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.copying import ResultCopier
+from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.keys import LEDGER, check_no_ledger
+from airflow_provider_wanx.jobs.marks import batch_mark
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore
-from airflow_provider_wanx.storage.copying import ResultCopier
-from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.keys import LEDGER, check_no_ledger
-from airflow_provider_wanx.storage.marks import batch_mark
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-    from airflow_provider_wanx.submission.submitter import OnUnconfirmed, TaskRequest
+    from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, TaskRequest
 
 GRACE_SECONDS = LONGEST_LEASE_SECONDS - LONGEST_WAVE_SECONDS - 300.0
 """Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited. What is left

@@ -15,13 +15,13 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileErro
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.storage.keys import MAX_KEY_BYTES
+from airflow_provider_wanx.jobs.keys import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
     from airflow_provider_wanx.batch.result_keys import ResultKeys
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-    from airflow_provider_wanx.storage.copying import CopiedResult, ResultCopier
+    from airflow_provider_wanx.jobs.copying import CopiedResult, ResultCopier
 
 LOOKS_SHARE = 0.3
 """Part of the account's rate at which ended tasks are read; whoever waits uses the rest."""

@@ -8,7 +8,7 @@ from threading import Lock
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError
-from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
 
 SLOW_SECONDS = 5.0
 """After which the next image is submitted although the answer to the last one is missing; the service needs one second."""

@@ -28,7 +28,7 @@ from airflow_provider_wanx.batch.policy import (
 )
 from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, MOST_MISSES, MOST_POSTS, Submitting
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError
-from airflow_provider_wanx.submission.submitter import TaskRequest
+from airflow_provider_wanx.jobs.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.account import Account

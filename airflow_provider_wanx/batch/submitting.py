@@ -23,10 +23,10 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconfirmedSubmissionError,
 )
 from airflow_provider_wanx.dashscope.models import Submission
+from airflow_provider_wanx.jobs.record import Record, SubmissionRecord
+from airflow_provider_wanx.jobs.search import settled_at
+from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
-from airflow_provider_wanx.submission.record import Record, SubmissionRecord
-from airflow_provider_wanx.submission.search import settled_at
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.rows import ImageRow

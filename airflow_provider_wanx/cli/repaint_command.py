@@ -25,11 +25,11 @@ from airflow_provider_wanx.dashscope.styles import (
     style_name,
     style_number,
 )
-from airflow_provider_wanx.storage.sources import ANYWHERE, local_path
+from airflow_provider_wanx.jobs.sources import ANYWHERE, local_path
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
-    from airflow_provider_wanx.storage.pictures import Picture
+    from airflow_provider_wanx.jobs.pictures import Picture
 
 
 def repaint(arguments: Namespace) -> int:
@@ -148,7 +148,7 @@ def _open(
     client: DashScopeClient, image: str, arguments: Namespace, *, is_style_reference: bool = False
 ) -> Picture:
     """Find a picture and check it; Airflow is needed only for places that it alone can read."""
-    from airflow_provider_wanx.storage.pictures import ImageSource
+    from airflow_provider_wanx.jobs.pictures import ImageSource
 
     field = "--style-reference" if is_style_reference else "image"
     if local_path(image) is None:

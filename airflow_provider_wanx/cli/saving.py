@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_wanx.cli.output import say
 from airflow_provider_wanx.cli.running import use_airflows_connections
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError
+from airflow_provider_wanx.jobs.copying import ResultCopier
 from airflow_provider_wanx.s3.addresses import split_s3_prefix, split_s3_url
-from airflow_provider_wanx.storage.copying import ResultCopier
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import ResultFile, Task
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-    from airflow_provider_wanx.storage.destination import S3Destination
+    from airflow_provider_wanx.jobs.destination import S3Destination
 
 
 class Target(ABC):
@@ -152,7 +152,7 @@ class S3Target(Target):
     @cached_property
     def _destination(self) -> S3Destination:
         use_airflows_connections()
-        from airflow_provider_wanx.storage.destination import S3Destination
+        from airflow_provider_wanx.jobs.destination import S3Destination
 
         return S3Destination(aws_conn_id=self._aws_conn_id, bucket=self._bucket, replace=self._replace)
 

@@ -14,13 +14,13 @@ from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, pu
 from airflow_provider_wanx.exceptions import airflow_error, without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.record import SubmissionRecord, TaskState
+from airflow_provider_wanx.jobs.records import record_store
+from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.lineage.facts import Facts, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
-from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.records import record_store
-from airflow_provider_wanx.submission.record import SubmissionRecord, TaskState
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from airflow_provider_wanx.dashscope.repaint import (
     repaint_input,
 )
 from airflow_provider_wanx.dashscope.styles import is_known_style, style_name
-from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.submission.submitter import TaskRequest
+from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import Log

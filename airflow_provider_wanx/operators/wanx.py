@@ -20,13 +20,13 @@ from airflow_provider_wanx.dashscope.styles import (
     style_number,
 )
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.submitter import TaskRequest
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.requests import repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
-from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.submission.submitter import TaskRequest
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.operators.wanx_batch import WanxStyleRepaintBatchOperator

@@ -27,6 +27,10 @@ from airflow_provider_wanx.deferral.wait import wait_for_some
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.marks import MARK
+from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.submitter import OnUnconfirmed
 from airflow_provider_wanx.lineage.facts import Facts
 from airflow_provider_wanx.lineage.operators import TellsLineage, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
@@ -34,10 +38,6 @@ from airflow_provider_wanx.links.urls import s3_folder_url
 from airflow_provider_wanx.operators.requests import check_pictures, repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
-from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.marks import MARK
-from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wanx.dashscope.config import ImageTransfer, check_image_transfer
-from airflow_provider_wanx.storage.sources import SourceRule
+from airflow_provider_wanx.jobs.sources import SourceRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class SourceArguments:
         )
 
     def for_images(self, operator: BaseOperator) -> dict[str, Any]:
-        """Return what they say, as arguments of :class:`~airflow_provider_wanx.storage.pictures.ImageSource`.
+        """Return what they say, as arguments of :class:`~airflow_provider_wanx.jobs.pictures.ImageSource`.
 
         :param operator: the operator that runs.
         """

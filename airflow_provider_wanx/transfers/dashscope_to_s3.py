@@ -23,6 +23,10 @@ from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.exceptions import without_frames
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.copying import ResultCopier
+from airflow_provider_wanx.jobs.destination import Replace, S3Destination
+from airflow_provider_wanx.jobs.keys import KeyTemplate
+from airflow_provider_wanx.jobs.marks import MARK, copy_mark
 from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
 from airflow_provider_wanx.lineage.operators import announce
 from airflow_provider_wanx.links.dashscope import (
@@ -34,10 +38,6 @@ from airflow_provider_wanx.links.dashscope import (
 )
 from airflow_provider_wanx.links.urls import s3_folder_url, s3_object_url
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
-from airflow_provider_wanx.storage.copying import ResultCopier
-from airflow_provider_wanx.storage.destination import Replace, S3Destination
-from airflow_provider_wanx.storage.keys import KeyTemplate
-from airflow_provider_wanx.storage.marks import MARK, copy_mark
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -134,8 +134,8 @@ class _Bytes:
 def _with_package(source: str, sink: str, size: int) -> Callable[[int], object]:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-    from airflow_provider_wanx.storage.copying import ResultCopier
-    from airflow_provider_wanx.storage.destination import S3Destination
+    from airflow_provider_wanx.jobs.copying import ResultCopier
+    from airflow_provider_wanx.jobs.destination import S3Destination
 
     connection = {"conn_type": "dashscope", "host": source, "password": "sk-local"}
     os.environ["AIRFLOW_CONN_DASHSCOPE_DEFAULT"] = json.dumps(connection)

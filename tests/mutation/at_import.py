@@ -31,6 +31,12 @@ from mutmut.mutation.pragma_handling import get_ignored_lines
 
 from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
 
+_SUBMISSION = [
+    "tests/unit/jobs/test_record.py",
+    "tests/unit/jobs/test_search.py",
+    "tests/unit/jobs/test_submitter.py",
+]
+
 TESTS = {
     "batch/result_keys.py": ["tests/unit/batch/test_result_keys.py"],
     "dashscope/error_codes.py": ["tests/unit/dashscope/test_error_codes.py"],
@@ -41,14 +47,14 @@ TESTS = {
     ],
     "dashscope/waiting/budget.py": ["tests/unit/dashscope/waiting/test_budget.py"],
     "dashscope/waiting/queue.py": ["tests/unit/dashscope/waiting/test_queue.py"],
-    "storage/keys.py": ["tests/unit/storage/test_keys.py"],
-    "submission/record.py": ["tests/unit/submission/test_record.py"],
-    "submission/search.py": ["tests/unit/submission"],
-    "submission/submitter.py": ["tests/unit/submission"],
+    "jobs/keys.py": ["tests/unit/jobs/test_keys.py"],
+    "jobs/record.py": ["tests/unit/jobs/test_record.py"],
+    "jobs/search.py": _SUBMISSION,
+    "jobs/submitter.py": _SUBMISSION,
 }
 """Each module, and the tests that are about it."""
 
-WITH_FIXTURES = {"submission/search.py", "submission/submitter.py"}
+WITH_FIXTURES = {"jobs/search.py", "jobs/submitter.py"}
 """Modules whose tests need fixtures. Without those, a mutant takes a quarter of the time."""
 
 PATIENCE = 60

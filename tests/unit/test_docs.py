@@ -20,13 +20,13 @@ from airflow_provider_wanx.dashscope.observing import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.keys import FIELDS
 from airflow_provider_wanx.lineage.openlineage import DashScopeRunFacet
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator import faults
 from airflow_provider_wanx.simulator.endpoints import control
-from airflow_provider_wanx.storage.keys import FIELDS
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.support.doc_extensions import extension

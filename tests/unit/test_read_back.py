@@ -31,12 +31,12 @@ from airflow_provider_wanx.dashscope.store import Version
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
+from airflow_provider_wanx.jobs.records import RecordStore
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of, rows_of
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
-from airflow_provider_wanx.storage.records import RecordStore
-from airflow_provider_wanx.storage.sources import ANYWHERE
-from airflow_provider_wanx.submission.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
 from tests.unit.batch.ledgers import World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.mutations import Mutator

@@ -11,10 +11,9 @@ import pytest
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import poller
+from airflow_provider_wanx.jobs import copying, search
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
-from airflow_provider_wanx.storage import copying
-from airflow_provider_wanx.submission import search
 from tests.unit.conftest import s3_url, set_connection
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json

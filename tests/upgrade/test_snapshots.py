@@ -16,12 +16,12 @@ from airflow.sdk.exceptions import AirflowException
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.marks import MARK, TASK, ownership
+from airflow_provider_wanx.jobs.record import STATE_KEY, Record
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import entries, owned_objects
 from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
-from airflow_provider_wanx.storage.marks import MARK, TASK, ownership
-from airflow_provider_wanx.submission.record import STATE_KEY, Record
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.stack import ROOT

@@ -11,10 +11,10 @@ from airflow_provider_wanx.batch.input.manifests import is_manifest
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
+from airflow_provider_wanx.jobs.files import stored_path, unreadable_is_refused
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.storage.files import stored_path, unreadable_is_refused
 
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """Names of files in formats that the model reads."""

@@ -14,8 +14,8 @@ from airflow_provider_wanx.batch.input.prefixes import PrefixSource, split_patte
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
+from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
-from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]
 

@@ -11,8 +11,8 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.configuration import conf
 from airflow.models.dag import DagModel
 
+from airflow_provider_wanx.jobs.marks import TASK, TASK_INSTANCE, ownership
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
-from airflow_provider_wanx.storage.marks import TASK, TASK_INSTANCE, ownership
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser

@@ -19,9 +19,9 @@ from sqlalchemy import Text, and_, cast, func, null, select, tuple_
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.marks import MARK
 from airflow_provider_wanx.plugins.gallery.entries import Mark, fetched
 from airflow_provider_wanx.plugins.gallery.problems import NO_RUN
-from airflow_provider_wanx.storage.marks import MARK
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -12,8 +12,8 @@ from airflow_provider_wanx.cli.definition import make_parser
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.storage.destination import S3Destination
 from tests.unit.dashscope.support.scripted_server import ScriptedServer
 
 SECRET = "sk-0123456789abcdef"

@@ -9,11 +9,10 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import poller
+from airflow_provider_wanx.jobs import copying, search, submitter
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage import copying
-from airflow_provider_wanx.submission import search, submitter
 from tests.unit.operators.repainting import Bulk
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_wanx.jobs.record import STATE_KEY, Record, SubmissionRecord
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.submission.record import STATE_KEY, Record, SubmissionRecord
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 from tests.unit.operators.painting import iterations, paint
 from tests.unit.support.airflow import DagRun, deferral

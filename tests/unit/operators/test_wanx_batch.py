@@ -24,9 +24,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from airflow_provider_wanx.batch import dry_run, run
 from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.marks import ownership
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage.marks import ownership
 from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted
 from tests.unit.support.airflow import TaskRunner, deferral, only_event, revived
 from tests.unit.support.airflow_names import alias_events

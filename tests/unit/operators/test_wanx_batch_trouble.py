@@ -16,11 +16,11 @@ from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.keys import LEDGER
+from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.keys import LEDGER
-from airflow_provider_wanx.storage.pictures import ImageSource
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted
 from tests.unit.support.airflow import deferral, only_event, revived

@@ -19,8 +19,8 @@ from starlette.testclient import TestClient
 
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.marks import MARK, batch_mark, copy_mark, ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
-from airflow_provider_wanx.storage.marks import MARK, batch_mark, copy_mark, ownership
 from tests.unit.support.airflow_names import AIRFLOW
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)

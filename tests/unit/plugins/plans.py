@@ -14,8 +14,8 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
+from airflow_provider_wanx.jobs.marks import MARK, copy_mark
 from airflow_provider_wanx.plugins.gallery import runs
-from airflow_provider_wanx.storage.marks import MARK, copy_mark
 from tests.unit.plugins.gallery_world import BEGIN, entry, set_xcom
 from tests.unit.support.airflow_names import AIRFLOW
 

@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.marks import MARK, ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
-from airflow_provider_wanx.storage.marks import MARK, ownership
 from tests.unit.support.s3 import CREDENTIALS, REGION, client
 
 TASKS = ("copy", "repaint")

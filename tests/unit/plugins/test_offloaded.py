@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_wanx.jobs.marks import MARK, copy_mark
 from airflow_provider_wanx.plugins.gallery import owned_objects
-from airflow_provider_wanx.storage.marks import MARK, copy_mark
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
 
 pytestmark = pytest.mark.needs_airflow("3.1", "the gallery")

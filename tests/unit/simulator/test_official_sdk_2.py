@@ -14,8 +14,8 @@ from dashscope.client.base_api import BaseAsyncApi
 
 from airflow_provider_wanx.dashscope.errors import LostAnswerError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs import search
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.submission import search
 from tests.stack import ROOT
 from tests.unit.operators.painting import PAINT, paint
 

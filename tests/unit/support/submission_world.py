@@ -27,10 +27,10 @@ from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow
 from airflow_provider_wanx.dashscope.store import Store, Version
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord, TaskState
+from airflow_provider_wanx.jobs.records import RecordStore
+from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.s3.objects import ObjectStore
-from airflow_provider_wanx.storage.records import RecordStore
-from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord, TaskState
-from airflow_provider_wanx.submission.submitter import OnUnconfirmed, Submitter, TaskRequest
 from tests.unit.support.airflow import DagRun, StateStore, TaskInstance
 from tests.unit.support.memory_s3 import MemoryS3
 

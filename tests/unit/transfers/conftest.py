@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wanx.storage import copying
+from airflow_provider_wanx.jobs import copying
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.operator import BaseOperator
 
+from airflow_provider_wanx.jobs.record import Record, SubmissionRecord
 from airflow_provider_wanx.s3.objects import ObjectStore
-from airflow_provider_wanx.submission.record import Record, SubmissionRecord
 from tests.unit.support.airflow import TaskRunner
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_wanx.jobs import destination
+from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitter import Submitter
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.storage import destination
-from airflow_provider_wanx.submission.record import Phase, Record, SubmissionRecord
-from airflow_provider_wanx.submission.submitter import Submitter
 
 ORDERS = Path(os.environ["WANX_FAULT_ORDERS"])
 

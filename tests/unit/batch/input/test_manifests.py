@@ -26,7 +26,7 @@ from airflow_provider_wanx.batch.input.formats import json_value
 from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
-from airflow_provider_wanx.storage.sources import ANYWHERE
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 from tests.unit.support.s3 import Bucket, connection_json
 
 

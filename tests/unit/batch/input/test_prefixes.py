@@ -14,8 +14,8 @@ from airflow_provider_wanx.batch.input.prefixes import PrefixSource
 from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.storage.pictures import ImageSource
-from airflow_provider_wanx.storage.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, style_numbers
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle
-from airflow_provider_wanx.storage.sources import ANYWHERE
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 
 
 def test_rows_that_ask_for_the_same_picture_have_one_identity_whatever_else_they_say() -> None:

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
 from airflow_provider_wanx.batch.input.sources import Source, check_destination, open_source
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.sources import ANYWHERE
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 
 
 def _open(**given: Any) -> Source:

@@ -10,8 +10,8 @@ from airflow.providers.common.compat import sdk as compat
 from airflow.providers.common.compat.lineage import hook as hook_lineage
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
-from airflow_provider_wanx.storage.upload import PART_BYTES, probe, upload
+from airflow_provider_wanx.jobs.destination import TASK_ID, S3Destination
+from airflow_provider_wanx.jobs.upload import PART_BYTES, probe, upload
 from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
 

@@ -11,8 +11,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import ProviderError, RecordStoreError, UnconfirmedSubmissionError
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
-from airflow_provider_wanx.metrics.tracing import name_tasks, span
-from airflow_provider_wanx.submission.record import (
+from airflow_provider_wanx.jobs.record import (
     CancelThenFresh,
     Phase,
     Reattach,
@@ -22,7 +21,8 @@ from airflow_provider_wanx.submission.record import (
     decide,
     fingerprint,
 )
-from airflow_provider_wanx.submission.search import Clock, Found, NotAccepted, TaskSearch, Unclear
+from airflow_provider_wanx.jobs.search import Clock, Found, NotAccepted, TaskSearch, Unclear
+from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook

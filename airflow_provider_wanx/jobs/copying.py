@@ -15,13 +15,13 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError, NoFileError
 from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
+from airflow_provider_wanx.jobs.destination import TASK_ID
 from airflow_provider_wanx.metrics.tracing import span
-from airflow_provider_wanx.storage.destination import TASK_ID
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
-    from airflow_provider_wanx.storage.destination import S3Destination
+    from airflow_provider_wanx.jobs.destination import S3Destination
 
 _MAX_ID = 128
 """Characters of a request's id that are kept with an object; the service's have 36."""

@@ -21,10 +21,10 @@ from airflow_provider_wanx.dashscope.errors import (
     UnreadableError,
 )
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.submission import search
-from airflow_provider_wanx.submission.record import STATE_KEY, Phase
-from airflow_provider_wanx.submission.search import LISTED_FOR, LOOKS
-from airflow_provider_wanx.submission.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
+from airflow_provider_wanx.jobs import search
+from airflow_provider_wanx.jobs.record import STATE_KEY, Phase
+from airflow_provider_wanx.jobs.search import LISTED_FOR, LOOKS
+from airflow_provider_wanx.jobs.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
 from tests.unit.support import submission_world
 from tests.unit.support.submission_world import MODEL, POSTS, TIMEOUT, KilledError, Plan, SubmissionWorld
 

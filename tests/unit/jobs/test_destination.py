@@ -6,7 +6,7 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.destination import TASK_ID, S3Destination
+from airflow_provider_wanx.jobs.destination import TASK_ID, S3Destination
 from tests.unit.support.s3 import Bucket
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.pictures import ImageSource, Picture
+from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage.pictures import ImageSource, Picture
-from airflow_provider_wanx.storage.s3_source import PRESIGNED_FOR
-from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.signed_s3 import SignedS3, signed_s3

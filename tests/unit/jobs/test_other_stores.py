@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.record import STATE_KEY
+from airflow_provider_wanx.jobs.records import record_store
 from airflow_provider_wanx.s3.objects import ObjectStore
-from airflow_provider_wanx.storage.destination import S3Destination
-from airflow_provider_wanx.storage.records import record_store
-from airflow_provider_wanx.submission.record import STATE_KEY
 from tests.unit.dashscope.support.middlemen import Certificates, TlsServer, make_certificates
 from tests.unit.dashscope.support.scripted_server import Reply, Say, Seen
 from tests.unit.support.airflow import DagRun, TaskInstance

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
+from airflow_provider_wanx.jobs.keys import check_no_ledger
+from airflow_provider_wanx.jobs.marks import ownership
+from airflow_provider_wanx.jobs.upload import probe, upload
 from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.s3.stream import ObjectStream
-from airflow_provider_wanx.storage.keys import check_no_ledger
-from airflow_provider_wanx.storage.marks import ownership
-from airflow_provider_wanx.storage.upload import probe, upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.models import TaskPage, TaskRow, TaskStatus
-from airflow_provider_wanx.submission.record import Phase, Record
-from airflow_provider_wanx.submission.search import (
+from airflow_provider_wanx.jobs.record import Phase, Record
+from airflow_provider_wanx.jobs.search import (
     CLOCK_MARGIN,
     FRUITLESS,
     LOOKS,

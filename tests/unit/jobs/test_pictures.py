@@ -13,10 +13,10 @@ import pytest
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.pictures import ImageSource, Picture
+from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR
+from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.storage.pictures import ImageSource, Picture
-from airflow_provider_wanx.storage.s3_source import PRESIGNED_FOR
-from airflow_provider_wanx.storage.sources import ANYWHERE
 from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
 from tests.unit.support.s3 import Bucket, connection_json
 

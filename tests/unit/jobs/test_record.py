@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import UnreadableError
-from airflow_provider_wanx.submission.record import (
+from airflow_provider_wanx.jobs.record import (
     CHANGED,
     CLEARED,
     STATE_KEY,

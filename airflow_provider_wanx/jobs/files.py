@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.storage.sources import local_path
+from airflow_provider_wanx.jobs.sources import local_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath

@@ -16,10 +16,10 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.inline import data_url, inline_content
 from airflow_provider_wanx.dashscope.origin import file_stem
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
+from airflow_provider_wanx.jobs.files import opened, unreadable_is_refused
+from airflow_provider_wanx.jobs.s3_source import Beginning, S3Source
+from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
 from airflow_provider_wanx.s3.addresses import split_s3_url
-from airflow_provider_wanx.storage.files import opened, unreadable_is_refused
-from airflow_provider_wanx.storage.s3_source import Beginning, S3Source
-from airflow_provider_wanx.storage.sources import SourceRule, split_scheme
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ImageTransfer

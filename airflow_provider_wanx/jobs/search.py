@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.submission.record import Record, sent_between
+from airflow_provider_wanx.jobs.record import Record, sent_between
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import TaskRow
