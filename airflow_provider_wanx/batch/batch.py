@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.account import Account
-from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS, Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.policy import Ceiling
 from airflow_provider_wanx.batch.report import (
     STATUS,
-    manifest_row,
     status,
     summary,
     write_manifests,
 )
 from airflow_provider_wanx.batch.result_keys import ResultKeys
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
-from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, UNCERTAIN, Submitting, WarningsOnly
+from airflow_provider_wanx.batch.submitting import UNCERTAIN, Submitting, WarningsOnly
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
@@ -44,14 +43,9 @@ from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, TaskRequest
-
-GRACE_SECONDS = LONGEST_LEASE_SECONDS - LONGEST_WAVE_SECONDS - 300.0
-"""Seconds past the end of a wave for which the ledger stays the waiting task's: so long may a worker be awaited. What is left
-to the longest lease is for clocks that differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +110,7 @@ class Batch:
         source: Source,
         model: str,
         keys: ResultKeys,
-        request: Callable[[ImageRow], TaskRequest],
+        request: Callable[[Row], TaskRequest],
         ceiling: Ceiling,
         on_unconfirmed: OnUnconfirmed,
         owner: Identity,
@@ -159,7 +153,7 @@ class Batch:
         self.destination.results.try_writing(self.destination.prefix)
         self.ledger.acquire()
         self.is_ours = True
-        known = len(self.ledger)
+        known = self.ledger.totals.rows
         added = self._plan()
         if retry_failed:
             self._want_failed_again()
@@ -188,8 +182,8 @@ class Batch:
         return added
 
     def _want_failed_again(self) -> None:
-        self.ledger.examples = {}
-        for row in list(self.ledger.rows_in(RowStatus.FAILED)):
+        self.ledger.examples.clear()
+        for row in list(self.ledger.rows.in_states(RowStatus.FAILED)):
             self.ledger.update(
                 row, **_wanted_again(row), failed_tasks=0, failed_copies=0, code=None, message=None
             )
@@ -225,7 +219,7 @@ class Batch:
             )
         return self._run
 
-    def _request_for(self, row: ImageRow) -> TaskRequest:
+    def _request_for(self, row: Row) -> TaskRequest:
         return self._request(self._addresses.signed(row) if self.ledger.notes.signed else row)
 
     @property
@@ -246,7 +240,7 @@ class Batch:
 
     def hold(self, wave: Wave) -> None:
         """Keep the ledger while a wave is waited for."""
-        self.ledger.hold(wave.seconds + GRACE_SECONDS)
+        self.ledger.hold()
 
     def give_back(self) -> None:
         """Let others have the ledger."""
@@ -270,8 +264,8 @@ class Batch:
     def _write_manifests(self) -> None:
         write_manifests(
             (
-                manifest_row(row, bucket=self.destination.results.bucket, price=self._ceiling.price)
-                for row in self.ledger.all_rows()
+                row.in_manifest(bucket=self.destination.results.bucket, price=self._ceiling.price)
+                for row in self.ledger.rows
                 if not row.removed
             ),
             self._formats,
@@ -327,7 +321,7 @@ class Batch:
         )
 
 
-def _wanted_again(row: LedgerRow) -> dict[str, Any]:
+def _wanted_again(row: Row) -> dict[str, Any]:
     """How a failed row begins anew, without paying for what has been paid for."""
     if row.code == UNCERTAIN and row.submission is not None:
         # The service's list may tell by now.

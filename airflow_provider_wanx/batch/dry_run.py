@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
+from airflow_provider_wanx.batch.input.rows import InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.batch.policy import SECONDS_PER_IMAGE, Ceiling, duration
-from airflow_provider_wanx.batch.report import money
+from airflow_provider_wanx.batch.row import Row, RowStatus, money
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.redaction import without_query
@@ -49,7 +48,7 @@ def dry_run(
     *,
     source: Source,
     ledger: Ledger,
-    check: Callable[[ImageRow], None],
+    check: Callable[[Row], None],
     hook: DashScopeHook,
     model: str,
     account: Account,
@@ -107,10 +106,10 @@ def _done(ledger: Ledger, retry_failed: bool) -> set[bytes]:
     ledger.read()
     # A duplicate is counted with the row that it refers to.
     wanted = {RowStatus.PLANNED, RowStatus.DUPLICATE} | ({RowStatus.FAILED} if retry_failed else set())
-    return {row.versioned_identity for row in ledger.all_rows() if row.status not in wanted}
+    return {row.versioned_identity for row in ledger.rows if row.status not in wanted}
 
 
-def _look(source: Source, done: set[bytes], check: Callable[[ImageRow], None]) -> _Found:
+def _look(source: Source, done: set[bytes], check: Callable[[Row], None]) -> _Found:
     found, seen = _Found(), set[bytes]()
     with ThreadPoolExecutor(CHECKS) as pool:
         for row, error in _checked(source, done, seen, found, check, pool):
@@ -126,13 +125,13 @@ def _checked(
     done: set[bytes],
     seen: set[bytes],
     found: _Found,
-    check: Callable[[ImageRow], None],
+    check: Callable[[Row], None],
     pool: ThreadPoolExecutor,
-) -> Iterator[tuple[ImageRow, ProviderError | None]]:
+) -> Iterator[tuple[Row, ProviderError | None]]:
     """Check what is to be submitted, some pictures at a time; count everything else."""
-    checking: deque[tuple[ImageRow, Future[ProviderError | None]]] = deque()
+    checking: deque[tuple[Row, Future[ProviderError | None]]] = deque()
 
-    def attempt(row: ImageRow) -> ProviderError | None:
+    def attempt(row: Row) -> ProviderError | None:
         try:
             check(row)
         except ProviderError as error:

@@ -8,8 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
@@ -79,7 +79,7 @@ class Outcomes:
         self._prefix = prefix
         self._log = log
 
-    def fetch(self, row: LedgerRow) -> Outcome:
+    def fetch(self, row: Row) -> Outcome:
         """Read a task that has ended, and copy its result; runs beside the submissions and changes nothing here."""
         self.turns.wait()
         task = None
@@ -99,7 +99,7 @@ class Outcomes:
             return Outcome(task, error=error)
         return Outcome(task, copied)
 
-    def record(self, row: LedgerRow, outcome: Outcome) -> None:
+    def record(self, row: Row, outcome: Outcome) -> None:
         """Write an outcome into the ledger."""
         task, error = outcome.task, outcome.error
         if error is not None:
@@ -109,7 +109,7 @@ class Outcomes:
         elif task is not None and task.status.is_terminal:
             self._record_bad_end(row, task)
 
-    def _record_success(self, row: LedgerRow, task: Task, copied: CopiedResult) -> None:
+    def _record_success(self, row: Row, task: Task, copied: CopiedResult) -> None:
         # Whatever is said to be billed, a budget counts no result as free.
         billed = max(1, (task.usage and task.usage.image_count) or 0)
         self._ledger.update(
@@ -126,7 +126,7 @@ class Outcomes:
         )
         self._count_end()
 
-    def _record_bad_end(self, row: LedgerRow, task: Task) -> None:
+    def _record_bad_end(self, row: Row, task: Task) -> None:
         verdict = classify(code=task.code or "", http_status=None, message=task.message or "")
         if task.status is TaskStatus.UNKNOWN and not row.failed_copies:
             # Whoever waited for it saw it end. It is looked at again with the next ones: what it made may have been paid for.
@@ -146,7 +146,7 @@ class Outcomes:
         else:
             self.fail(row, task.code or str(task.status), task.message or task.describe(), **_times(task))
 
-    def _record_error(self, row: LedgerRow, task: Task | None, error: ProviderError) -> None:
+    def _record_error(self, row: Row, task: Task | None, error: ProviderError) -> None:
         self._log.warning("Row %s: %s", row.row, error)
         kind = getattr(error, "kind", None)
         if isinstance(error, S3Error) or (task is None and not error.retryable and kind not in OWN_KINDS):
@@ -157,7 +157,7 @@ class Outcomes:
         else:
             self.fail(row, code_of(error), str(error), billed=row.billed + (1 if task else 0))
 
-    def check_key(self, row: LedgerRow) -> None:
+    def check_key(self, row: Row) -> None:
         """Find out before an image is paid for whether there is a key for its result.
 
         :raises InvalidInputError: there is none.
@@ -170,7 +170,7 @@ class Outcomes:
                 f"The key of its result, {key!r}, is longer than S3's {MAX_KEY_BYTES} bytes."
             )
 
-    def fail(self, row: LedgerRow, code: str, message: str, **more: Any) -> None:
+    def fail(self, row: Row, code: str, message: str, **more: Any) -> None:
         """Put into the ledger that an image will not be repainted.
 
         :param code: the service's code, or one of this package.

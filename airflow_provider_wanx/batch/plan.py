@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.input.sources import InvalidRow
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.batch.result_keys import ResultKeys
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
 
@@ -27,24 +27,24 @@ class SignedAddresses:
     :param source: the input.
     """
 
-    def __init__(self, source: Iterable[ImageRow | InvalidRow]) -> None:
+    def __init__(self, source: Iterable[Row | InvalidRow]) -> None:
         self._source = source
-        self._rows: dict[bytes, ImageRow] = {}
+        self._rows: dict[bytes, Row] = {}
         self._is_read = False
         self._reading = Lock()
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+    def __iter__(self) -> Iterator[Row | InvalidRow]:
         """Read the input, keeping the rows with signed addresses."""
         for row in self._source:
-            if isinstance(row, ImageRow) and row.is_signed:
+            if isinstance(row, Row) and row.unsigned() != row:
                 self._rows[row.identity] = row
             yield row
         self._is_read = True
 
-    def signed(self, row: ImageRow) -> ImageRow:
+    def signed(self, row: Row) -> Row:
         """Return a row as the input has it now, with its signatures.
 
         :param row: as the ledger keeps it.
@@ -55,7 +55,7 @@ class SignedAddresses:
         return self._rows.get(row.identity, row)
 
 
-def plan(ledger: Ledger, source: Iterable[ImageRow | InvalidRow], *, keys: ResultKeys) -> int:
+def plan(ledger: Ledger, source: Iterable[Row | InvalidRow], *, keys: ResultKeys) -> int:
     """Let the rows of the ledger be those of an input; those that the input does not have any more are kept aside.
 
     An image that is wanted twice in the same style is planned once; the second row refers to the first.
@@ -120,7 +120,7 @@ class _Planning:
             self._was_wanted.append(not row.removed)
             self._is_wanted.append(False)
 
-    def take(self, row: ImageRow) -> None:
+    def take(self, row: Row) -> None:
         """Match a row with one of the ledger's, or add it."""
         self.columns.update(dict.fromkeys(row.columns))
         identity = row.versioned_identity
@@ -131,7 +131,7 @@ class _Planning:
         elif _digest(row.columns) != self._columns_seen[number]:
             self._changes[number]["columns"] = dict(row.columns)
         if self._first.setdefault(identity, number) == number:
-            self._check_key(LedgerRow.of(row, row=number))
+            self._check_key(replace(row, row=number))
 
     def changes(self) -> Mapping[int, Mapping[str, Any]]:
         """What is to be changed in rows that the ledger has had before, by their numbers."""
@@ -140,7 +140,7 @@ class _Planning:
                 self._changes[number]["removed"] = not wanted
         return self._changes
 
-    def _match(self, row: ImageRow, identity: bytes) -> int | None:
+    def _match(self, row: Row, identity: bytes) -> int | None:
         number = self._unmatched(identity)
         if number is None and row.image_version is not None:
             # Planned when nobody asked for the picture's version.
@@ -160,7 +160,7 @@ class _Planning:
         repeated = self._repeated.get(identity)
         return repeated.popleft() if repeated else None
 
-    def _check_key(self, row: LedgerRow) -> None:
+    def _check_key(self, row: Row) -> None:
         key = self._keys.before_submission(row)
         if key is None:
             return

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
-from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.batch.ledger.stored import Totals
+from airflow_provider_wanx.batch.row import RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
 SECONDS_PER_IMAGE = 15.0

@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.columns import COLUMNS, ManifestRow
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import Ceiling, Pace
+from airflow_provider_wanx.batch.row import COLUMNS, RowStatus, money
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
-from airflow_provider_wanx.dashscope.styles import style_name
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
@@ -40,8 +37,6 @@ PARQUET_ROWS = 10_000
 
 MOST_CODES = 50
 """Codes of failures that a summary names at most."""
-
-_TEXT_LIMIT = 2048
 
 
 def format_names(formats: str | Sequence[str]) -> tuple[str, ...]:
@@ -108,46 +103,6 @@ def status(
     }
 
 
-def money(amount: Decimal) -> float:
-    """Write an amount to the cent."""
-    return float(round(amount, 2))
-
-
-def manifest_row(row: LedgerRow, *, bucket: str, price: Decimal) -> dict[str, Any]:
-    """Make a row of the manifest: what was wanted, what has become of it, and the user's own columns."""
-    image, style_reference = row.unsigned
-    told = ManifestRow(
-        row=row.row,
-        image=image if len(image) <= _TEXT_LIMIT else f"{image[:64]}… ({len(image)} characters)",
-        style=row.style,
-        style_name=style_name(row.style),
-        style_reference=style_reference,
-        status=str(row.status),
-        dashscope_task_id=row.dashscope_task_id,
-        bucket=bucket if row.key else None,
-        key=row.key,
-        bytes=row.bytes,
-        sha256=row.sha256,
-        content_type=row.content_type,
-        code=row.code,
-        message=row.message,
-        attempts=row.failed_tasks + bool(row.dashscope_task_id),
-        submit_time=_iso(row.submit_time),
-        end_time=_iso(row.end_time),
-        duplicate_of=row.duplicate_of,
-        cost=money(row.paid_images * price),
-    )
-    return {**{name: getattr(told, name) for name in COLUMNS}, **row.columns}
-
-
-def _iso(seconds: float | None) -> str | None:
-    return (
-        None
-        if seconds is None
-        else datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="milliseconds")
-    )
-
-
 def write_manifests(
     rows: Iterator[dict[str, Any]],
     formats: Sequence[str],
@@ -157,7 +112,7 @@ def write_manifests(
 ) -> None:
     """Write the manifest in some formats, reading the rows once and keeping few of them in memory.
 
-    :param rows: see :func:`manifest_row`.
+    :param rows: see :meth:`Row.in_manifest`.
     :param own_columns: names of all the user's columns; not every row need have them.
     :param upload: takes a local file, the object's name and its content type.
     """

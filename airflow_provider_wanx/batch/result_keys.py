@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import source_name
 from airflow_provider_wanx.dashscope.redaction import quoted
@@ -42,7 +42,7 @@ class ResultKeys:
         self.template = self._template.template
         self._run_id = run_id
 
-    def key(self, row: LedgerRow, *, extension: str) -> str:
+    def key(self, row: Row, *, extension: str) -> str:
         """Make the key of a row's result.
 
         :param extension: with its dot, or empty.
@@ -68,17 +68,17 @@ class ResultKeys:
             )
         return key
 
-    def _cell(self, row: LedgerRow, name: str) -> str:
+    def _cell(self, row: Row, name: str) -> str:
         cell = row.columns.get(name)
         if not isinstance(cell, str | int | float) or cell == "":
             known = ", ".join(f"{{{field}}}" for field in FIELDS)
             raise InvalidInputError(
-                f"s3_key has {{{name}}}, and row {row.row} ({row.unsigned[0]}) has no value in such a column. Known are "
+                f"s3_key has {{{name}}}, and row {row.row} ({row.unsigned().image}) has no value in such a column. Known are "
                 f"{known}, and columns of a manifest that every row fills. Nothing was submitted."
             )
         return str(cell)
 
-    def before_submission(self, row: LedgerRow) -> bytes | None:
+    def before_submission(self, row: Row) -> bytes | None:
         """Return a digest of the key as far as it is known, None if the template alone makes keys differ.
 
         :raises InvalidInputError: the row lacks what the key takes.

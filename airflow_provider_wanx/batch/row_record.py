@@ -6,7 +6,7 @@ import time
 from threading import Lock
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError
 from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
 
@@ -21,7 +21,7 @@ class RowRecord(SubmissionRecord):
     a worker dies before, the service's task list tells.
     """
 
-    def __init__(self, ledger: Ledger, row: LedgerRow) -> None:
+    def __init__(self, ledger: Ledger, row: Row) -> None:
         super().__init__(None)
         self._ledger = ledger
         self._row = row
@@ -69,7 +69,7 @@ class SendingRecord(RowRecord):
     :param turn: the turn to write to the ledger.
     """
 
-    def __init__(self, ledger: Ledger, row: LedgerRow, turn: WritersTurn) -> None:
+    def __init__(self, ledger: Ledger, row: Row, turn: WritersTurn) -> None:
         super().__init__(ledger, row)
         self._turn = turn
         self._sent_at = float("inf")

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
 from airflow_provider_wanx.batch.policy import (
     RESULTS_WITHIN_SECONDS,
@@ -26,7 +25,8 @@ from airflow_provider_wanx.batch.policy import (
     most_in_flight,
     wake_when_left,
 )
-from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, MOST_MISSES, MOST_POSTS, Submitting
+from airflow_provider_wanx.batch.row import Row, RowStatus
+from airflow_provider_wanx.batch.submitting import LONGEST_WAVE_SECONDS, MOST_POSTS, Submitting
 from airflow_provider_wanx.dashscope.errors import BatchStoppedError, DashScopeError
 from airflow_provider_wanx.jobs.submitter import TaskRequest
 
@@ -128,7 +128,7 @@ class BatchRun:
             self._submitting.reconcile()
             fetching = {
                 copying.submit(copy_context().run, self._outcomes.fetch, row): row
-                for row in self._ledger.rows_in(RowStatus.SUBMITTED)
+                for row in self._ledger.rows.in_states(RowStatus.SUBMITTED)
                 if row.dashscope_task_id in ended
             }
             again = True
@@ -140,9 +140,8 @@ class BatchRun:
                 again = self._may_submit() and self._has_room()
             self._submitting.take_answers()
         self._note_pace()
-        self._note_fruitless(bool(ended) and not self._is_news)
         try:
-            return self._next_wave()
+            return self._next_wave(is_misled=bool(ended) and not self._is_news)
         finally:
             self._ledger.compact()
 
@@ -150,12 +149,12 @@ class BatchRun:
         self,
         opening: ThreadPoolExecutor,
         posting: ThreadPoolExecutor,
-        fetching: dict[Future[Outcome], LedgerRow],
+        fetching: dict[Future[Outcome], Row],
     ) -> None:
         """Submit one image after the other, as many as may be in flight."""
         most = self._most_in_flight()
         rows = self._submitting.candidates()
-        opened: deque[tuple[LedgerRow, Future[TaskRequest]]] = deque()
+        opened: deque[tuple[Row, Future[TaskRequest]]] = deque()
         while self._may_submit():
             self._take_outcomes(fetching, timeout=0)
             # What has ended and is still being copied is in the service's queue no more.
@@ -180,7 +179,7 @@ class BatchRun:
         stopped = self._outcomes.fatal or self._submitting.trouble or ceiling.too_many_failures(totals)
         return not stopped and ceiling.affords_one_more(totals)
 
-    def _take_outcomes(self, fetching: dict[Future[Outcome], LedgerRow], *, timeout: float) -> None:
+    def _take_outcomes(self, fetching: dict[Future[Outcome], Row], *, timeout: float) -> None:
         """Record what has been fetched in the meantime."""
         if fetching:
             with self._submitting.waiting():
@@ -192,21 +191,10 @@ class BatchRun:
         self._ledger.renew()
         self._tell_progress()
 
-    def _note_fruitless(self, is_fruitless: bool) -> None:
-        """Do not wake for ever for somebody who reports ends that have not come: a triggerer with another key, for example."""
-        times = self._ledger.notes.fruitless + 1 if is_fruitless else 0
-        self._ledger.notes.fruitless = times
-        if times >= MOST_MISSES:
-            self._outcomes.fatal = self._outcomes.fatal or DashScopeError(
-                f"The triggerer could not wait for the tasks in flight, {times} times in a row; its log says why. Check that "
-                "it has the same connection as the workers.",
-                retryable=True,
-            )
-
     def begin_pace(self) -> None:
         """Measure the account's pace from now on: nobody may have worked on the batch for days."""
         self._ledger.notes.pace = [(time.time(), self._ledger.notes.ended)]
-        self._ledger.notes.troubles = self._ledger.notes.fruitless = 0
+        self._ledger.notes.troubles = 0
 
     def _note_pace(self) -> None:
         sample = Sample(time.time(), self._ledger.notes.ended)
@@ -221,7 +209,12 @@ class BatchRun:
     def _most_in_flight(self) -> int:
         return most_in_flight(self.pace, queue_limit=self._account.queue_limit)
 
-    def _next_wave(self) -> Wave | None:
+    def _next_wave(self, *, is_misled: bool) -> Wave | None:
+        """Decide what to wait for.
+
+        :param is_misled: whether somebody has reported ends that have not come, for example a triggerer with another key: it
+            shall not wake one worker after the other.
+        """
         totals, ceiling = self._ledger.totals, self._ceiling
         if self._outcomes.fatal is not None:
             raise self._outcomes.fatal
@@ -240,7 +233,7 @@ class BatchRun:
             return None
         ids = [
             row.dashscope_task_id
-            for row in self._ledger.rows_in(RowStatus.SUBMITTED)
+            for row in self._ledger.rows.in_states(RowStatus.SUBMITTED)
             if row.dashscope_task_id
         ]
         affordable = ceiling.affords_one_more(totals)
@@ -250,6 +243,13 @@ class BatchRun:
                 f"max_cost={ceiling.max_cost}."
             )
         more = bool(totals.counts[RowStatus.PLANNED]) and affordable
+        if is_misled:
+            return Wave(
+                dashscope_task_ids=[],
+                wake_when_left=0,
+                wake_within=RESULTS_WITHIN_SECONDS,
+                wake_at=time.time() + TROUBLE_PAUSE_SECONDS,
+            )
         return Wave(
             dashscope_task_ids=ids,
             wake_when_left=wake_when_left(len(ids), more_to_submit=more),

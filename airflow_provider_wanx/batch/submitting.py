@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.outcomes import OWN_KINDS, Outcomes, code_of
 from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.batch.row_record import RowRecord, SendingRecord, WritersTurn
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
@@ -29,7 +29,6 @@ from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskR
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
 
 MOST_POSTS = 4
@@ -73,7 +72,7 @@ class Submitting:
         hook: DashScopeHook,
         ledger: Ledger,
         outcomes: Outcomes,
-        request: Callable[[ImageRow], TaskRequest],
+        request: Callable[[Row], TaskRequest],
         on_unconfirmed: OnUnconfirmed,
         log: Log,
     ) -> None:
@@ -87,19 +86,19 @@ class Submitting:
         self._log = log
         self._misses = 0
         self._missed: ProviderError | None = None
-        self._posts: dict[Future[_Answer], LedgerRow] = {}
+        self._posts: dict[Future[_Answer], Row] = {}
         self._turn = WritersTurn()
 
-    def candidates(self) -> Iterator[LedgerRow]:
+    def candidates(self) -> Iterator[Row]:
         """Go through the rows that are wanted, in their order; those that have met trouble before come last."""
         for met_trouble in (False, True):
-            for row in self._ledger.rows_in(RowStatus.PLANNED):
+            for row in self._ledger.rows.in_states(RowStatus.PLANNED):
                 if row.row not in self.later and bool(row.failed_tasks or row.code) is met_trouble:
                     yield row
 
     def reconcile(self) -> None:
         """Find out what became of submissions that were not confirmed, or during which a worker died."""
-        rows = list(self._ledger.rows_in(RowStatus.INTENT))
+        rows = list(self._ledger.rows.in_states(RowStatus.INTENT))
         records = {row.row: record for row in rows if (record := self._record(row).read())}
         for row in rows:
             record = records.get(row.row)
@@ -125,10 +124,10 @@ class Submitting:
 
     def reconciled_at(self) -> float | None:
         """From when on the list tells about all unconfirmed submissions, in seconds since 1970; None if there are none."""
-        records = [self._record(row).read() for row in self._ledger.rows_in(RowStatus.INTENT)]
+        records = [self._record(row).read() for row in self._ledger.rows.in_states(RowStatus.INTENT)]
         return max((settled_at(record) for record in records if record), default=None)
 
-    def _not_accepted(self, row: LedgerRow, record: Record | None) -> None:
+    def _not_accepted(self, row: Row, record: Record | None) -> None:
         """Decide about an image of which the service has no task although it was submitted.
 
         If the service took others at about that time, or this one has met the same before, it is the picture's fault.
@@ -143,14 +142,14 @@ class Submitting:
             row, status=RowStatus.PLANNED, submission=None, failed_tasks=row.failed_tasks + own
         )
 
-    def open(self, row: LedgerRow) -> TaskRequest:
+    def open(self, row: Row) -> TaskRequest:
         """Check a picture and make it reachable for the service."""
         self._outcomes.check_key(row)
         request = self._request(row)
         content = request.build_input()
         return replace(request, build_input=lambda: content)
 
-    def submit(self, row: LedgerRow, opened: Future[TaskRequest], posting: ThreadPoolExecutor) -> None:
+    def submit(self, row: Row, opened: Future[TaskRequest], posting: ThreadPoolExecutor) -> None:
         """Submit an image, and note what became of that, unless the answer takes long.
 
         :param posting: has a thread for each of :data:`MOST_POSTS`.
@@ -197,7 +196,7 @@ class Submitting:
 
     def cancel_queued(self) -> None:
         """Take back what the service has not begun with; it costs nothing then."""
-        for row in list(self._ledger.rows_in(RowStatus.SUBMITTED)):
+        for row in list(self._ledger.rows.in_states(RowStatus.SUBMITTED)):
             self._outcomes.turns.wait()
             try:
                 canceled = self._hook.cancel_task(row.dashscope_task_id or "")
@@ -232,7 +231,7 @@ class Submitting:
         self._ledger.notes.accepted_at = time.time()
         self._ledger.notes.troubles = 0
 
-    def _set_aside(self, row: LedgerRow, intent: Record, error: ProviderError) -> None:
+    def _set_aside(self, row: Row, intent: Record, error: ProviderError) -> None:
         """Keep an unconfirmed submission for the next wave, and what was said instead of an answer."""
         self._log.warning(
             "Row %s: it is not known whether the service accepted the submission; that is found out later. %s",
@@ -246,7 +245,7 @@ class Submitting:
         if self._misses >= MOST_MISSES:
             self._stop_for_now(error)
 
-    def _not_submitted(self, row: LedgerRow, error: ProviderError, *, own: bool) -> None:
+    def _not_submitted(self, row: Row, error: ProviderError, *, own: bool) -> None:
         """Decide about an image that was certainly not submitted.
 
         :param own: whether others may fare better.
@@ -272,19 +271,19 @@ class Submitting:
         self.trouble = error
 
     def _submitter(
-        self, row: LedgerRow, post: SendingRecord | None = None, *, rivals: Sequence[Record] = ()
+        self, row: Row, post: SendingRecord | None = None, *, rivals: Sequence[Record] = ()
     ) -> Submitter:
         return Submitter(
             hook=self._hook,
             record=self._record(row, post),
             max_tries=0,
             on_unconfirmed=self._on_unconfirmed,
-            claimed=lambda: self._ledger.task_ids(since=time.time() - RESULT_LIFETIME_SECONDS),
+            claimed=lambda: self._ledger.rows.task_ids(since=time.time() - RESULT_LIFETIME_SECONDS),
             log=WarningsOnly(self._log),
             rivals=rivals,
         )
 
-    def _record(self, row: LedgerRow, post: SendingRecord | None = None) -> SubmissionRecord:
+    def _record(self, row: Row, post: SendingRecord | None = None) -> SubmissionRecord:
         return post or RowRecord(self._ledger, row)
 
 

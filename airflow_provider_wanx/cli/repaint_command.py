@@ -80,14 +80,15 @@ def _images(arguments: Namespace) -> Iterator[str]:
             yield image
             continue
         from airflow_provider_wanx.batch.input.prefixes import PrefixSource
-        from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
+        from airflow_provider_wanx.batch.input.rows import RowMaker
+        from airflow_provider_wanx.batch.row import Row
 
         if not is_local:
             use_airflows_connections()
         maker = RowMaker(styles=(0,), style_reference=None, rule=ANYWHERE)
         folder = PrefixSource(url=image, glob=None, maker=maker, aws_conn_id=arguments.aws_connection)
         for row in folder:
-            if not isinstance(row, ImageRow):
+            if not isinstance(row, Row):
                 raise InvalidInputError(f"{row.place}: {row.reason}")
             yield row.image
 

@@ -52,11 +52,10 @@ def _do(step: str, url: str) -> None:
 
     # As in a worker.
     import airflow_provider_wanx.operators.wanx  # noqa: F401
-    from airflow_provider_wanx.batch.input.rows import ImageRow
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
-    from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
     from airflow_provider_wanx.batch.plan import plan
     from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
+    from airflow_provider_wanx.batch.row import Row, RowStatus
     from airflow_provider_wanx.identity import Identity
     from airflow_provider_wanx.s3.objects import ObjectStore
 
@@ -69,10 +68,10 @@ def _do(step: str, url: str) -> None:
         config=Config(s3={"addressing_style": "path"}, proxies={}),
     )
 
-    def images() -> Iterator[ImageRow]:
+    def images() -> Iterator[Row]:
         for number in range(ROWS):
             image = f"s3://portraits/customers/2026/{number % 1000:04d}/portrait-{number:07d}.jpg"
-            yield ImageRow(image=image, style=38, columns={"customer": number})
+            yield Row(image=image, style=38, columns={"customer": number})
 
     began, before = time.monotonic(), peak_megabytes()
     store = ObjectStore(s3, bucket=_BUCKET, prefix="batch/_ledger/")
@@ -83,7 +82,7 @@ def _do(step: str, url: str) -> None:
     if added != (ROWS if step == PLAN else 0):
         raise RuntimeError(f"{added} rows were new")
     left = 0
-    for row in ledger.rows_in(RowStatus.PLANNED):
+    for row in ledger.rows.in_states(RowStatus.PLANNED):
         if step == FINISH and row.row < DONE:
             ledger.update(row, **_result(row.row), status=RowStatus.SUCCEEDED)
             if row.row % 1000 == 999:

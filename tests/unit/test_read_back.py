@@ -20,11 +20,11 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_provider_wanx.batch.input import manifests
-from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
-from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
+from airflow_provider_wanx.batch.input.rows import RowMaker
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
-from airflow_provider_wanx.batch.report import manifest_row, status
+from airflow_provider_wanx.batch.report import status
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.state import PaceState
 from airflow_provider_wanx.dashscope.store import Version
@@ -94,13 +94,15 @@ def _read_pace(body: bytes) -> None:
 def _ledger_world() -> World:
     world = World()
     ledger = world.planned(6)
-    submit(world, ledger, ledger[0])
-    submit(world, ledger, ledger[1])
-    ledger.update(ledger[0], status=RowStatus.SUCCEEDED, key="out/0.jpg", bytes=10, billed=1, end_time=1.8e9)
-    ledger.update(ledger[2], status=RowStatus.FAILED, code="InvalidURL", message="no")
+    submit(world, ledger, ledger.rows[0])
+    submit(world, ledger, ledger.rows[1])
+    ledger.update(
+        ledger.rows[0], status=RowStatus.SUCCEEDED, key="out/0.jpg", bytes=10, billed=1, end_time=1.8e9
+    )
+    ledger.update(ledger.rows[2], status=RowStatus.FAILED, code="InvalidURL", message="no")
     ledger.notes.pace = [(1.79e9, 0), (1.79e9 + 60, 4)]
     ledger.compact()
-    submit(world, ledger, ledger[3])
+    submit(world, ledger, ledger.rows[3])
     return world
 
 
@@ -117,11 +119,11 @@ def _read_ledger(name: str) -> Callable[[bytes], None]:
         add(ledger, images(6))
         # What may be submitted is the input, whatever the ledger says.
         wanted = {wish.image for wish in images(6)}
-        assert {row.image for row in ledger.rows_in(RowStatus.PLANNED)} <= wanted
+        assert {row.image for row in ledger.rows.in_states(RowStatus.PLANNED)} <= wanted
         assert ledger.totals.billed >= 0
         pace = Pace(tuple(Sample(*each) for each in ledger.notes.pace))
         told = status(ledger, Ceiling(price=PRICE), pace, destination="s3://b/", state="running", owner="o")
-        rows = [manifest_row(row, bucket="b", price=PRICE) for row in ledger.all_rows()]
+        rows = [row.in_manifest(bucket="b", price=PRICE) for row in ledger.rows]
         json.dumps([told, rows])
 
     return read
@@ -157,7 +159,7 @@ def _read_manifest(name: str) -> Callable[[bytes], None]:
     def read(body: bytes) -> None:
         _BUCKET.body = body
         for row in source:
-            if isinstance(row, ImageRow):
+            if isinstance(row, Row):
                 json.dumps([row.image, row.columns, row.identity.hex()], allow_nan=False)
 
     return read
@@ -305,7 +307,7 @@ PLACES = {
         _read_with(entries._Index),
     ),
     "manifest of results": Place(
-        _lines(*(manifest_row(row, bucket="b", price=PRICE) for row in _WORLD.acquired().all_rows())),
+        _lines(*(row.in_manifest(bucket="b", price=PRICE) for row in _WORLD.acquired().rows)),
         _read_rows,
     ),
     "mark": Place(

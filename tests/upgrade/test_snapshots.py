@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 
 from airflow_provider_wanx import __version__
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.jobs.marks import MARK, TASK, ownership
 from airflow_provider_wanx.jobs.record import STATE_KEY, Record
@@ -125,7 +125,7 @@ class TestWhatThisVersionWrites:
 
     def test_every_field_of_a_ledgers_row_is_in_a_snapshot(self) -> None:
         rows = (json.loads(line) for body in _bodies("_ledger/*.jsonl") for line in body.splitlines()[1:])
-        assert {name for row in rows for name in row} == {field.name for field in fields(LedgerRow)}
+        assert {name for row in rows for name in row} == {field.name for field in fields(Row)}
 
     def test_every_field_of_a_submissions_record_is_in_a_snapshot(self) -> None:
         stored = [json.loads(body) for body in _bodies("records/*.json")]

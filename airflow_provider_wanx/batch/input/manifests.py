@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from airflow_provider_wanx.batch.columns import COLUMNS, INPUT_COLUMNS
 from airflow_provider_wanx.batch.input.formats import READERS, json_value
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
+from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker
+from airflow_provider_wanx.batch.row import COLUMNS, INPUT_COLUMNS, Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import without_secrets
 from airflow_provider_wanx.jobs.files import opened, unreadable_is_refused
@@ -71,7 +71,7 @@ class ManifestSource:
         """What makes it the same input on a later run, whatever rows have been added."""
         return {"manifest": self.url, **self.maker.identity}
 
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+    def __iter__(self) -> Iterator[Row | InvalidRow]:
         """Read the file.
 
         :raises InvalidInputError: it cannot be read, has no rows, lacks a column or has one that is reserved.
@@ -94,7 +94,7 @@ class ManifestSource:
         if is_empty:
             raise InvalidInputError(f"{self.description} has no rows.")
 
-    def _rows(self, place: str, cells: Mapping[str, Any]) -> Iterator[ImageRow | InvalidRow]:
+    def _rows(self, place: str, cells: Mapping[str, Any]) -> Iterator[Row | InvalidRow]:
         try:
             values = {column: json_value(cell) for column, cell in cells.items()}
         except ValueError as error:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from airflow_provider_wanx.batch.input.manifests import is_manifest
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
+from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
 from airflow_provider_wanx.jobs.files import stored_path, unreadable_is_refused
@@ -80,7 +81,7 @@ class PrefixSource:
         """What makes it the same input on a later run, whatever has been added to the folder."""
         return {"prefix": self.url, "glob": self.glob, **self.maker.identity}
 
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+    def __iter__(self) -> Iterator[Row | InvalidRow]:
         """List the folder.
 
         :raises InvalidInputError: the folder cannot be read, or nothing in it matches.

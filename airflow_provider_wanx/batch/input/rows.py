@@ -1,18 +1,15 @@
-"""One image in one style: the unit of work of a batch, and how it is made from what users write."""
+"""How the rows of a batch are made from what users write: one for each image and style."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import Field
-
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import file_stem
 from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 from airflow_provider_wanx.dashscope.styles import (
     WanxStyle,
@@ -26,56 +23,9 @@ Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
 """One style or several; several may also stand in one text, separated by semicolons."""
 
 
-@dataclass(kw_only=True, slots=True)
-class ImageRow:
-    """An image that is to be repainted in one style.
-
-    :param image: URL or path.
-    :param style: the service's ``style_index``.
-    :param style_reference: the picture whose style is taken; with style -1 only.
-    :param image_version: what tells the picture from another one at the same address; None if that is not known.
-    :param columns: what else the manifest says of it, as JSON values.
-    """
-
-    image: str
-    style: Annotated[int, Field(ge=-(10**9), le=10**9)]
-    style_reference: str | None = None
-    image_version: str | None = None
-    columns: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def identity(self) -> bytes:
-        """16 bytes, equal for rows with the same addresses and style; neither own columns nor signatures of URLs count."""
-        return self._digest()
-
-    @property
-    def versioned_identity(self) -> bytes:
-        """16 bytes, equal for rows that ask for the same picture; :attr:`identity` if there is no version."""
-        return self.identity if self.image_version is None else self._digest(self.image_version)
-
-    def _digest(self, *more: str) -> bytes:
-        text = json.dumps([*self.unsigned, self.style, *more])
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-    @property
-    def unsigned(self) -> tuple[str, str | None]:
-        """Image and style reference as the ledger keeps them: without what lets somebody in at their addresses."""
-        return without_signature(self.image), self.style_reference and without_signature(self.style_reference)
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether the ledger keeps less than what the service needs."""
-        return self.unsigned != (self.image, self.style_reference)
-
-    @property
-    def name(self) -> str:
-        """The image's file name without folders, query and extension, as it is; ``portrait`` if it has none."""
-        return file_stem(self.image)
-
-
 @dataclass(frozen=True, slots=True)
 class InvalidRow:
-    """A part of the input that cannot become an :class:`ImageRow`.
+    """A part of the input that cannot become an :class:`~airflow_provider_wanx.batch.row.Row`.
 
     :param place: where it stands, for example ``line 7``.
     :param reason: what is wrong with it.
@@ -146,7 +96,7 @@ class RowMaker:
         style_reference: object = None,
         version: str | None = None,
         columns: Mapping[str, Any] | None = None,
-    ) -> Iterator[ImageRow | InvalidRow]:
+    ) -> Iterator[Row | InvalidRow]:
         """Make one row for each style of an image, or one invalid row.
 
         :param place: where the image stands in the input.
@@ -172,7 +122,7 @@ class RowMaker:
             yield InvalidRow(place, str(error).rstrip("."))
             return
         for number in styles:
-            yield ImageRow(
+            yield Row(
                 image=source,
                 style=number,
                 style_reference=reference if takes_reference((number,)) else None,

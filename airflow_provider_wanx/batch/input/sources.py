@@ -11,7 +11,8 @@ from typing import Any
 
 from airflow_provider_wanx.batch.input.manifests import ManifestSource, is_manifest
 from airflow_provider_wanx.batch.input.prefixes import PrefixSource, split_pattern
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, Styles, style_numbers
+from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker, Styles, style_numbers
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
@@ -45,7 +46,7 @@ class ListSource:
             digest.update(f"{json.dumps(image, default=str)}\n".encode())
         return {"list": digest.hexdigest(), **self.maker.identity}
 
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+    def __iter__(self) -> Iterator[Row | InvalidRow]:
         """Go through the list."""
         for index, image in enumerate(self.images):
             yield from self.maker.rows(place=f"images[{index}]", image=image)
@@ -88,13 +89,13 @@ class Shard:
         """What makes it the same input on a later run."""
         return {**self.source.identity, "shard": f"{self.number}/{self.count}"}
 
-    def __iter__(self) -> Iterator[ImageRow | InvalidRow]:
+    def __iter__(self) -> Iterator[Row | InvalidRow]:
         """Go through the rows of the part; what is invalid belongs to every part."""
         for row in self.source:
             if isinstance(row, InvalidRow) or self._has(row):
                 yield row
 
-    def _has(self, row: ImageRow) -> bool:
+    def _has(self, row: Row) -> bool:
         return int.from_bytes(row.identity, "big") % self.count == self.number - 1
 
 

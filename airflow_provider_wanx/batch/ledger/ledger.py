@@ -21,15 +21,12 @@ So a process may be killed at any moment: the ledger says which submissions are 
 
 from __future__ import annotations
 
-import reprlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.segments import Segments
 from airflow_provider_wanx.batch.ledger.stored import (
     INDEX,
@@ -40,6 +37,7 @@ from airflow_provider_wanx.batch.ledger.stored import (
     LedgerStore,
     Notes,
 )
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import without_query
 from airflow_provider_wanx.dashscope.store import ABSENT
@@ -62,8 +60,7 @@ EXAMPLES = 10
 class Ledger:
     """One batch's ledger. Not safe for threads: one of them keeps it.
 
-    ``totals`` says what all rows come to, ``examples`` holds some failed rows for each code, and ``notes`` is for whoever
-    works with it.
+    ``rows`` has all rows, and ``totals`` says what they come to.
 
     :param objects: the objects, under a prefix of their own.
     :param owner: who wants to work with it.
@@ -80,27 +77,31 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = LedgerStore(objects)
+        self.url = self._store.url()
         self._owner = owner
-        self._identity = dict(identity)
         self._clock = clock
         self._token = uuid.uuid4().hex
-        self._sequence = 0
-        self._journal: dict[int, LedgerRow] = {}
+        self._writes = 0
+        self._journal: dict[int, Row] = {}
         self._journal_bytes = 0
         self._journal_etag = ABSENT
         self._unwritten = False
         self._expires = 0.0
-        self._segments = Segments(self._store, renew=self.renew)
+        self.rows = Segments(self._store, renew=self.renew)
+        self._index = Index(identity=dict(identity))
         self._index_etag = ABSENT
-        self._planned = 0
-        self.totals = self._segments.sum()
-        self.examples: dict[str, list[Example]] = {}
-        self.notes = Notes()
+        self._index_rows = 0
+        self.totals = self.rows.totals()
 
     @property
-    def url(self) -> str:
-        """Its ``s3://`` URL."""
-        return self._store.url()
+    def examples(self) -> dict[str, list[Example]]:
+        """Code → some rows that have failed with it."""
+        return self._index.examples
+
+    @property
+    def notes(self) -> Notes:
+        """What whoever works on the batch remembers from one wake to the next."""
+        return self._index.notes
 
     @property
     def version(self) -> str:
@@ -114,7 +115,8 @@ class Ledger:
         :raises UnreadableError: something in it cannot be read.
         """
         header, rows, _ = self._store.read_rows(JOURNAL)
-        self._load(header, rows)
+        self._read_index(header)
+        self._load(rows, is_known=False)
 
     def acquire(self, *, left_as: str | None = None) -> bool:
         """Take the ledger, or make it.
@@ -122,25 +124,26 @@ class Ledger:
         :param left_as: the :attr:`version` in which the same task has left it.
         :return: whether it is in that version. Else nothing in it is to be believed before a plan has held its rows against
             the input.
-        :raises LedgerInUseError: another run owns it.
-        :raises LedgerInUseError: rows of it have changed, and nothing else: whoever has done that does not keep to the rules.
+        :raises LedgerInUseError: another run owns it, or somebody who does not keep to the rules has changed rows of it.
         :raises InvalidInputError: it is another input's, a newer version's, or its store cannot keep two runs apart.
         :raises UnreadableError: something in it cannot be read.
         """
         header, rows, self._journal_etag = self._store.read_rows(JOURNAL)
         self._check_owner(header)
         self._read_index(header)
-        known_index = self._index_etag if self.version == left_as else None
+        known = self._index_etag if self.version == left_as else None
         self._journal = {row.row: row for row in rows}
         self._write_journal(lease=LEASE_SECONDS)
         try:
             if self._index_etag == ABSENT:
                 self._store.check_conditions()
             # Whoever had it until now may have written to the rest of it since it was read.
-            return self._load(header, rows, known_index=known_index)
+            self._read_index(header)
+            self._load(rows, is_known=self._index_etag == known)
         except ProviderError:
             self.give_back()
             raise
+        return self._index_etag == known
 
     def give_back(self) -> None:
         """Keep all changes to planned rows, and be the owner no more. Rows that were appended since are dropped.
@@ -149,16 +152,14 @@ class Ledger:
         """
         self._write_journal(lease=0)
 
-    def _load(self, header: Header, journal: Iterable[LedgerRow], *, known_index: str | None = None) -> bool:
-        index = self._read_index(header)
-        is_known = self._index_etag == known_index
-        self._segments.begin(index, is_known=is_known)
+    def _load(self, journal: Iterable[Row], *, is_known: bool) -> None:
+        if not self.rows.begin(self._index, is_known=is_known):
+            self._store.miss(INDEX)
         for row in journal:
-            if row.row >= self._planned:
+            if row.row >= self._index_rows:
                 self._store.miss(INDEX)
-            self._segments.replace(row)
-        self.totals = self._segments.sum()
-        return is_known
+            self.rows.replace(row)
+        self.totals = self.rows.totals()
 
     def _check_owner(self, header: Header) -> None:
         left = header.expires - self._clock()
@@ -170,66 +171,57 @@ class Ledger:
             "Nothing was submitted. Let that run end, and let this task be retried; or choose another destination."
         )
 
-    def _read_index(self, journal: Header) -> Index:
+    def _read_index(self, journal: Header) -> None:
         """Read the index.
 
         :param journal: the header of the journal, which knows how many rows the index must have.
         """
         found, self._index_etag = self._store.read_index()
-        index = found or Index(identity=self._identity)
-        if index.identity != self._identity:
+        index = found or Index(identity=self._index.identity)
+        if index.identity != self._index.identity:
             raise InvalidInputError(
-                f"{self.url} is the ledger of another batch: {_differences(index.identity, self._identity)}. "
+                f"{self.url} is the ledger of another batch: {_differences(index.identity, self._index.identity)}. "
                 "Nothing was submitted. Choose another destination for this one."
             )
-        self.examples, self.notes = index.examples, index.notes
-        self._planned = index.rows
+        self._index, self._index_rows = index, index.rows
         # Without what somebody has deleted, images would be paid for again.
         if index.segments and not journal.token:
             self._store.miss(JOURNAL)
-        if self._planned < journal.rows or not self._segments.fit(index):
+        if index.rows < journal.rows:
             self._store.miss(INDEX)
-        return index
 
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.totals.rows
-
-    def __getitem__(self, row: int) -> LedgerRow:
-        return self._segments[row]
-
-    def append(self, image: ImageRow, *, duplicate_of: int | None = None) -> LedgerRow:
+    def append(self, row: Row, *, duplicate_of: int | None = None) -> Row:
         """Plan one more row. Planned rows are kept by :meth:`compact`; what is lost before is planned again.
 
+        :param row: of the input.
         :param duplicate_of: the row that wants the same.
         """
         status = RowStatus.PLANNED if duplicate_of is None else RowStatus.DUPLICATE
-        row = LedgerRow.of(image, row=len(self), status=status, duplicate_of=duplicate_of)
-        self.totals.add(row)
-        self._segments.append(row)
-        return row
+        planned = row.unsigned(row=self.totals.rows, status=status, duplicate_of=duplicate_of)
+        self.totals.add(planned)
+        self.rows.append(planned)
+        return planned
 
     def revise(self, changes: Mapping[int, Mapping[str, Any]]) -> None:
         """Change many planned rows without the journal; :meth:`compact` keeps the changes.
 
         :param changes: number of the row → its new values.
         """
-        self._segments.change(changes)
-        self.totals = self._segments.sum()
+        self.rows.change(changes)
+        self.totals = self.rows.totals()
 
-    def update(self, row: LedgerRow, **changes: Any) -> None:
+    def update(self, row: Row, **changes: Any) -> None:
         """Change a row; :meth:`flush` keeps the change."""
         self.totals.add(row, -1)
-        self._segments.change({row.row: changes})
+        self.rows.change({row.row: changes})
         self.totals.add(row)
-        self._journal[row.row] = self._segments[row.row]
+        self._journal[row.row] = self.rows[row.row]
         self._unwritten = True
-        if row.state is RowStatus.FAILED:
-            self._exemplify(row)
+        self._exemplify(row)
 
-    def _exemplify(self, row: LedgerRow) -> None:
-        examples = self.examples.setdefault(row.code or "", [])
-        if len(examples) < EXAMPLES:
+    def _exemplify(self, row: Row) -> None:
+        examples = self.examples.setdefault(row.code or "", []) if row.state is RowStatus.FAILED else None
+        if examples is not None and len(examples) < EXAMPLES:
             # They go into XCom and status.json, which are no place for signatures and inlined pictures.
             image, message = without_query(row.image)[:200], (row.message or "")[:500]
             examples.append(Example(row=row.row, image=image, message=message))
@@ -253,12 +245,13 @@ class Ledger:
         if at_once or self._expires - self._clock() < LEASE_SECONDS / 2:
             self._write_journal(lease=LEASE_SECONDS)
 
-    def hold(self, seconds: float) -> None:
-        """Stay the owner for some time in which nobody works on the batch, at most :data:`LONGEST_LEASE_SECONDS`.
+    def hold(self) -> None:
+        """Stay the owner, for almost as long as anybody is believed, while nobody works on the batch.
 
         :raises LedgerInUseError: another run has taken the ledger over.
         """
-        self._write_journal(lease=seconds)
+        # Clocks may differ by what is left out.
+        self._write_journal(lease=LONGEST_LEASE_SECONDS - LEASE_SECONDS / 2)
 
     def compact(self, *, lease: float = LEASE_SECONDS) -> None:
         """Write changed rows to where they belong, and empty the journal.
@@ -268,52 +261,29 @@ class Ledger:
         """
         if self._unwritten:
             self._write_journal(lease=LEASE_SECONDS)
-        self._segments.write()
-        self._write_index()
+        self.rows.write()
+        self.rows.fill(self._index)
+        self._index_etag = self._store.write_index(self._index, self._index_etag)
+        self._index_rows = self._index.rows
         self._journal = {}
         self._write_journal(lease=lease)
 
-    def rows_in(self, *states: RowStatus) -> Iterator[LedgerRow]:
-        """Go through the rows in some states, in order; a row may be changed on the way."""
-        return self._segments.in_states(*states)
-
-    def all_rows(self) -> Iterator[LedgerRow]:
-        """Go through all rows, in order, keeping none of those in memory that were not there before."""
-        return iter(self._segments)
-
-    def recount(self) -> Iterator[LedgerRow]:
+    def recount(self) -> Iterator[Row]:
         """Go through all rows, and count them: nothing that the index says of them is believed."""
-        self.examples = {}
-        for row in self._segments.recount():
-            if row.state is RowStatus.FAILED:
-                self._exemplify(row)
+        self.examples.clear()
+        for row in self.rows.recount():
+            self._exemplify(row)
             yield row
-        self.totals = self._segments.sum()
-
-    def task_ids(self, *, since: float) -> frozenset[str]:
-        """Return the ids of all tasks that rows have now and that were submitted since a time in seconds since 1970."""
-        return self._segments.task_ids(since=since)
-
-    def _write_index(self) -> None:
-        index = Index(
-            identity=self._identity,
-            segments=self._segments.sums,
-            etags=self._segments.etags,
-            examples=self.examples,
-            notes=self.notes,
-        )
-        self._index_etag = self._store.write_index(index, self._index_etag)
-        self._planned = len(self)
+        self.totals = self.rows.totals()
 
     def _write_journal(self, *, lease: float) -> None:
-        self._sequence += 1
+        self._writes += 1
         self._expires = self._clock() + lease
         header = Header(
-            lines=len(self._journal),
             owner=self._owner if lease else None,
             expires=self._expires,
-            rows=self._planned,
-            token=f"{self._token}-{self._sequence}",
+            rows=self._index_rows,
+            token=f"{self._token}-{self._writes}",
         )
         rows = list(self._journal.values())
         self._journal_etag, self._journal_bytes = self._store.write_rows(
@@ -324,12 +294,8 @@ class Ledger:
 
 def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     names = sorted(name for name in {*there, *wanted} if there.get(name) != wanted.get(name))
+    # Whoever may write the bucket may have written them, at any length.
     return "; ".join(
-        f"{reprlib.repr(name)[1:-1]} was {_told(there.get(name))} and is {_told(wanted.get(name))}"
+        f"{name[:50]} was {repr(there.get(name))[:500]} and is {repr(wanted.get(name))[:500]}"
         for name in names[:10]
     )
-
-
-def _told(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 500 else f"{text[:500]}…"

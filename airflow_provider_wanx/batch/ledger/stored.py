@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from airflow_provider_wanx.batch.ledger.ledger_rows import (
-    STORED,
-    Count,
-    LedgerRow,
-    Seconds,
-    from_lines,
-    to_lines,
-)
-from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.batch.row import STORED, Count, Row, RowStatus, Seconds
 from airflow_provider_wanx.dashscope.errors import (
     ConflictError,
     InvalidInputError,
     LedgerInUseError,
     UnreadableError,
 )
-from airflow_provider_wanx.dashscope.store import ABSENT, replace
+from airflow_provider_wanx.dashscope.store import ABSENT
+from airflow_provider_wanx.dashscope.store import replace as replace_object
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
 
@@ -45,6 +39,75 @@ MAX_VALUES = 400_000
 """Commas and opening brackets in one object at most: one of many small values takes thirty times its size in memory."""
 
 
+@dataclass
+class Totals:
+    """What some rows come to.
+
+    :param counts: state → number of rows.
+    :param failures: code → number of failed rows.
+    :param billed: images that the service bills.
+    :param bytes: size of all copied results.
+    :param submitted_until: when the last of them was submitted, in seconds since 1970.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STORED
+
+    counts: Counter[RowStatus] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    billed: Count = 0
+    bytes: Count = 0
+    submitted_until: Seconds = 0.0
+
+    def __post_init__(self) -> None:
+        if any(number < 0 for counter in (self.counts, self.failures) for number in counter.values()):
+            raise ValueError("a number of rows is below 0")
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Totals:
+        """Count some rows."""
+        totals = cls()
+        for row in rows:
+            totals.add(row)
+        return totals
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.counts.total()
+
+    @property
+    def images(self) -> int:
+        """Number of rows that the input has."""
+        return self.rows - self.counts[RowStatus.REMOVED]
+
+    @property
+    def open(self) -> int:
+        """Number of rows for which something is to be done."""
+        return sum(number for status, number in self.counts.items() if RowStatus(status).is_open)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of rows whose task the service has, or may have."""
+        return sum(number for status, number in self.counts.items() if RowStatus(status).in_flight)
+
+    def add(self, row: Row, sign: int = 1) -> None:
+        """Count a row, or with -1 count it no more."""
+        self.counts[row.state] += sign
+        self.billed += sign * row.paid_images
+        self.bytes += sign * (row.bytes or 0)
+        if row.state is RowStatus.FAILED:
+            self.failures[row.code or ""] += sign
+        self.submitted_until = max(self.submitted_until, row.submit_time or 0.0)
+
+    def merge(self, other: Totals) -> None:
+        """Count what others come to as well."""
+        self.counts.update(other.counts)
+        self.failures.update(other.failures)
+        self.billed += other.billed
+        self.bytes += other.bytes
+        self.submitted_until = max(self.submitted_until, other.submitted_until)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Header:
     """The first line of the journal, or of some rows.
@@ -59,7 +122,7 @@ class Header:
     __pydantic_config__: ClassVar[ConfigDict] = STORED
 
     version: int = VERSION
-    lines: Count
+    lines: Count = 0
     owner: Identity | None = None
     expires: Seconds = 0.0
     rows: Count = 0
@@ -84,18 +147,16 @@ class Notes:
     :param pace: times, in seconds since 1970, with the number of images that had ended by then.
     :param ended: how many tasks of the batch have ended.
     :param troubles: how often in a row the service took no submission.
-    :param fruitless: how often in a row a worker was woken for nothing.
     :param columns: names of the user's own columns, in the input's order.
     :param signed: whether addresses of the input are signed.
     :param accepted_at: when the service has accepted a submission last, in seconds since 1970.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = STORED
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="ignore")
 
     pace: list[tuple[Seconds, Count]] = field(default_factory=list)
     ended: Count = 0
     troubles: Count = 0
-    fruitless: Count = 0
     columns: list[str] = field(default_factory=list)
     signed: bool = False
     accepted_at: Seconds = 0.0
@@ -153,7 +214,7 @@ class LedgerStore:
         """Return an object's version, :data:`ABSENT` if it does not exist."""
         return self._objects.read(name).etag
 
-    def read_rows(self, name: str) -> tuple[Header, list[LedgerRow], str]:
+    def read_rows(self, name: str) -> tuple[Header, list[Row], str]:
         """Read the journal or some rows.
 
         :return: the header, the rows, and the object's version, :data:`ABSENT` if it does not exist.
@@ -162,7 +223,7 @@ class LedgerStore:
         """
         found = self._objects.read(name)
         if found.etag == ABSENT:
-            return Header(lines=0), [], ABSENT
+            return Header(), [], ABSENT
         return (*self._parse(name, found.body, _read_rows), found.etag)
 
     def read_index(self) -> tuple[Index | None, str]:
@@ -177,16 +238,16 @@ class LedgerStore:
             return None, ABSENT
         return self._parse(INDEX, found.body, _INDEX.validate_json), found.etag
 
-    def write_rows(self, name: str, header: Header, rows: list[LedgerRow], etag: str) -> tuple[str, int]:
-        """Write the journal or some rows.
+    def write_rows(self, name: str, header: Header, rows: list[Row], etag: str) -> tuple[str, int]:
+        """Write the journal or some rows, below a header that says how many there are: a part of the object shows as such.
 
         :param etag: the version that is replaced.
         :return: the new version, and the size in bytes.
         :raises LedgerInUseError: another run has taken the ledger over.
         :raises InvalidInputError: it would be too large to be read again.
         """
-        stored = {**vars(header), "owner": header.owner and header.owner.to_json()}
-        body = to_lines(stored if name == JOURNAL else {"version": VERSION}, rows)
+        first = _HEADER.dump_python(replace(header, lines=len(rows)), exclude_none=True)
+        body = b"".join(_json(line) + b"\n" for line in (first, *(row.to_json() for row in rows)))
         return self._write(name, body, etag), len(body)
 
     def write_index(self, index: Index, etag: str) -> str:
@@ -195,14 +256,7 @@ class LedgerStore:
         :param etag: the version that is replaced.
         :raises LedgerInUseError: another run has taken the ledger over.
         """
-        stored = {
-            **vars(index),
-            "segments": [each.to_json() for each in index.segments],
-            "examples": {code: [asdict(each) for each in rows] for code, rows in index.examples.items()},
-            "notes": asdict(index.notes),
-        }
-        body = json.dumps(stored, ensure_ascii=False).encode(errors="replace")
-        return self._write(INDEX, body, etag)
+        return self._write(INDEX, _json(_INDEX.dump_python(index)), etag)
 
     def miss(self, name: str) -> NoReturn:
         """Refuse to go on without what somebody has deleted: images would be paid for again.
@@ -239,7 +293,7 @@ class LedgerStore:
                 f"{self.url(name)} cannot be written: {error}. Give less in the input's own columns."
             ) from None
         try:
-            return replace(self._objects, name, body, seen=etag)
+            return replace_object(self._objects, name, body, seen=etag)
         except ConflictError:
             raise LedgerInUseError(
                 f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
@@ -247,12 +301,17 @@ class LedgerStore:
             ) from None
 
 
-def _read_rows(body: bytes) -> tuple[Header, list[LedgerRow]]:
-    line, rows = from_lines(body)
-    header = _HEADER.validate_json(line)
-    if header.lines != len(rows):
-        raise ValueError(f"it announces other than its {len(rows)} lines")
-    return header, rows
+def _read_rows(body: bytes) -> tuple[Header, list[Row]]:
+    first, *lines = body.removesuffix(b"\n").split(b"\n")
+    header = _HEADER.validate_json(first)
+    if header.lines != len(lines):
+        raise ValueError(f"it announces other than its {len(lines)} lines")
+    return header, [Row.from_line(line) for line in lines]
+
+
+def _json(value: Any) -> bytes:
+    # A message of the service may hold half a character, which JSON can spell and UTF-8 cannot.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _check_values(body: bytes) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3
@@ -74,9 +73,9 @@ class World:
         del self.s3.objects[f"out/_ledger/{name}"]
 
 
-def images(count: int, *, start: int = 0) -> Iterator[ImageRow]:
+def images(count: int, *, start: int = 0) -> Iterator[Row]:
     """Images that all differ."""
-    return (ImageRow(image=f"s3://people/{number}.jpg", style=2) for number in range(start, start + count))
+    return (Row(image=f"s3://people/{number}.jpg", style=2) for number in range(start, start + count))
 
 
 def add(ledger: Ledger, source: Iterable[Any], template: str = DEFAULT_KEY) -> int:
@@ -84,7 +83,7 @@ def add(ledger: Ledger, source: Iterable[Any], template: str = DEFAULT_KEY) -> i
     return plan(ledger, source, keys=ResultKeys(template))
 
 
-def submit(world: World, ledger: Ledger, row: LedgerRow) -> None:
+def submit(world: World, ledger: Ledger, row: Row) -> None:
     """Submit an image the way a batch does."""
     ledger.update(row, status=RowStatus.INTENT, submission={"phase": "intent"})
     ledger.flush()
@@ -98,13 +97,13 @@ def work(world: World, count: int, owner: Identity = OWNER) -> Ledger:
     ledger = world.acquired(owner)
     check_nothing_forgotten(world, ledger)
     add(ledger, images(count))
-    for row in list(ledger.rows_in(RowStatus.INTENT)):
+    for row in list(ledger.rows.in_states(RowStatus.INTENT)):
         known = {"dashscope_task_id": f"task-{row.row}"} if world.accepted[row.row] else {}
         ledger.update(
             row, status=RowStatus.SUBMITTED if known else RowStatus.PLANNED, submission=None, **known
         )
     ledger.flush()
-    for row in ledger.rows_in(RowStatus.PLANNED):
+    for row in ledger.rows.in_states(RowStatus.PLANNED):
         submit(world, ledger, row)
         if row.row % 3 == 2:
             _finish(ledger)
@@ -114,13 +113,13 @@ def work(world: World, count: int, owner: Identity = OWNER) -> Ledger:
 
 
 def _finish(ledger: Ledger) -> None:
-    for row in list(ledger.rows_in(RowStatus.SUBMITTED)):
+    for row in list(ledger.rows.in_states(RowStatus.SUBMITTED)):
         ledger.update(row, status=RowStatus.SUCCEEDED, billed=1, key=f"{row.row}.png", bytes=10)
     ledger.flush()
 
 
 def check_nothing_forgotten(world: World, ledger: Ledger) -> None:
     """Hold what a new process reads against what has happened."""
-    assert all(ledger[row].revision >= revision for row, revision in world.kept.items())
-    assert all(ledger[row].status is not RowStatus.PLANNED for row in world.accepted)
-    assert sum(1 for _ in ledger.rows_in(RowStatus.INTENT)) <= 1
+    assert all(ledger.rows[row].revision >= revision for row, revision in world.kept.items())
+    assert all(ledger.rows[row].status is not RowStatus.PLANNED for row in world.accepted)
+    assert sum(1 for _ in ledger.rows.in_states(RowStatus.INTENT)) <= 1

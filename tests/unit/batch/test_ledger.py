@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import ledger as ledgers
 from airflow_provider_wanx.batch.ledger import segments
-from airflow_provider_wanx.batch.ledger.ledger import LEASE_SECONDS
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
+from airflow_provider_wanx.batch.ledger.ledger import LEASE_SECONDS, LONGEST_LEASE_SECONDS
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
     LedgerInUseError,
@@ -51,10 +50,10 @@ def _writes_of_a_whole_batch() -> int:
 
 def _is_complete(world: World, rows: int = ROWS) -> bool:
     ledger = world.acquired()
-    counted = ledger.totals.to_json()
-    assert counted["counts"] == {"succeeded": rows}
-    assert [row.row for row in ledger.all_rows()] == list(range(rows))
-    assert (counted["billed"], counted["bytes"]) == (rows, 10 * rows)
+    counted = ledger.totals
+    assert +counted.counts == {"succeeded": rows}
+    assert [row.row for row in ledger.rows] == list(range(rows))
+    assert (counted.billed, counted.bytes) == (rows, 10 * rows)
     return world.accepted == dict.fromkeys(range(rows), 1)
 
 
@@ -122,13 +121,13 @@ class TestKilled:
             broken.append(wish)
         assert b"10.jpg" in world.body("rows-000000.jsonl")
         ledger = world.acquired()
-        assert len(ledger) == 2
+        assert ledger.totals.rows == 2
         add(ledger, images(9))
-        assert [row.image for row in world.acquired().all_rows()] == [wish.image for wish in images(9)]
+        assert [row.image for row in world.acquired().rows] == [wish.image for wish in images(9)]
 
     def test_a_journal_that_has_grown_is_emptied_into_the_rows(self, world: World) -> None:
         ledger = world.planned(ROWS)
-        for row in ledger.rows_in(RowStatus.PLANNED):
+        for row in ledger.rows.in_states(RowStatus.PLANNED):
             submit(world, ledger, row)
             assert len(world.body("journal.jsonl")) < 700 + 400
         check_nothing_forgotten(world, world.acquired())
@@ -167,7 +166,7 @@ class TestOwners:
         self, world: World
     ) -> None:
         older = world.planned(3)
-        row = next(older.rows_in(RowStatus.PLANNED))
+        row = next(older.rows.in_states(RowStatus.PLANNED))
         world.acquired()
         with pytest.raises(LedgerInUseError, match=r"taken over.*so this one ends here"):
             submit(world, older, row)
@@ -175,27 +174,27 @@ class TestOwners:
 
     def test_what_the_older_process_has_submitted_is_with_the_newer_one(self, world: World) -> None:
         older = world.planned(3)
-        first, second, _ = list(older.rows_in(RowStatus.PLANNED))
+        first, second, _ = list(older.rows.in_states(RowStatus.PLANNED))
         submit(world, older, first)
         submit(world, older, second)
         newer = world.acquired()
-        assert (newer[0].status, newer[0].dashscope_task_id) == (RowStatus.SUBMITTED, "task-0")
-        assert (newer[1].status, newer[1].submission) == (RowStatus.INTENT, {"phase": "intent"})
+        assert (newer.rows[0].status, newer.rows[0].dashscope_task_id) == (RowStatus.SUBMITTED, "task-0")
+        assert (newer.rows[1].status, newer.rows[1].submission) == (RowStatus.INTENT, {"phase": "intent"})
 
-    @pytest.mark.parametrize("owned_for", [LEASE_SECONDS, 5000.0])
+    @pytest.mark.parametrize("owned_for", [LEASE_SECONDS, LONGEST_LEASE_SECONDS - LEASE_SECONDS / 2])
     def test_another_run_may_have_it_when_the_owner_has_not_renewed_it(
         self, world: World, owned_for: float
     ) -> None:
         older = world.planned(3)
         if owned_for != LEASE_SECONDS:
-            older.hold(owned_for)
+            older.hold()
         world.clock.now += owned_for - 1
         with pytest.raises(LedgerInUseError):
             world.acquired(OTHER)
         world.clock.now += 1
         world.acquired(OTHER)
         with pytest.raises(LedgerInUseError):
-            older.hold(1.0)
+            older.hold()
 
     def test_it_is_renewed_in_time_and_not_more_often(self, world: World) -> None:
         ledger = world.planned(3)
@@ -211,7 +210,7 @@ class TestOwners:
     def test_what_was_given_back_is_anybodys(self, world: World) -> None:
         world.planned(3).compact(lease=0)
         world.acquired(OTHER).give_back()
-        assert len(world.acquired()) == 3
+        assert world.acquired().totals.rows == 3
 
     def test_two_that_take_it_at_the_same_moment_do_not_both_get_it(self, world: World) -> None:
         def take_it_first(number: int) -> None:
@@ -223,11 +222,11 @@ class TestOwners:
             world.acquired()
 
     def test_whoever_only_reads_takes_nothing(self, world: World) -> None:
-        submit(world, (owned := world.planned(3)), owned[0])
+        submit(world, (owned := world.planned(3)), owned.rows[0])
         before = dict(world.s3.objects)
         reading = world.ledger(OTHER)
         reading.read()
-        assert reading[0].status is RowStatus.INTENT
+        assert reading.rows[0].status is RowStatus.INTENT
         assert world.s3.objects == before
 
 
@@ -242,11 +241,11 @@ class TestStore:
             raise precondition_failed()
 
         world.s3.after_write = repeated
-        for row in ledger.rows_in(RowStatus.PLANNED):
+        for row in ledger.rows.in_states(RowStatus.PLANNED):
             submit(world, ledger, row)
         ledger.compact()
         world.s3.live()
-        assert {row.status for row in world.acquired().all_rows()} == {RowStatus.SUBMITTED}
+        assert {row.status for row in world.acquired().rows} == {RowStatus.SUBMITTED}
 
     def test_two_requests_that_meet_are_no_other_owner(self, world: World) -> None:
         ledger = world.planned(3)
@@ -258,7 +257,7 @@ class TestStore:
                 raise conflict()
 
         world.s3.before_write = meet
-        submit(world, ledger, ledger[0])
+        submit(world, ledger, ledger.rows[0])
         assert met
         check_nothing_forgotten(world, world.acquired())
 
@@ -281,7 +280,7 @@ class TestStore:
 
         world.s3.before_write = refuse
         with pytest.raises(S3Error):
-            submit(world, ledger, ledger[0])
+            submit(world, ledger, ledger.rows[0])
         world.s3.live()
         assert not world.accepted
         check_nothing_forgotten(world, world.acquired())
@@ -342,7 +341,7 @@ class TestDamaged:
         told: str,
     ) -> None:
         ledger = world.planned(3)
-        submit(world, ledger, ledger[0])
+        submit(world, ledger, ledger.rows[0])
         if damage is None:
             world.remove(name)
         else:
@@ -357,14 +356,14 @@ class TestDamaged:
 
     def test_what_cannot_be_read_is_not_kept_from_others(self, world: World) -> None:
         ledger = world.planned(3)
-        submit(world, ledger, ledger[0])
+        submit(world, ledger, ledger.rows[0])
         ledger.give_back()
         kept = world.body("rows-000000.jsonl")
         world.remove("rows-000000.jsonl")
         with pytest.raises(UnreadableError):
             world.acquired()
         world.put("rows-000000.jsonl", kept)
-        assert world.acquired(OTHER)[0].status is RowStatus.SUBMITTED
+        assert world.acquired(OTHER).rows[0].status is RowStatus.SUBMITTED
 
     def test_a_deleted_index_is_missed_even_if_the_journal_is_empty(self, world: World) -> None:
         work(world, 3)
@@ -397,24 +396,26 @@ class TestRows:
     def test_everything_comes_back_as_it_was(self, world: World) -> None:
         ledger = world.acquired()
         columns = {"id": 0, "name": "李雷\u2028\n", "tags": ["a", None], "blank": ""}
-        ledger.append(ImageRow(image="a.jpg", style=0, columns=columns))
-        ledger.append(ImageRow(image="a.jpg", style=0), duplicate_of=0)
-        ledger.append(ImageRow(image="b.jpg", style=-1, style_reference="c.jpg"))
+        ledger.append(Row(image="a.jpg", style=0, columns=columns))
+        ledger.append(Row(image="a.jpg", style=0), duplicate_of=0)
+        ledger.append(Row(image="b.jpg", style=-1, style_reference="c.jpg"))
         ledger.compact()
-        ledger.update(ledger[2], status=RowStatus.FAILED, code="", message="no reason", bytes=0, billed=2)
+        ledger.update(
+            ledger.rows[2], status=RowStatus.FAILED, code="", message="no reason", bytes=0, billed=2
+        )
         ledger.flush()
         again = world.acquired()
-        assert [again[number] for number in range(3)] == [ledger[number] for number in range(3)]
-        assert again[1].duplicate_of == 0
-        assert dict(again[0].columns) == columns
+        assert [again.rows[number] for number in range(3)] == [ledger.rows[number] for number in range(3)]
+        assert again.rows[1].duplicate_of == 0
+        assert dict(again.rows[0].columns) == columns
         assert again.totals == ledger.totals
 
     def test_examples_of_failures_are_few_and_hold_no_secret(self, world: World) -> None:
         ledger = world.acquired()
         for number in range(15):
-            ledger.append(ImageRow(image=f"https://example.com/{number}.jpg?Signature=abc", style=2))
+            ledger.append(Row(image=f"https://example.com/{number}.jpg?Signature=abc", style=2))
         ledger.compact()
-        for row in ledger.all_rows():
+        for row in ledger.rows:
             ledger.update(row, status=RowStatus.FAILED, code="Bad", message="x" * 9000)
         ledger.compact()
         examples = world.acquired().examples["Bad"]
@@ -426,7 +427,7 @@ class TestRows:
     def test_planning_many_rows_keeps_one_object_of_them_in_memory(self, world: World) -> None:
         most = 0
 
-        def counted() -> Iterator[ImageRow]:
+        def counted() -> Iterator[Row]:
             nonlocal most
             for number, wish in enumerate(images(6000)):
                 if number % 1499 == 0:
@@ -437,7 +438,7 @@ class TestRows:
         ledger = world.acquired()
         assert add(ledger, counted()) == 6000
         assert 400 < most - before <= segments.SEGMENT_ROWS
-        assert sum(1 for _ in ledger.all_rows()) == 6000
+        assert sum(1 for _ in ledger.rows) == 6000
         assert _rows_in_memory() - before <= segments.SEGMENT_ROWS
 
     def test_what_has_nothing_left_to_do_is_not_read_again(
@@ -448,14 +449,14 @@ class TestRows:
         add(world.acquired(), images(12))
         world.s3.reads.clear()
         ledger = world.acquired()
-        assert [row.row for row in ledger.rows_in(RowStatus.PLANNED)] == [9, 10, 11]
-        assert len(ledger) == 12
+        assert [row.row for row in ledger.rows.in_states(RowStatus.PLANNED)] == [9, 10, 11]
+        assert ledger.totals.rows == 12
         assert [key for key in world.s3.reads if re.search("rows-", key)] == ["out/_ledger/rows-000003.jsonl"]
 
     def test_ids_are_told_apart_by_their_time(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(segments, "SEGMENT_ROWS", 2)
         ledger = world.planned(4)
-        for row in list(ledger.rows_in(RowStatus.PLANNED)):
+        for row in list(ledger.rows.in_states(RowStatus.PLANNED)):
             ledger.update(
                 row,
                 status=RowStatus.SUCCEEDED,
@@ -464,10 +465,10 @@ class TestRows:
                 submit_time=100.0 * (row.row // 2 + 1),
             )
         ledger.compact()
-        assert world.acquired().task_ids(since=0) == {"task-0", "task-1", "task-2", "task-3"}
-        assert world.acquired().task_ids(since=150) == {"task-2", "task-3"}
+        assert world.acquired().rows.task_ids(since=0) == {"task-0", "task-1", "task-2", "task-3"}
+        assert world.acquired().rows.task_ids(since=150) == {"task-2", "task-3"}
 
 
 def _rows_in_memory() -> int:
     gc.collect()
-    return sum(type(each) is LedgerRow for each in gc.get_objects())
+    return sum(type(each) is Row for each in gc.get_objects())

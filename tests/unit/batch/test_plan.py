@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
-from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
+from airflow_provider_wanx.batch.input.rows import InvalidRow
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from tests.unit.batch.ledgers import World, add, images, submit
 
@@ -15,14 +15,14 @@ def world() -> World:
     return World()
 
 
-def image(name: str, style: int = 2, **columns: object) -> ImageRow:
-    return ImageRow(image=name, style=style, columns=columns)
+def image(name: str, style: int = 2, **columns: object) -> Row:
+    return Row(image=name, style=style, columns=columns)
 
 
 def test_an_image_that_is_wanted_twice_is_planned_once_and_both_rows_are_kept(world: World) -> None:
     ledger = world.acquired()
     assert add(ledger, [image("a"), image("b"), image("a", id=7), image("a", 4), image("a")]) == 5
-    assert [(row.status, row.duplicate_of) for row in ledger.all_rows()] == [
+    assert [(row.status, row.duplicate_of) for row in ledger.rows] == [
         (RowStatus.PLANNED, None),
         (RowStatus.PLANNED, None),
         (RowStatus.DUPLICATE, 0),
@@ -43,10 +43,10 @@ def test_the_same_input_again_adds_nothing_and_writes_no_row(world: World) -> No
 def test_only_what_is_new_is_added_wherever_it_stands(world: World) -> None:
     ledger = world.acquired()
     add(ledger, [image("b"), image("d"), image("b")])
-    submit(world, ledger, ledger[0])
+    submit(world, ledger, ledger.rows[0])
     again = world.acquired()
     assert add(again, [image("a"), image("b"), image("c"), image("b"), image("b"), image("d")]) == 3
-    assert [(row.image, row.duplicate_of) for row in again.all_rows()] == [
+    assert [(row.image, row.duplicate_of) for row in again.rows] == [
         ("b", None),
         ("d", None),
         ("b", 0),
@@ -54,7 +54,7 @@ def test_only_what_is_new_is_added_wherever_it_stands(world: World) -> None:
         ("c", None),
         ("b", 0),
     ]
-    assert again[0].status is RowStatus.INTENT
+    assert again.rows[0].status is RowStatus.INTENT
 
 
 def test_the_names_of_own_columns_are_those_of_the_last_input_in_their_order(world: World) -> None:
@@ -74,7 +74,7 @@ def test_bad_rows_refuse_the_whole_input_and_the_first_ten_are_quoted(world: Wor
         f"12 of 14 rows cannot be repainted: {told}; and 2 more. Nothing was submitted."
     )
     ledger.give_back()
-    assert len(world.acquired()) == 0
+    assert world.acquired().totals.rows == 0
 
 
 def test_few_bad_rows_are_quoted_without_more(world: World) -> None:
@@ -89,7 +89,7 @@ def test_a_refused_input_does_not_keep_its_good_rows_for_the_corrected_one(world
     ledger.give_back()
     again = world.acquired()
     add(again, [*images(2), image("right")])
-    assert [row.image for row in again.all_rows()][2:] == ["right"]
+    assert [row.image for row in again.rows][2:] == ["right"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_refused_input_does_not_keep_its_good_rows_for_the_corrected_one(world
     ],
 )
 def test_two_results_under_one_key_are_found_out_before_anything_is_submitted(
-    world: World, template: str, rows: list[ImageRow], row: str
+    world: World, template: str, rows: list[Row], row: str
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
         add(world.acquired(), rows, template)

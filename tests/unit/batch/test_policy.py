@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.batch.ledger.totals import Totals
+from airflow_provider_wanx.batch.ledger.stored import Totals
 from airflow_provider_wanx.batch.policy import (
     PACE_SAMPLES,
     Ceiling,

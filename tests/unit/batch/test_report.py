@@ -11,26 +11,24 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow, RowStatus
 from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
 from airflow_provider_wanx.batch.report import (
     INDEX,
     PARQUET_ROWS,
     check_formats,
-    manifest_row,
-    money,
     status,
     summary,
     write_manifests,
 )
+from airflow_provider_wanx.batch.row import Row, RowStatus, money
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from tests.unit.batch.ledgers import World
 
 PRICE = Decimal("0.12")
 
 
-def row(number: int = 0, image: str = "a.jpg", **more: Any) -> LedgerRow:
-    return LedgerRow(row=number, image=image, style=2, **more)
+def row(number: int = 0, image: str = "a.jpg", **more: Any) -> Row:
+    return Row(row=number, image=image, style=2, **more)
 
 
 def written(
@@ -49,10 +47,10 @@ def written(
 
 def test_the_summary_counts_states_and_failures_with_few_examples() -> None:
     ledger = World().planned(40)
-    for each in list(ledger.all_rows())[:30]:
+    for each in list(ledger.rows)[:30]:
         code = "Often" if each.row < 25 else "Seldom"
         ledger.update(each, status=RowStatus.FAILED, code=code, message="bad")
-    ledger.update(ledger[30], status=RowStatus.SUCCEEDED, billed=1, bytes=9)
+    ledger.update(ledger.rows[30], status=RowStatus.SUCCEEDED, billed=1, bytes=9)
     told = summary(ledger, Ceiling(price=PRICE), destination="s3://results/out/")
     assert (told["images"], told["planned"], told["failed"], told["succeeded"]) == (40, 9, 30, 1)
     assert (told["bytes"], told["billed"], told["cost"]) == (9, 1, 0.12)
@@ -77,15 +75,15 @@ def test_money_is_told_to_the_cent(amount: str, told: float) -> None:
 
 
 def test_own_columns_stand_beside_what_the_batch_tells() -> None:
-    made = manifest_row(
-        row(columns={"id": 7}, status=RowStatus.FAILED, code="X", failed_tasks=2), bucket="b", price=PRICE
+    made = row(columns={"id": 7}, status=RowStatus.FAILED, code="X", failed_tasks=2).in_manifest(
+        bucket="b", price=PRICE
     )
     assert (made["id"], made["code"], made["attempts"], made["bucket"]) == (7, "X", 2, None)
 
 
 def test_an_inlined_picture_is_not_repeated_in_the_manifest() -> None:
     image = f"data:image/png;base64,{'A' * 100_000}"
-    made = manifest_row(row(image=image), bucket="b", price=PRICE)
+    made = row(image=image).in_manifest(bucket="b", price=PRICE)
     assert made["image"].startswith("data:image/png;base64,AAA")
     assert made["image"].endswith("… (100022 characters)")
 
@@ -95,7 +93,7 @@ def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -
 
     count = PARQUET_ROWS + 3
     rows = [
-        manifest_row(row(number, columns={"id": str(number)}), bucket="b", price=PRICE)
+        row(number, columns={"id": str(number)}).in_manifest(bucket="b", price=PRICE)
         for number in range(count)
     ]
     found = written(tmp_path, rows, "jsonl", "parquet", columns=("id",))
@@ -111,7 +109,7 @@ def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -
 
 def test_an_index_tells_where_every_hundredth_row_begins(tmp_path: Path) -> None:
     rows = [
-        manifest_row(row(number, image=f"蜡笔{number}.png"), bucket="b", price=PRICE) for number in range(201)
+        row(number, image=f"蜡笔{number}.png").in_manifest(bucket="b", price=PRICE) for number in range(201)
     ]
     found = written(tmp_path, rows, "jsonl")
     body, index = found["manifest.jsonl"].read_bytes(), json.loads(found[INDEX].read_bytes())
@@ -125,7 +123,7 @@ def test_own_columns_of_any_kind_are_text_in_parquet(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     rows = [
-        manifest_row(row(number, columns=columns), bucket="b", price=PRICE)
+        row(number, columns=columns).in_manifest(bucket="b", price=PRICE)
         for number, columns in enumerate([{"x": 7}, {"x": "seven"}, {"x": ["七", None]}, {}])
     ]
     table = pq.read_table(written(tmp_path, rows, "parquet", columns=("x",))["manifest.parquet"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_wanx.batch.ledger.ledger_rows import LedgerRow
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
 
 def key(template: str, *, image: str = "s3://people/2026/Ann B.JPG", row: int = 7, style: int = 38) -> str:
-    made = LedgerRow(row=row, image=image, style=style, dashscope_task_id="id-1")
+    made = Row(row=row, image=image, style=style, dashscope_task_id="id-1")
     return ResultKeys(template).key(made, extension=".png")
 
 
@@ -71,20 +71,20 @@ def test_a_template_that_ends_in_a_slash_gets_the_usual_name() -> None:
 
 
 def test_a_row_that_was_not_submitted_yet_has_a_key_without_an_id() -> None:
-    row = LedgerRow(row=7, image="s3://people/Ann.jpg", style=38)
+    row = Row(row=7, image="s3://people/Ann.jpg", style=38)
     assert ResultKeys("{dashscope_task_id}x").key(row, extension="") == "x"
 
 
 @pytest.mark.parametrize("template", [DEFAULT_KEY, "{row}", "{style}/{dashscope_task_id}", "all/"])
 def test_a_template_whose_keys_differ_by_themselves_needs_no_comparison(template: str) -> None:
-    row = LedgerRow(row=7, image="s3://people/Ann.jpg", style=38)
+    row = Row(row=7, image="s3://people/Ann.jpg", style=38)
     assert ResultKeys(template).before_submission(row) is None
 
 
 def test_any_other_template_tells_before_a_submission_which_rows_would_overwrite_each_other() -> None:
     keys = ResultKeys("{style}/{name}{extension}")
     ann, bea, again, other_style = [
-        keys.before_submission(LedgerRow(row=number, image=f"s3://people/{name}", style=style))
+        keys.before_submission(Row(row=number, image=f"s3://people/{name}", style=style))
         for number, (name, style) in enumerate(
             [("Ann.jpg", 1), ("Bea.jpg", 1), ("old/Ann.png", 1), ("Ann.jpg", 2)]
         )

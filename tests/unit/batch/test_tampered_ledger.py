@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch.input.rows import ImageRow
 from airflow_provider_wanx.batch.ledger import segments
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS
-from airflow_provider_wanx.batch.ledger.ledger_rows import RowStatus
 from airflow_provider_wanx.batch.ledger.stored import MAX_VALUES
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
 from tests.unit.batch.ledgers import NOW, OTHER, World, add, images, submit, work
 
@@ -64,22 +63,22 @@ class TestRows:
         world.planned(3).give_back()
         add_passport(world)
         ledger = world.acquired()
-        assert ledger[3].image == PASSPORT
+        assert ledger.rows[3].image == PASSPORT
         add(ledger, images(3))
-        assert [row.row for row in ledger.rows_in(RowStatus.PLANNED)] == [0, 1, 2]
+        assert [row.row for row in ledger.rows.in_states(RowStatus.PLANNED)] == [0, 1, 2]
         assert (ledger.totals.images, ledger.totals.open) == (3, 3)
 
     def test_what_such_a_row_has_at_the_service_is_settled_and_not_submitted_again(
         self, world: World
     ) -> None:
         ledger = world.planned(3)
-        submit(world, ledger, ledger[2])
+        submit(world, ledger, ledger.rows[2])
         ledger.give_back()
         again = world.acquired()
         add(again, images(2))
-        assert [row.row for row in again.rows_in(RowStatus.SUBMITTED)] == [2]
-        again.update(again[2], status=RowStatus.PLANNED, dashscope_task_id=None)
-        assert [row.row for row in again.rows_in(RowStatus.PLANNED)] == [0, 1]
+        assert [row.row for row in again.rows.in_states(RowStatus.SUBMITTED)] == [2]
+        again.update(again.rows[2], status=RowStatus.PLANNED, dashscope_task_id=None)
+        assert [row.row for row in again.rows.in_states(RowStatus.PLANNED)] == [0, 1]
 
     def test_a_row_that_comes_back_is_wanted_again_and_what_was_done_is_not_done_again(
         self, world: World
@@ -98,7 +97,7 @@ class TestRows:
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[2].update(image=PASSPORT))
         ledger = world.acquired()
         assert add(ledger, images(2)) == 1
-        assert [row.image for row in ledger.rows_in(RowStatus.PLANNED)] == [
+        assert [row.image for row in ledger.rows.in_states(RowStatus.PLANNED)] == [
             "s3://people/0.jpg",
             "s3://people/1.jpg",
         ]
@@ -113,14 +112,14 @@ class TestLeftAs:
         monkeypatch.setattr(segments, "SEGMENT_ROWS", 2)
         ledger = world.acquired()
         add(ledger, images(4))
-        for row in list(ledger.rows_in(RowStatus.PLANNED))[:2]:
+        for row in list(ledger.rows.in_states(RowStatus.PLANNED))[:2]:
             ledger.update(row, status=RowStatus.SUCCEEDED, key="a.png", billed=1)
         ledger.compact()
-        ledger.hold(600)
+        ledger.hold()
         world.s3.reads.clear()
         resumed = world.ledger()
         assert resumed.acquire(left_as=ledger.version)
-        assert [row.row for row in resumed.rows_in(RowStatus.PLANNED)] == [2, 3]
+        assert [row.row for row in resumed.rows.in_states(RowStatus.PLANNED)] == [2, 3]
         assert not any("rows-000000" in name for name in world.s3.reads)
 
     @pytest.mark.parametrize(
@@ -135,21 +134,23 @@ class TestLeftAs:
         self, world: World, touch: Callable[[World], object]
     ) -> None:
         ledger = world.planned(3)
-        ledger.hold(600)
+        ledger.hold()
         touch(world)
         assert not world.ledger().acquire(left_as=ledger.version)
 
     def test_rows_that_alone_were_changed_end_the_try(self, world: World) -> None:
         ledger = world.planned(3)
-        ledger.hold(600)
+        ledger.hold()
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[1].update(image=PASSPORT))
         resumed = world.ledger()
         assert resumed.acquire(left_as=ledger.version)
         with pytest.raises(LedgerInUseError, match=r"Somebody has changed .*rows-000000\.jsonl"):
-            list(resumed.rows_in(RowStatus.PLANNED))
+            list(resumed.rows.in_states(RowStatus.PLANNED))
         again = world.acquired()
         add(again, images(3))
-        assert {row.image for row in again.rows_in(RowStatus.PLANNED)} == {wish.image for wish in images(3)}
+        assert {row.image for row in again.rows.in_states(RowStatus.PLANNED)} == {
+            wish.image for wish in images(3)
+        }
 
 
 class TestNumbers:
@@ -234,7 +235,7 @@ class TestNumbers:
     def test_a_lease_that_nobody_here_would_take_is_not_believed(self, world: World, ahead: float) -> None:
         world.planned(3)
         change_lines(world, "journal.jsonl", lambda lines: lines[0].update(expires=NOW + ahead))
-        assert len(world.acquired(OTHER)) == 3
+        assert world.acquired(OTHER).totals.rows == 3
 
 
 class TestSize:
@@ -259,10 +260,10 @@ class TestSize:
     def test_what_could_not_be_read_again_is_not_written(self, world: World) -> None:
         ledger = world.acquired()
         with pytest.raises(InvalidInputError, match="has more than 400,000 values"):
-            add(ledger, [ImageRow(image="a.jpg", style=2, columns={"x": [0] * MAX_VALUES})])
+            add(ledger, [Row(image="a.jpg", style=2, columns={"x": [0] * MAX_VALUES})])
 
     def test_half_a_character_in_the_services_words_does_not_spoil_the_ledger(self, world: World) -> None:
         ledger = world.planned(1)
-        ledger.update(ledger[0], status=RowStatus.FAILED, code="Bad\ud83d", message="no \udc00 face")
+        ledger.update(ledger.rows[0], status=RowStatus.FAILED, code="Bad\ud83d", message="no \udc00 face")
         ledger.compact()
-        assert world.acquired()[0].message == "no ? face"
+        assert world.acquired().rows[0].message == "no ? face"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.batch import run, submitting
+from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.batch.batch import BatchDestination
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
@@ -465,17 +465,18 @@ class TestService:
         assert accepted(simulator) == 0
         assert bulk.go_on(runner, lambda: runner.resume(second, {"ended": []}))["succeeded"] == 3
 
-    def test_a_triggerer_that_cannot_wait_does_not_wake_workers_for_ever(
+    def test_a_triggerer_that_cannot_wait_wakes_a_worker_now_and_then_and_all_is_done_in_the_end(
         self, bulk: Bulk, service: Service
     ) -> None:
-        service(**AT_REST)
+        simulator = service(**AT_REST)
         runner = bulk.runner()
         deferred = deferral(runner.start)
         event = {"ended": deferred.trigger.dashscope_task_ids}
-        for _ in range(submitting.MOST_MISSES - 1):
-            deferral(lambda: runner.resume(deferred, event))
-        with pytest.raises(AirflowException, match=r"The triggerer could not wait .* 5 times in a row"):
-            runner.resume(deferred, event)
+        pause = deferral(lambda: runner.resume(deferred, event))
+        assert pause.trigger.dashscope_task_ids == []
+        simulator.advance(3 * 3600)
+        assert bulk.go_on(runner, lambda: runner.resume(pause, {"ended": []}))["succeeded"] == 3
+        assert submitted(simulator) == ONCE
 
     def test_what_somebody_has_canceled_is_submitted_by_the_next_run(
         self, bulk: Bulk, service: Service

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.batch.input import formats
 from airflow_provider_wanx.batch.input.formats import json_value
 from airflow_provider_wanx.batch.input.manifests import ManifestSource
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker
+from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from tests.unit.support.s3 import Bucket, connection_json
@@ -73,10 +74,10 @@ PEOPLE: list[dict[str, str | None]] = [
     {"image": " https://x/y.jpg?a=b ", "style": "3; 5", "style_reference": None, "who": ""},
 ]
 ROWS = [
-    ImageRow(image="s3://b/ada.jpg", style=2, columns={"who": 'Ada, "Countess"\nof 肖像'}),
-    ImageRow(image="bob.png", style=-1, style_reference="r.png", columns={"who": "Bob"}),
-    ImageRow(image="https://x/y.jpg?a=b", style=3, columns={"who": ""}),
-    ImageRow(image="https://x/y.jpg?a=b", style=5, columns={"who": ""}),
+    Row(image="s3://b/ada.jpg", style=2, columns={"who": 'Ada, "Countess"\nof 肖像'}),
+    Row(image="bob.png", style=-1, style_reference="r.png", columns={"who": "Bob"}),
+    Row(image="https://x/y.jpg?a=b", style=3, columns={"who": ""}),
+    Row(image="https://x/y.jpg?a=b", style=5, columns={"who": ""}),
 ]
 
 
@@ -129,15 +130,15 @@ def test_every_format_gives_the_same_rows_wherever_it_is_stored(put: Put, name: 
 def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, text: str, encoding: str) -> None:
     (tmp_path / "m.csv").write_bytes(text.encode(encoding))
     assert list(_source(str(tmp_path / "m.csv"))) == [
-        ImageRow(image="a.png", style=7, columns={"order": "1,5"}),
-        ImageRow(image="b.png", style=0, columns={"order": "2"}),
+        Row(image="a.png", style=7, columns={"order": "1,5"}),
+        Row(image="b.png", style=0, columns={"order": "2"}),
     ]
 
 
 @pytest.mark.parametrize("style", [7, 7.0, Decimal(7), Decimal("7.00"), "7", "7.0", " 7.00 ", "fresh; 7.0"])
 def test_a_number_is_the_same_style_however_it_is_written(parquet: Callable[..., str], style: Any) -> None:
     rows = list(_source(parquet({"image": ["a.png"], "style": [style]})))
-    assert 7 in [row.style for row in rows if isinstance(row, ImageRow)]
+    assert 7 in [row.style for row in rows if isinstance(row, Row)]
 
 
 def test_the_formats_agree_on_the_same_data(tmp_path: Path, parquet: Callable[..., str]) -> None:
@@ -158,8 +159,8 @@ def test_the_formats_agree_on_the_same_data(tmp_path: Path, parquet: Callable[..
     ]
     assert found[0] == found[1] == found[2]
     assert found[0] == [
-        ImageRow(image="a.png", style=7, columns={"no": "x"}),
-        ImageRow(image="b.png", style=0, columns={"no": "y"}),
+        Row(image="a.png", style=7, columns={"no": "x"}),
+        Row(image="b.png", style=0, columns={"no": "y"}),
     ]
 
 
@@ -167,7 +168,7 @@ def test_a_picture_that_is_inlined_in_csv_may_be_as_large_as_the_service_takes(t
     image = f"data:image/png;base64,{'A' * 14_000_000}"
     (tmp_path / "m.csv").write_text(f'image,who\n"{image}",x\n')
     (row,) = _source(str(tmp_path / "m.csv"))
-    assert isinstance(row, ImageRow)
+    assert isinstance(row, Row)
     assert len(row.image) == len(image)
 
 
@@ -227,17 +228,17 @@ def test_a_cell_of_jsonl_may_hold_several_styles_and_any_json(tmp_path: Path) ->
         )
     )
     assert list(_source(str(tmp_path / "m.jsonl"), styles=(7,))) == [
-        ImageRow(image="a", style=2, columns={"tags": {"x": [1, 2.5, None, True]}}),
-        ImageRow(image="a", style=3, columns={"tags": {"x": [1, 2.5, None, True]}}),
-        ImageRow(image="b", style=7, columns={"id": 10**20}),
+        Row(image="a", style=2, columns={"tags": {"x": [1, 2.5, None, True]}}),
+        Row(image="a", style=3, columns={"tags": {"x": [1, 2.5, None, True]}}),
+        Row(image="b", style=7, columns={"id": 10**20}),
     ]
 
 
 def test_a_column_of_styles_in_parquet_may_have_lists_or_gaps(parquet: Callable[..., str]) -> None:
     lists = parquet({"image": ["a", "b"], "style": [[1, 2], []]})
-    assert [row.style for row in _source(lists) if isinstance(row, ImageRow)] == [1, 2, 0]
+    assert [row.style for row in _source(lists) if isinstance(row, Row)] == [1, 2, 0]
     floats = parquet({"image": ["a", "b"], "style": [3.0, float("nan")]})
-    assert [row.style for row in _source(floats) if isinstance(row, ImageRow)] == [3, 0]
+    assert [row.style for row in _source(floats) if isinstance(row, Row)] == [3, 0]
 
 
 def test_what_is_no_json_in_parquet_is_carried_through_as_text(parquet: Callable[..., str]) -> None:
@@ -256,7 +257,7 @@ def test_what_is_no_json_in_parquet_is_carried_through_as_text(parquet: Callable
         "word": pa.array(["x"]).dictionary_encode(),
     }
     (row,) = _source(parquet(table))
-    assert isinstance(row, ImageRow)
+    assert isinstance(row, Row)
     assert row.image == "a.png"
     assert row.columns == {
         "nanoseconds": "1970-01-01 00:00:00.000000001",
@@ -294,12 +295,12 @@ def test_whatever_a_cell_holds_becomes_json_and_stays_it(cell: Any) -> None:
 def test_bad_rows_are_told_with_their_lines_and_the_others_are_still_read(put: Put) -> None:
     body = b'image,style,who\na.png,1,"x\ny"\n,1,z\nb.png,watercolour,z\nc.png,-1,z\nd.png\ne.png,2,z\n'
     assert list(_source(put("m.csv", body))) == [
-        ImageRow(image="a.png", style=1, columns={"who": "x\ny"}),
+        Row(image="a.png", style=1, columns={"who": "x\ny"}),
         InvalidRow("line 4", "image is empty"),
         InvalidRow("line 5", "style 'watercolour' is not known"),
         InvalidRow("line 6", "style -1 takes the style from a picture: give style_reference too"),
         InvalidRow("line 7", "it has 1 cells, and the header has 3"),
-        ImageRow(image="e.png", style=2, columns={"who": "z"}),
+        Row(image="e.png", style=2, columns={"who": "z"}),
     ]
 
 
@@ -322,7 +323,7 @@ def test_a_cell_that_is_nested_too_deeply_is_a_bad_row_and_no_crash(put: Put) ->
     depths = [100, 101, 400]
     cells = [b'{"image": "a.png", "x": ' + b"[" * depth + b"]" * depth + b"}\n" for depth in depths]
     first, *others = _source(put("m.jsonl", b"".join(cells)))
-    assert isinstance(first, ImageRow)
+    assert isinstance(first, Row)
     assert json.dumps(first.columns["x"]) == "[" * 100 + "]" * 100
     assert others == [InvalidRow(f"line {line}", "it is nested more than 100 levels deep") for line in (2, 3)]
 

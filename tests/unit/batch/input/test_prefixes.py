@@ -11,7 +11,8 @@ import fsspec
 import pytest
 
 from airflow_provider_wanx.batch.input.prefixes import PrefixSource
-from airflow_provider_wanx.batch.input.rows import ImageRow, RowMaker
+from airflow_provider_wanx.batch.input.rows import RowMaker
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.jobs.pictures import ImageSource
@@ -31,8 +32,8 @@ def _source(url: str, glob: str | None = None, **more: Any) -> PrefixSource:
 
 def _images(source: PrefixSource) -> list[str]:
     rows = list(source)
-    assert all(isinstance(row, ImageRow) for row in rows)
-    return [row.image for row in rows if isinstance(row, ImageRow)]
+    assert all(isinstance(row, Row) for row in rows)
+    return [row.image for row in rows if isinstance(row, Row)]
 
 
 Folder = Callable[[dict[str, bytes]], str]
@@ -138,7 +139,7 @@ def test_a_relative_folder_gives_relative_images(tmp_path: Path, monkeypatch: py
 def test_every_image_is_repainted_in_every_style(bucket: Bucket) -> None:
     url = bucket.put("people/a.jpg", b"x")
     rows = list(_source(f"s3://{bucket.name}", styles=(0, 5)))
-    assert [(row.image, row.style) for row in rows if isinstance(row, ImageRow)] == [(url, 0), (url, 5)]
+    assert [(row.image, row.style) for row in rows if isinstance(row, Row)] == [(url, 0), (url, 5)]
 
 
 def test_what_stands_for_a_folder_in_s3_is_no_picture(bucket: Bucket) -> None:
@@ -210,7 +211,7 @@ def test_a_folder_is_listed_page_by_page_and_rows_are_not_kept(monkeypatch: pyte
     monkeypatch.setattr("airflow_provider_wanx.batch.input.prefixes.s3_hook", lambda _: s3)
 
     def alive() -> int:
-        return sum(type(each) is ImageRow for each in gc.get_objects())
+        return sum(type(each) is Row for each in gc.get_objects())
 
     others, most = alive(), 0
     for number, _ in enumerate(_source("s3://b/people")):

@@ -10,33 +10,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow, RowMaker, style_numbers
+from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker, style_numbers
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 
 
 def test_rows_that_ask_for_the_same_picture_have_one_identity_whatever_else_they_say() -> None:
-    row = ImageRow(image="a.png", style=0)
+    row = Row(image="a.png", style=0)
     assert row.identity == replace(row, columns={"who": "Ada"}).identity
     assert len(row.identity) == 16
 
 
 def test_another_image_style_or_reference_is_another_wish() -> None:
-    row = ImageRow(image="a.png", style=-1, style_reference="b.png")
+    row = Row(image="a.png", style=-1, style_reference="b.png")
     others = [
         replace(row, image="b.png"),
         replace(row, style=1),
         replace(row, style_reference=None),
         replace(row, style_reference="a.png"),
-        ImageRow(image="a.png-1b.png", style=-1),
+        Row(image="a.png-1b.png", style=-1),
     ]
     assert len({each.identity for each in (row, *others)}) == 6
 
 
 @given(st.text(st.characters(codec=None), max_size=20))
 def test_every_text_has_an_identity_and_a_name(image: str) -> None:
-    row = ImageRow(image=image, style=0)
+    row = Row(image=image, style=0)
     assert row.identity == replace(row).identity
     assert row.name
 
@@ -58,7 +59,7 @@ def test_every_text_has_an_identity_and_a_name(image: str) -> None:
     ],
 )
 def test_a_row_is_named_after_its_file(image: str, name: str) -> None:
-    assert ImageRow(image=image, style=0).name == name
+    assert Row(image=image, style=0).name == name
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_style_that_is_no_known_name_and_no_number_is_refused(styles: Any) -> 
         style_numbers(styles)
 
 
-def _rows(maker: RowMaker, **row: Any) -> list[ImageRow | InvalidRow]:
+def _rows(maker: RowMaker, **row: Any) -> list[Row | InvalidRow]:
     return list(maker.rows(place="line 2", **row))
 
 
@@ -98,30 +99,30 @@ WITH_REFERENCE = RowMaker(styles=(0, -1), style_reference="r.png", rule=ANYWHERE
 
 def test_an_image_becomes_one_row_for_each_of_the_operators_styles() -> None:
     assert _rows(PLAIN, image=" a.png\n", columns={"who": "Ada"}) == [
-        ImageRow(image="a.png", style=0, columns={"who": "Ada"}),
-        ImageRow(image="a.png", style=5, columns={"who": "Ada"}),
+        Row(image="a.png", style=0, columns={"who": "Ada"}),
+        Row(image="a.png", style=5, columns={"who": "Ada"}),
     ]
 
 
 def test_an_images_own_styles_come_before_the_operators() -> None:
     assert _rows(PLAIN, image="a.png", style="anime; 99") == [
-        ImageRow(image="a.png", style=2),
-        ImageRow(image="a.png", style=99),
+        Row(image="a.png", style=2),
+        Row(image="a.png", style=99),
     ]
 
 
 def test_the_reference_goes_with_style_minus_1_alone() -> None:
     assert _rows(WITH_REFERENCE, image="a.png") == [
-        ImageRow(image="a.png", style=0),
-        ImageRow(image="a.png", style=-1, style_reference="r.png"),
+        Row(image="a.png", style=0),
+        Row(image="a.png", style=-1, style_reference="r.png"),
     ]
-    assert _rows(WITH_REFERENCE, image="a.png", style=3) == [ImageRow(image="a.png", style=3)]
+    assert _rows(WITH_REFERENCE, image="a.png", style=3) == [Row(image="a.png", style=3)]
 
 
 def test_an_images_own_reference_comes_before_the_operators() -> None:
     for maker in (WITH_REFERENCE, NOTHING):
         assert _rows(maker, image="a.png", style=-1, style_reference=" own.png ") == [
-            ImageRow(image="a.png", style=-1, style_reference="own.png")
+            Row(image="a.png", style=-1, style_reference="own.png")
         ]
 
 

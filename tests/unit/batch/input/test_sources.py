@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch.input.rows import ImageRow, InvalidRow
+from airflow_provider_wanx.batch.input.rows import InvalidRow
 from airflow_provider_wanx.batch.input.sources import Source, check_destination, open_source
+from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 
@@ -21,21 +22,21 @@ def _open(**given: Any) -> Source:
 
 def test_a_list_is_repainted_in_every_style_and_can_be_read_again() -> None:
     source = _open(images=["a.png", " s3://b/c.png "], styles=["anime", 99])
-    rows = [ImageRow(image=image, style=style) for image in ("a.png", "s3://b/c.png") for style in (2, 99)]
+    rows = [Row(image=image, style=style) for image in ("a.png", "s3://b/c.png") for style in (2, 99)]
     assert list(source) == list(source) == rows
     assert source.description == "a list of 2 image(s)"
 
 
 def test_an_empty_entry_of_a_list_is_an_invalid_row_with_its_number() -> None:
     assert list(_open(images=["a.png", None, ""], styles=0)) == [
-        ImageRow(image="a.png", style=0),
+        Row(image="a.png", style=0),
         InvalidRow("images[1]", "image is empty"),
         InvalidRow("images[2]", "image is empty"),
     ]
 
 
 def test_one_image_in_a_tuple_is_a_list() -> None:
-    assert list(_open(images=("a.png",), styles=0)) == [ImageRow(image="a.png", style=0)]
+    assert list(_open(images=("a.png",), styles=0)) == [Row(image="a.png", style=0)]
 
 
 @pytest.mark.parametrize(
