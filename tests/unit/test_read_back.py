@@ -26,7 +26,7 @@ from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
 from airflow_provider_wanx.batch.report import status
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
-from airflow_provider_wanx.dashscope.pacing.state import PaceState
+from airflow_provider_wanx.dashscope.pacing.pace import PaceState
 from airflow_provider_wanx.dashscope.store import Version
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
 from airflow_provider_wanx.deferral.wait import task_ids
@@ -84,11 +84,11 @@ def _read_record(body: bytes) -> None:
 
 
 def _read_pace(body: bytes) -> None:
-    state = PaceState.from_bytes(body)
+    state = PaceState.read(body)
     wait = state.reserve(rate=2.0, now=1_790_000_000.0, patience=60.0)
     state.refused(rate=2.0, now=1_790_000_000.0, retry_after=None)
     assert 0 <= wait <= 4000
-    assert math.isfinite(json.loads(state.to_bytes())["next_at"])
+    assert math.isfinite(json.loads(state.model_dump_json().encode())["next_at"])
 
 
 def _ledger_world() -> World:
@@ -281,7 +281,9 @@ class Place:
 
 PLACES = {
     "record": Place(json.dumps({**_TASK.to_json(), STATE_KEY: _RECORD.to_json()}).encode(), _read_record),
-    "pace": Place(PaceState(1.79e9, 1.79e9 + 5, 4.0).to_bytes(), _read_pace),
+    "pace": Place(
+        PaceState(next_at=1.79e9, paused_until=1.79e9 + 5, reach=4.0).model_dump_json().encode(), _read_pace
+    ),
     **{
         f"ledger's {name}": Place(_WORLD.body(name), _read_ledger(name), share=1)
         for name in ("journal.jsonl", "index.json", "rows-000000.jsonl")

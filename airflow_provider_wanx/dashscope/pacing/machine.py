@@ -1,20 +1,15 @@
-"""Small objects of one machine: files that all its processes share."""
+"""Small files of this machine, which all its processes share."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
-
-from airflow_provider_wanx.dashscope.errors import ConflictError
-from airflow_provider_wanx.dashscope.store import ABSENT, Version
 
 try:
     import fcntl
@@ -26,55 +21,22 @@ LOCK_TRIES, LOCK_PAUSE = 20, 0.005
 STALE_AFTER_SECONDS = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
 
+_HERE: dict[str, bytes] = {}
+_LOCK = threading.Lock()
 
-class MachineStore:
-    """Objects of up to 4 KiB in files of this machine, or in this process where no file can be had.
 
-    It is a :class:`~airflow_provider_wanx.dashscope.store.Store`.
+def update(name: str, change: Callable[[bytes], bytes]) -> None:
+    """Change a file of up to 4 KiB while nobody else does; where no file can be had, what this process keeps in its place.
+
+    :param change: gets its content, empty if there is none, and returns the new one.
     """
-
-    _here: ClassVar[dict[str, bytes]] = {}
-    _lock: ClassVar[threading.Lock] = threading.Lock()
-
-    def url(self, name: str = "") -> str:
-        """Say where the objects are."""
-        return "this machine"
-
-    def read(self, name: str) -> Version:
-        """Read an object."""
-        with contextlib.suppress(OSError), _locked(name) as file:
-            return _version(os.pread(file, 4096, 0))
-        return _version(self._here.get(name, b""))
-
-    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
-        """Write an object.
-
-        :raises ConflictError: it has another version.
-        """
-        with contextlib.suppress(OSError), _locked(name) as file:
-            _check(os.pread(file, 4096, 0), replacing)
-            os.ftruncate(file, 0)
-            os.pwrite(file, body, 0)
-            return _version(body).etag
-        with self._lock:
-            _check(self._here.get(name, b""), replacing)
-            self._here[name] = body
-        return _version(body).etag
-
-    def delete(self, name: str) -> None:
-        """Delete an object."""
-        self._here.pop(name, None)
-        with contextlib.suppress(OSError):
-            (private_directory() / name).unlink(missing_ok=True)
-
-
-def _version(body: bytes) -> Version:
-    return Version(body, hashlib.sha256(body).hexdigest() if body else ABSENT)
-
-
-def _check(body: bytes, replacing: str | None) -> None:
-    if replacing not in (None, _version(body).etag):
-        raise ConflictError("Somebody else has changed a file of this machine in the meantime.")
+    with contextlib.suppress(OSError), _locked(name) as file:
+        body = change(os.pread(file, 4096, 0))
+        os.ftruncate(file, 0)
+        os.pwrite(file, body, 0)
+        return
+    with _LOCK:
+        _HERE[name] = change(_HERE.get(name, b""))
 
 
 @contextmanager
@@ -93,12 +55,11 @@ def _locked(name: str) -> Iterator[int]:
         for left in reversed(range(LOCK_TRIES)):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
             except BlockingIOError:
                 if not left:
                     raise
                 time.sleep(LOCK_PAUSE)
-            else:
-                break
         yield file
     finally:
         os.close(file)

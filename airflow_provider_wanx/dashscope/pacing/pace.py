@@ -1,7 +1,8 @@
-"""The pace that processes and machines share: a small object that they change by reading it and writing it on a condition.
+"""The pace of submissions: what all who submit for one account and model agree upon, and where.
 
-To share the pace is a courtesy to the account, and no submission may fail for it: where the place cannot be had, a machine goes
-by its own pace, as all did without such a place.
+Processes of one machine find it in a small file. Machines, and containers, find it in a small object at a place that the
+program hands in. To share it is a courtesy to the account, and no submission may fail for it: where the place cannot be had, a
+machine goes by its own pace, as all do without such a place.
 """
 
 from __future__ import annotations
@@ -12,33 +13,104 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
+from pydantic import BaseModel, Field, ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from airflow_provider_wanx.dashscope.api.answers import SHARED_RETRY_AFTER_SECONDS
 from airflow_provider_wanx.dashscope.errors import ConflictError, ProviderError, UnconditionalStoreError
-from airflow_provider_wanx.dashscope.pacing.machine import MachineStore
-from airflow_provider_wanx.dashscope.pacing.state import PaceState
+from airflow_provider_wanx.dashscope.pacing import machine
 from airflow_provider_wanx.dashscope.redaction import safe_words
-from airflow_provider_wanx.dashscope.store import Store, Version
+from airflow_provider_wanx.dashscope.store import Store
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_MACHINE = MachineStore()
+MARGIN = 1.04
+"""By how much moments lie further apart than the limit asks: requests do not take equally long on their way."""
+
+LONGEST_PAUSE_MOMENTS = 20.0
+"""Moments among which the end of a pause is drawn at most. Among 8, a hundred machines are refused half as often again; among
+32, the last submissions of a few machines wait for nobody."""
 
 LEAD_SECONDS = 0.25
 """Seconds. A write to S3 within a region takes a fifth of that, so a moment that was reserved so far ahead has not passed."""
 
-FIRST_PAUSE, LONGEST_CONFLICT_PAUSE = 0.1, 20.0
-"""Seconds within which one tries again after somebody else was quicker: doubled each time, because many may be about it."""
 
-LONGEST_UPDATE_SECONDS = 300.0
-"""Seconds after which one goes on without. Five hundred processes that begin together need about half as long."""
+class PaceState(BaseModel):
+    """What is shared about one account and model. Times are seconds since 1970.
 
-RETRY_AFTER = 60.0
-"""Seconds after which a place that could not be had is tried again."""
+    :param next_at: the first moment that nobody has reserved.
+    :param paused_until: when one submits again after a refusal.
+    :param reach: moments among which the end of the last pause was drawn; 1 after an accepted submission.
+    """
+
+    next_at: float = Field(default=0.0, allow_inf_nan=False)
+    paused_until: float = Field(default=0.0, allow_inf_nan=False)
+    reach: float = Field(default=1.0, ge=1.0, le=LONGEST_PAUSE_MOMENTS)
+
+    @classmethod
+    def read(cls, stored: bytes) -> PaceState:
+        """Read the stored form; what is damaged counts as nothing."""
+        try:
+            return cls.model_validate_json(stored)
+        except ValidationError:
+            return cls()
+
+    def reserve(
+        self,
+        *,
+        rate: float,
+        now: float,
+        patience: float,
+        queue: float = 0.0,
+        held: float | None = None,
+        lead: float = 0.0,
+    ) -> float:
+        """Take the next free moment, unless it is too far away.
+
+        :param rate: submissions per second that the account allows.
+        :param patience: seconds that one is still willing to wait.
+        :param queue: seconds that one is willing to wait from the beginning, as others will be too.
+        :param held: seconds until a moment that was taken; it is lost only if it falls into a pause.
+        :param lead: seconds ahead at which a moment lies at least.
+        :return: seconds until the moment.
+        """
+        ahead = max(self.next_at, self.paused_until) - now
+        # Ten minutes is what an untouched connection waits. Nobody has reserved what lies further ahead: a clock was set back,
+        # or somebody else has written there.
+        longest = max(queue, 600.0) + SHARED_RETRY_AFTER_SECONDS + LONGEST_PAUSE_MOMENTS * MARGIN / rate
+        if ahead > longest:
+            logger.warning(
+                "The next submission is said to be due in %.0f s only, which is not believed: the pace begins anew.",
+                ahead,
+            )
+            self.next_at = self.paused_until = now
+        if held is not None and now + max(held, 0.0) >= self.paused_until:
+            return max(held, 0.0)
+        moment = max(now + lead, self.next_at, self.paused_until)
+        if moment - now <= patience:
+            self.next_at = moment + MARGIN / rate
+        return moment - now
+
+    def refused(self, *, rate: float, now: float, retry_after: float | None) -> None:
+        """Take the news that a submission came too early."""
+        # Within two moments after a pause somebody submits if anybody wants to: the next refusal begins a new row.
+        if now - self.paused_until > 2 * MARGIN / rate:
+            self.reach = 1.0
+        self.reach = min(2 * self.reach, LONGEST_PAUSE_MOMENTS)
+        asked = min(retry_after or 0.0, SHARED_RETRY_AFTER_SECONDS)
+        self.paused_until = max(
+            self.paused_until, now + asked + random.uniform(0, self.reach) * MARGIN / rate
+        )
+
+    def accepted(self) -> None:
+        """Take the news that a submission did not."""
+        self.reach = 1.0
 
 
 class Pace:
-    """The state that all share who submit for one account and model: all machines where there is a place, else this one.
+    """The state that all share: all machines where there is a place, else this one.
 
     :param name: of the state.
     :param place: where all machines find it.
@@ -60,73 +132,67 @@ class Pace:
         """
         place = self._place
         if place is not None and time.monotonic() >= self._missed_until.get(place.url(), 0.0):
+            # Many may be about it at the same time: five hundred processes that begin together need half of the five minutes.
+            again = Retrying(
+                retry=retry_if_exception_type(ConflictError),
+                wait=wait_random_exponential(multiplier=0.1, max=20.0),
+                stop=stop_after_delay(300.0),
+                reraise=True,
+            )
             try:
-                result = _update(place, f"pace-{self._name}.json", change)
-            except UnconditionalStoreError as error:
-                self._miss(place, error, float("inf"))
+                result: T = again(_update, place, f"pace-{self._name}.json", change)
             except Exception as error:  # noqa: BLE001 - whatever the place raises, it must not stop a submission
-                self._miss(place, error, time.monotonic() + RETRY_AFTER)
+                self._miss(place, error)
             else:
                 self._missed_until.pop(place.url(), None)
                 return result
-        return _update(_MACHINE, self._name, change)
+        results: list[T] = []
+
+        def change_file(body: bytes) -> bytes:
+            state = PaceState.read(body)
+            results.append(change(state, time.time()))
+            return state.model_dump_json().encode()
+
+        machine.update(self._name, change_file)
+        return results[-1]
 
     def accepted(self) -> None:
         """Take the news that a submission was accepted.
 
         A place takes none: the submission has still to be recorded, and must not wait for anything else. A row of refusals ends
-        by the time that passes, see :data:`~airflow_provider_wanx.dashscope.pacing.state.QUIET_MOMENTS`.
+        there by the time that passes.
         """
         if self._place is None:
             self.update(lambda state, now: state.accepted())
 
-    def _miss(self, place: Store, error: Exception, until: float) -> None:
+    def _miss(self, place: Store, error: Exception) -> None:
         known = place.url() in self._missed_until
-        self._missed_until[place.url()] = until
         for_good = isinstance(error, UnconditionalStoreError)
+        self._missed_until[place.url()] = float("inf") if for_good else time.monotonic() + 60
+        if known:
+            return
         words = safe_words(str(error)).rstrip(".")
-        if not isinstance(error, ProviderError):
-            words = f"{type(error).__name__}: {words}"
-        if not known:
-            logger.log(
-                logging.INFO if for_good else logging.WARNING,
-                "Submissions keep to the pace of this machine alone, because the one that all machines share cannot be kept in "
-                "%s: %s. This does no harm: what the service refuses for the rate is submitted again.%s",
-                place.url(),
-                words,
-                "" if for_good else f" The place is tried again every {RETRY_AFTER:.0f} seconds.",
-            )
+        logger.log(
+            logging.INFO if for_good else logging.WARNING,
+            "Submissions keep to the pace of this machine alone, because the one that all machines share cannot be kept in "
+            "%s: %s. This does no harm: what the service refuses for the rate is submitted again.%s",
+            place.url(),
+            words if isinstance(error, ProviderError) else f"{type(error).__name__}: {words}",
+            "" if for_good else " The place is tried again every 60 seconds.",
+        )
 
 
 def _update(store: Store, name: str, change: Callable[[PaceState, float], T]) -> T:
-    began, window = time.monotonic(), FIRST_PAUSE
-    while True:
-        seen, ahead = _read(store, name)
-        state = PaceState.from_bytes(seen.body)
-        result = change(state, time.time() + ahead)
-        body = state.to_bytes()
-        if body == seen.body:
-            return result
-        try:
-            store.write(name, body, replacing=seen.etag)
-        except ConflictError:
-            if time.monotonic() - began > LONGEST_UPDATE_SECONDS:
-                raise TimeoutError("Too many processes write to it at the same time.") from None
-        else:
-            return result
-        time.sleep(random.uniform(0, window))
-        window = min(2 * window, LONGEST_CONFLICT_PAUSE)
-
-
-def _read(store: Store, name: str) -> tuple[Version, float]:
-    """Read the object, and find out how far the store's clock is ahead of this machine's.
-
-    Only what its whole seconds prove is corrected: machines agree within a second however wrong their clocks are, and no
-    clock that is right is touched.
-    """
     before = time.time()
     seen = store.read(name)
-    if seen.time is None:
-        return seen, 0.0
-    least, most = seen.time - time.time(), seen.time + 1 - before
-    return seen, min(max(0.0, least), most)
+    state = PaceState.read(seen.body)
+    ahead = 0.0
+    if seen.time is not None:
+        # Only what the whole seconds of the store's clock prove is corrected: machines agree within a second however wrong
+        # their clocks are, and no clock that is right is touched.
+        ahead = min(max(0.0, seen.time - time.time()), seen.time + 1 - before)
+    result = change(state, time.time() + ahead)
+    body = state.model_dump_json().encode()
+    if body != seen.body:
+        store.write(name, body, replacing=seen.etag)
+    return result

@@ -1,10 +1,8 @@
 """Submissions at the account's rate, from however many processes.
 
 Each process that wants to submit reserves the next free moment where all of them find it, and sends then: so they queue up
-instead of running into the limit together. All processes of one machine find it in a small file. Machines, and containers, find
-it in a small object at a place that the program hands in, a :class:`~airflow_provider_wanx.dashscope.store.Store`.
-Without one they do not know of each other; then a refusal pauses the whole machine for a random time, which may be twice as
-long with each further refusal in a row.
+instead of running into the limit together. A refusal pauses all that share a pace for a random time, which may be twice as long
+with each further refusal in a row.
 
 Ready-made limiters were looked at first: those that work across processes need a common parent or a database, let each process
 try again and again instead of giving it a place in a queue, and keep to one rate however often the service refuses.
@@ -17,20 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
-from airflow_provider_wanx.dashscope.pacing.pace import Pace
-from airflow_provider_wanx.dashscope.pacing.state import PaceState
-
-PATIENCE = 10.0
-"""How many times ``retry_for`` a submission may be held back or throttled: it was certainly not accepted, and costs nothing."""
-
-LOOK_AHEAD_SECONDS = 0.5
-"""Seconds before a moment at which one looks a second time whether it has fallen into a pause."""
+from airflow_provider_wanx.dashscope.pacing.pace import Pace, PaceState
 
 
 class Pacer:
@@ -48,17 +39,19 @@ class Pacer:
         self._model = str((call.json or {}).get("model", ""))
         self._observe = config.observe
         self._rate = config.limits.submissions_per_second
-        self._patience = config.retry_for * PATIENCE
+        self._retry_for = config.retry_for
+        # For so long a submission may be held back or throttled: it was certainly not accepted, and costs nothing.
+        self._patience = 10 * config.retry_for
         account = hashlib.sha256(f"{config.base_url}|{config.api_key}|{self._model}".encode())
         self._pace = Pace(account.hexdigest()[:40], config.shared_place)
         self._lead = min(self._pace.lead, 0.5 / self._rate)
-        self._look_ahead = LOOK_AHEAD_SECONDS if self._lead else 0.0
+        # Before a moment at which one looks a second time whether it has fallen into a pause.
+        self._look_ahead = 2 * self._pace.lead
         self._began = time.monotonic()
         self._held_back = 0.0
         self._refusal: ThrottledError | None = None
-        self._given_up = False
+        self._given_up = self._is_certain = False
         self._moment: float | None = None
-        self._is_certain = False
         self._news: Callable[[], None] | None = None
 
     def turn(self) -> float:
@@ -90,17 +83,9 @@ class Pacer:
         self._held_back += time.monotonic() - began
         if wait > left:
             self._moment = None
-            if not self._patience:
-                return 0.0
-            self._given_up = True
-            if self._refusal is not None:
-                self._refusal.retry_after = max(wait, self._refusal.retry_after or 0.0)
-                raise self._refusal
-            raise SubmissionQueueError(
-                f"Could not submit a task of model {self._model}: the submissions already queued on {self._pace.shared_by} "
-                f"take another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed.",
-                retry_after=wait,
-            )
+            if self._patience:
+                self._give_up(wait)
+            return 0.0
         self._moment = asked_at + wait
         was_kept = held is not None and self._moment <= max(held, asked_at)
         if was_kept or wait <= 2 * self._look_ahead:
@@ -109,10 +94,24 @@ class Pacer:
         self._held_back += wait - self._look_ahead
         return wait - self._look_ahead
 
+    def _give_up(self, wait: float) -> NoReturn:
+        self._given_up = True
+        if self._refusal is not None:
+            self._refusal.retry_after = max(wait, self._refusal.retry_after or 0.0)
+            raise self._refusal
+        raise SubmissionQueueError(
+            f"Could not submit a task of model {self._model}: the submissions already queued on {self._pace.shared_by} "
+            f"take another {wait:.0f} s at {self._rate:g} a second. Nothing was sent. Trying again later can succeed.",
+            retry_after=wait,
+        )
+
     def _until_prepared(self) -> float:
         # What prepares a submission takes about as long as reserving its moment, and no longer than needed ahead of it: a
         # process that dies between leaves a record of something that may have been sent.
-        wait = 0.0 if self._moment is None else max(self._moment - self._lead - time.monotonic(), 0.0)
+        return self._until(self._lead)
+
+    def _until(self, ahead: float) -> float:
+        wait = 0.0 if self._moment is None else max(self._moment - ahead - time.monotonic(), 0.0)
         self._held_back += wait
         return wait
 
@@ -121,12 +120,11 @@ class Pacer:
 
         :return: seconds until it is to be sent.
         """
-        moment, self._moment, self._is_certain = self._moment, None, False
         if self._before_sending is not None:
             self._before_sending()
-        rest = 0.0 if moment is None else max(moment - time.monotonic(), 0.0)
-        self._held_back += rest
-        return rest
+        wait = self._until(0.0)
+        self._moment, self._is_certain = None, False
+        return wait
 
     @contextmanager
     def sending(self) -> Iterator[None]:
@@ -137,17 +135,15 @@ class Pacer:
         except ThrottledError as error:
             self._tell("throttled")
             if is_rate_limited(error):
-                self._refusal = error
-                self._news = self._refused
+                self._refusal, self._news = error, self._refused
             raise
         except ProviderError as error:
             self._tell("refused" if error.certainly_refused else "unconfirmed")
             raise
         self._news = self._pace.accepted
         self._tell("accepted")
-        tags = {"model": self._model}
-        self._observe(SUBMISSION_TIME, time.monotonic() - began, tags)
-        self._observe(HELD_BACK, self._held_back, tags)
+        self._observe(SUBMISSION_TIME, time.monotonic() - began, {"model": self._model})
+        self._observe(HELD_BACK, self._held_back, {"model": self._model})
 
     def learn(self) -> None:
         """Tell the others how the submission has ended."""
@@ -162,7 +158,7 @@ class Pacer:
     def _tell(self, outcome: str) -> None:
         self._observe(SUBMISSIONS, 1, {"model": self._model, "outcome": outcome})
 
-    def may_go_on(self, error: BaseException | None, *, elapsed: float, config: ClientConfig) -> bool:
+    def may_go_on(self, error: BaseException | None, *, elapsed: float) -> bool:
         """Tell whether there is time for another try.
 
         :param error: how the last one ended.
@@ -172,7 +168,7 @@ class Pacer:
             return False
         if is_rate_limited(error):
             return elapsed < self._patience
-        return elapsed - self._held_back < config.retry_for
+        return elapsed - self._held_back < self._retry_for
 
 
 def is_rate_limited(error: BaseException | None) -> bool:

@@ -27,8 +27,8 @@ from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashSco
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 from airflow_provider_wanx.dashscope.errors import ApiError, SubmissionQueueError, ThrottledError
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
+from airflow_provider_wanx.dashscope.pacing.pace import LONGEST_PAUSE_MOMENTS, MARGIN, PaceState
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
-from airflow_provider_wanx.dashscope.pacing.state import LONGEST_PAUSE_MOMENTS, MARGIN, PaceState
 from tests.unit.dashscope.waiting.virtual_time import run
 from tests.unit.support.skipped_time import SkippedTime
 
@@ -46,7 +46,7 @@ NOW = 1_700_000_000.0
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine of the test's own: no other process shares its temporary folder, and its time stands still."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(machine_store.MachineStore, "_here", {})
+    monkeypatch.setattr(machine_store, "_HERE", {})
     monkeypatch.setattr(time, "time", lambda: NOW)
     return tmp_path
 
@@ -168,9 +168,7 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
 def test_a_pace_that_nobody_can_have_left_is_not_believed(
     written: dict[str, float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    state = PaceState.from_bytes(
-        json.dumps({"next_at": 0, "paused_until": 0, "reach": 1, **written}).encode()
-    )
+    state = PaceState.read(json.dumps({"next_at": 0, "paused_until": 0, "reach": 1, **written}).encode())
 
     assert state.reserve(rate=2.0, now=NOW, patience=10) == 0.0
     assert ("due in 3599 s" in caplog.text) == (NOW + 3599 in written.values())
@@ -179,7 +177,7 @@ def test_a_pace_that_nobody_can_have_left_is_not_believed(
 
 def test_a_pace_that_is_no_pace_is_none() -> None:
     for stored in (b"[" * 100_000, b"[]", b"null", b'{"next_at": "soon"}'):
-        assert PaceState.from_bytes(stored) == PaceState()
+        assert PaceState.read(stored) == PaceState()
 
 
 def test_a_queue_is_believed_for_as_long_as_those_in_it_are_willing_to_wait() -> None:
