@@ -1,36 +1,34 @@
-"""The two clients: one that blocks and one that awaits, both thin shells over :mod:`endpoints`.
+"""The two clients: one that blocks and one that awaits.
 
-They differ only in how they send and sleep. Code that both use decides what to send, how to read an answer, what to repeat
-for how long, and when a wait is over.
+What both do is written once, in :class:`Exchange`, as coroutines. They differ in what is awaited there: each step of the
+blocking client blocks and has nothing to await, so that :func:`run` gets through in one go, without an event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from ssl import SSLError
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
-from tenacity import AsyncRetrying, Retrying
 
 from airflow_provider_wanx.dashscope.api import endpoints
-from airflow_provider_wanx.dashscope.api.answers import raise_for_result
+from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
 from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
-from airflow_provider_wanx.dashscope.client.bodies import aread_answer, async_stream, read_answer, sync_stream
-from airflow_provider_wanx.dashscope.client.connecting import AsyncTransport, Transport
-from airflow_provider_wanx.dashscope.client.download import ReceivedFile, Redirects
-from airflow_provider_wanx.dashscope.client.retries import elsewhere, retry_rules, submit_rules, upload_rules
+from airflow_provider_wanx.dashscope.client.connecting import Awaiting, Blocking
+from airflow_provider_wanx.dashscope.client.download import ReceivedFile, next_request
+from airflow_provider_wanx.dashscope.client.retries import elsewhere, repeating, repeating_submission
 from airflow_provider_wanx.dashscope.client.transport import (
+    MAX_BYTES,
     build_download,
     build_request,
     counted,
-    http_options,
+    read_answer,
     reason,
     transport_errors,
 )
@@ -40,13 +38,132 @@ from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submiss
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
 from airflow_provider_wanx.dashscope.polling import (
     DEFAULT_POLL_INTERVAL_SECONDS,
-    Decision,
     TaskWait,
     Wait,
     succeeded,
 )
 
 T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine whose every step blocks."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("A step of the blocking client has waited for an event loop.")
+
+
+class Exchange:
+    """What is sent and read, repeated and waited for, by either client.
+
+    :param io: sends and sleeps.
+    """
+
+    def __init__(self, config: ClientConfig, io: Blocking | Awaiting) -> None:
+        self.config = config
+        self.io = io
+
+    async def send(self, call: Call[T], before_sending: Callable[[], object] | None) -> T:
+        """Send one call, and repeat it where that is safe."""
+        if call.endpoint is Endpoint.SUBMIT:
+            pacer = Pacer(call, self.config, before_sending)
+            again = repeating_submission(call, self.config, pacer, sleep=self.io.sleep)
+            return await again(self._send_in_turn, call, pacer)
+        try:
+            return await repeating(call, self.config, sleep=self.io.sleep)(self.send_once, call)
+        except ApiError as error:
+            return await self.send(elsewhere(call, error), None)
+
+    async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
+        while wait := await self.io.aside(pacer.turn):
+            await self.io.sleep(wait)
+        if rest := pacer.prepare():
+            await self.io.sleep(rest)
+        try:
+            with pacer.sending():
+                return await self.send_once(call)
+        finally:
+            await self.io.aside(pacer.learn)
+
+    async def send_once(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Send one call a single time."""
+        http = self.io.service if call.signed else self.io.elsewhere
+        request = build_request(http, call, self.config, timeout)
+        with counted(call, self.config):
+            with transport_errors(call.doing, request.url.netloc.decode()):
+                answer = await self._read(await self.io.send(http, request), call.doing)
+            return call.read(answer)
+
+    async def _read(self, response: httpx.Response, doing: str) -> Answer:
+        body = bytearray()
+        try:
+            async for chunk in self.io.chunks(response):
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    break
+        finally:
+            await self.io.close(response)
+        return read_answer(response, bytes(body), doing)
+
+    async def wait(self, task_id: str, poll_interval: float, timeout: float | None) -> Task:  # noqa: ASYNC109
+        """Wait until a task has succeeded."""
+        end_time = None if timeout is None else time.time() + timeout
+        wait = TaskWait(endpoints.check_task_id(task_id), poll_interval, end_time)
+        while True:
+            seen: Task | ProviderError
+            try:
+                patience = wait.look_timeout(self.config.timeout, now=time.time())
+                seen = await self.send_once(endpoints.get_task(task_id), patience)
+            except ProviderError as error:
+                seen = error
+            decision = wait.after(seen, now=time.time())
+            if not isinstance(decision, Wait):
+                return succeeded(decision)
+            await self.io.sleep(decision.seconds)
+
+    async def upload(self, filename: str, content: bytes, model: str) -> str:
+        """Upload a file, as a whole: the store never overwrites, so every try needs a policy and a name of its own."""
+        again = repeating(None, self.config, sleep=self.io.sleep)
+        return await again(self._upload_once, filename, content, model)
+
+    async def _upload_once(self, filename: str, content: bytes, model: str) -> str:
+        policy = await self.send(endpoints.get_upload_policy(model), None)
+        return await self.send_once(endpoints.upload(policy, filename=filename, content=content))
+
+    async def open(self, url: str, what: str) -> tuple[httpx.Response, ReceivedFile]:
+        """Begin a download, wherever it is redirected to."""
+        request, redirects = build_download(self.io.elsewhere, url, what), 0
+        extension = PurePosixPath(request.url.path).suffix.lower()
+        while True:
+            with transport_errors(f"download {what}", request.url.host):
+                response = await self.io.send(self.io.elsewhere, request)
+                if not response.is_success and not response.has_redirect_location:
+                    raise_for_result(await self._read(response, f"download {what}"))
+            try:
+                if not response.has_redirect_location:
+                    return response, ReceivedFile(what=what, headers=response.headers, extension=extension)
+                request = next_request(response, what, redirects)
+            except DownloadError:
+                await self.io.close(response)
+                raise
+            redirects += 1
+            await self.io.close(response)
+
+    async def checked(self, response: httpx.Response, received: ReceivedFile) -> AsyncGenerator[bytes, None]:
+        """Hand out a download's chunks, and check the file in the end."""
+        try:
+            async for chunk in self.io.chunks(response):
+                received.add(chunk)
+                yield chunk
+        except (httpx.RequestError, SSLError) as error:
+            expected = f" of {received.expected_size}" if received.expected_size is not None else ""
+            raise DownloadError(
+                f"{received.what} broke off after {received.size}{expected} bytes ({reason(error)})."
+            ) from error
+        received.finish()
 
 
 class DashScopeClient:
@@ -58,23 +175,17 @@ class DashScopeClient:
 
     def __init__(self, config: ClientConfig, *, transport: httpx.BaseTransport | None = None) -> None:
         self.config = config
-        options = http_options(config)
-        # The service itself, and where its answers lead.
-        self._http = httpx.Client(**options, transport=transport or Transport(config, to_service=True))
-        self._elsewhere = httpx.Client(**options, transport=transport or Transport(config, to_service=False))
+        self._exchange = Exchange(config, Blocking(config, transport))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
-        self._elsewhere.close()
+        run(self._exchange.io.close_all())
 
     def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """Send one call and read its answer, repeating it for up to ``retry_for`` seconds where that is safe.
@@ -84,39 +195,14 @@ class DashScopeClient:
         :param before_sending: for submissions: called each time right before one is sent.
         :raises ProviderError: what :mod:`errors` lists.
         """
-        if call.endpoint is Endpoint.SUBMIT:
-            pacer = Pacer(call, self.config, before_sending)
-            rules = submit_rules(call, self.config, pacer)
-            submitted: T = Retrying(**rules)(self._send_in_turn, call, pacer)
-            return submitted
-        try:
-            answer: T = Retrying(**retry_rules(call, self.config))(self.send_once, call)
-        except ApiError as error:
-            return self.send(elsewhere(call, error))
-        return answer
-
-    def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
-        while wait := pacer.turn():
-            time.sleep(wait)
-        if rest := pacer.prepare():
-            time.sleep(rest)
-        try:
-            with pacer.sending():
-                return self.send_once(call)
-        finally:
-            pacer.learn()
+        return run(self._exchange.send(call, before_sending))
 
     def send_once(self, call: Call[T], *, timeout: float | None = None) -> T:
         """Send one call a single time; for callers that repeat by rules of their own.
 
         :param timeout: seconds for the answer; by default the configuration's.
         """
-        http = self._http if call.signed else self._elsewhere
-        request = build_request(http, call, self.config, timeout)
-        with counted(call, self.config):
-            with transport_errors(call.doing, request.url.netloc.decode()):
-                answer = read_answer(http.send(request, stream=True), call.doing)
-            return call.read(answer)
+        return run(self._exchange.send_once(call, timeout))
 
     def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -145,18 +231,7 @@ class DashScopeClient:
         :raises WaitTimeoutError: the time is over.
         :raises ProviderError: looking again is of no use, for example because the key was refused.
         """
-        wait = _new_wait(task_id, poll_interval, timeout)
-        while isinstance(decision := self._look(wait), Wait):
-            time.sleep(decision.seconds)
-        return succeeded(decision)
-
-    def _look(self, wait: TaskWait) -> Decision:
-        try:
-            timeout = wait.look_timeout(self.config.timeout, now=time.time())
-            task = self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
-        except ProviderError as error:
-            return wait.after_error(error, now=time.time())
-        return wait.after_task(task, now=time.time())
+        return run(self._exchange.wait(task_id, poll_interval, timeout))
 
     def list_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
         """See :func:`endpoints.list_tasks`."""
@@ -179,11 +254,7 @@ class DashScopeClient:
 
         :return: its ``oss://`` URL.
         """
-        return Retrying(**upload_rules(self.config))(self._upload_once, filename, content, model)
-
-    def _upload_once(self, filename: str, content: bytes, model: str) -> str:
-        policy = self.send(endpoints.get_upload_policy(model))
-        return self.send(endpoints.upload(policy, filename=filename, content=content))
+        return run(self._exchange.upload(filename, content, model))
 
     @contextmanager
     def download(
@@ -198,20 +269,15 @@ class DashScopeClient:
         :raises ForbiddenHostError: the URL leads to where it may not.
         :raises ResultExpiredError: the URL is past its time.
         """
-        request, steps = build_download(self._elsewhere, url, what), Redirects(what)
-        extension = PurePosixPath(request.url.path).suffix.lower()
+        response, received = run(self._exchange.open(url, what))
+        with contextlib.closing(response):
+            yield received, _each(self._exchange.checked(response, received))
+
+
+def _each(chunks: AsyncGenerator[bytes, None]) -> Iterator[bytes]:
+    with contextlib.suppress(StopAsyncIteration):
         while True:
-            with transport_errors(f"download {what}", request.url.host):
-                response = self._elsewhere.send(request, stream=True)
-                if not response.is_success and not response.has_redirect_location:
-                    raise_for_result(read_answer(response, f"download {what}"))
-            with contextlib.closing(response):
-                if response.has_redirect_location:
-                    request = steps.follow(response)
-                    continue
-                received = ReceivedFile(what=what, headers=response.headers, extension=extension)
-                yield received, _checked(sync_stream(response), received)
-                return
+            yield run(chunks.asend(None))
 
 
 class AsyncDashScopeClient:
@@ -223,68 +289,25 @@ class AsyncDashScopeClient:
 
     def __init__(self, config: ClientConfig, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.config = config
-        options = http_options(config)
-        # The service itself, and where its answers lead.
-        self._http = httpx.AsyncClient(
-            **options, transport=transport or AsyncTransport(config, to_service=True)
-        )
-        self._elsewhere = httpx.AsyncClient(
-            **options, transport=transport or AsyncTransport(config, to_service=False)
-        )
+        self._exchange = Exchange(config, Awaiting(config, transport))
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
-        await self._elsewhere.aclose()
+        await self._exchange.io.close_all()
 
     async def send(self, call: Call[T], *, before_sending: Callable[[], object] | None = None) -> T:
         """See :meth:`DashScopeClient.send`."""
-        if call.endpoint is Endpoint.SUBMIT:
-            pacer = Pacer(call, self.config, before_sending)
-            return await AsyncRetrying(**submit_rules(call, self.config, pacer))(
-                self._send_in_turn, call, pacer
-            )
-        try:
-            return await AsyncRetrying(**retry_rules(call, self.config))(self.send_once, call)
-        except ApiError as error:
-            return await self.send(elsewhere(call, error))
+        return await self._exchange.send(call, before_sending)
 
-    async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
-        while wait := await self._aside(pacer.turn):  # noqa: ASYNC110 - other processes tell nothing
-            await asyncio.sleep(wait)
-        if rest := pacer.prepare():
-            await asyncio.sleep(rest)
-        try:
-            with pacer.sending():
-                return await self.send_once(call)
-        finally:
-            await self._aside(pacer.learn)
-
-    async def _aside(self, function: Callable[[], T]) -> T:
-        # A place that is shared by machines takes its time; the machine's own file is quicker than a thread.
-        return function() if self.config.shared_place is None else await asyncio.to_thread(function)
-
-    async def send_once(
-        self,
-        call: Call[T],
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109 - of each step of the request
-    ) -> T:
+    async def send_once(self, call: Call[T], *, timeout: float | None = None) -> T:  # noqa: ASYNC109
         """See :meth:`DashScopeClient.send_once`."""
-        http = self._http if call.signed else self._elsewhere
-        request = build_request(http, call, self.config, timeout)
-        with counted(call, self.config):
-            with transport_errors(call.doing, request.url.netloc.decode()):
-                answer = await aread_answer(await http.send(request, stream=True), call.doing)
-            return call.read(answer)
+        return await self._exchange.send_once(call, timeout)
 
     async def submit_task(self, **new_task: Unpack[NewTask]) -> Submission:
         """See :func:`endpoints.submit_task`."""
@@ -302,18 +325,7 @@ class AsyncDashScopeClient:
         timeout: float | None = None,  # noqa: ASYNC109 - the last look is at the deadline, and not broken off
     ) -> Task:
         """See :meth:`DashScopeClient.wait`."""
-        wait = _new_wait(task_id, poll_interval, timeout)
-        while isinstance(decision := await self._look(wait), Wait):  # noqa: ASYNC110 - the service tells nothing
-            await asyncio.sleep(decision.seconds)
-        return succeeded(decision)
-
-    async def _look(self, wait: TaskWait) -> Decision:
-        try:
-            timeout = wait.look_timeout(self.config.timeout, now=time.time())
-            task = await self.send_once(endpoints.get_task(wait.task_id), timeout=timeout)
-        except ProviderError as error:
-            return wait.after_error(error, now=time.time())
-        return wait.after_task(task, now=time.time())
+        return await self._exchange.wait(task_id, poll_interval, timeout)
 
     async def list_tasks(self, **filters: Unpack[TaskFilters]) -> TaskPage:
         """See :func:`endpoints.list_tasks`."""
@@ -325,60 +337,13 @@ class AsyncDashScopeClient:
 
     async def upload_file(self, *, filename: str, content: bytes, model: str) -> str:
         """See :meth:`DashScopeClient.upload_file`."""
-        return await AsyncRetrying(**upload_rules(self.config))(self._upload_once, filename, content, model)
-
-    async def _upload_once(self, filename: str, content: bytes, model: str) -> str:
-        policy = await self.send(endpoints.get_upload_policy(model))
-        return await self.send(endpoints.upload(policy, filename=filename, content=content))
+        return await self._exchange.upload(filename, content, model)
 
     @asynccontextmanager
     async def download(
         self, url: str, *, what: str = "the result"
     ) -> AsyncIterator[tuple[ReceivedFile, AsyncIterator[bytes]]]:
         """See :meth:`DashScopeClient.download`."""
-        request, steps = build_download(self._elsewhere, url, what), Redirects(what)
-        extension = PurePosixPath(request.url.path).suffix.lower()
-        while True:
-            with transport_errors(f"download {what}", request.url.host):
-                response = await self._elsewhere.send(request, stream=True)
-                if not response.is_success and not response.has_redirect_location:
-                    raise_for_result(await aread_answer(response, f"download {what}"))
-            async with contextlib.aclosing(response):
-                if response.has_redirect_location:
-                    request = steps.follow(response)
-                    continue
-                received = ReceivedFile(what=what, headers=response.headers, extension=extension)
-                yield received, _achecked(async_stream(response), received)
-                return
-
-
-def _new_wait(task_id: str, poll_interval: float, timeout: float | None) -> TaskWait:
-    end_time = None if timeout is None else time.time() + timeout
-    return TaskWait(endpoints.check_task_id(task_id), poll_interval, end_time)
-
-
-def _checked(chunks: Iterable[bytes], received: ReceivedFile) -> Iterator[bytes]:
-    with _broken_download(received):
-        for chunk in chunks:
-            received.add(chunk)
-            yield chunk
-    received.finish()
-
-
-async def _achecked(chunks: AsyncIterable[bytes], received: ReceivedFile) -> AsyncIterator[bytes]:
-    with _broken_download(received):
-        async for chunk in chunks:
-            received.add(chunk)
-            yield chunk
-    received.finish()
-
-
-@contextmanager
-def _broken_download(received: ReceivedFile) -> Iterator[None]:
-    try:
-        yield
-    except httpx.RequestError as error:
-        expected = f" of {received.expected_size}" if received.expected_size is not None else ""
-        raise DownloadError(
-            f"{received.what} broke off after {received.size}{expected} bytes ({reason(error)})."
-        ) from error
+        response, received = await self._exchange.open(url, what)
+        async with contextlib.aclosing(response):
+            yield received, self._exchange.checked(response, received)

@@ -6,23 +6,30 @@ use ends in errors that name no variable.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import importlib.util
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import (  # type: ignore[attr-defined] # typeshed does not know the second
+    getproxies,
+    proxy_bypass_environment,
+)
 
 import httpcore
 import httpx
 
+from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.client.network import AsyncBackend, Backend, Door, Reading
 from airflow_provider_wanx.dashscope.config import ClientConfig, is_loopback
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
@@ -33,8 +40,6 @@ BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDL
 """Variables that name certificate authorities, as OpenSSL, requests and curl know them; the first that is set counts."""
 
 _SOCKS = ("socks5", "socks5h")
-
-ANSWERS = Reading()
 
 RESULTS = Reading(seconds=3600.0, at_once=512 * 1024)
 """An hour for one file: over a slower link no result is of use. httpcore takes 64 KiB from the network at a time, and half of
@@ -90,13 +95,13 @@ def _tls_context(source: str, bundle: str | None, certificate: str | None, key: 
 class _Pooled(httpx.HTTPTransport):
     """httpx's transport over a pool that was made here."""
 
-    def __init__(self, pool: httpcore.ConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, options: dict[str, Any], reading: Reading, door: Door | None) -> None:
+        self._pool = httpcore.ConnectionPool(**options, network_backend=Backend(reading, door))
 
 
 class _AsyncPooled(httpx.AsyncHTTPTransport):
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, options: dict[str, Any], reading: Reading, door: Door | None) -> None:
+        self._pool = httpcore.AsyncConnectionPool(**options, network_backend=AsyncBackend(reading, door))
 
 
 class _Routes(Generic[T]):
@@ -113,24 +118,40 @@ class _Routes(Generic[T]):
         to_service: bool,
         make: Callable[[dict[str, Any], Reading, Door | None], T],
     ) -> None:
-        self.proxies = Proxies(config.proxy)
+        self._proxies = Proxies(config.proxy)
         self._door = None if to_service else Door(config.host, config.result_hosts)
-        self._reading = ANSWERS if to_service else RESULTS
+        self._reading = Reading() if to_service else RESULTS
         self._make = make
         self._tls = tls_context(config, with_certificate=to_service)
         self.known: dict[tuple[Any, ...], T] = {}
         if to_service:
             # What is wrong with the environment shows at once; a URL that is none, when it is used.
             with contextlib.suppress(httpx.InvalidURL):
-                self.choose(httpx.URL(config.base_url))
+                self._choose(httpx.URL(config.base_url))
 
-    def choose(self, url: httpx.URL) -> T:
-        """Return the transport for a URL.
+    @contextmanager
+    def route(self, url: httpx.URL) -> Iterator[T]:
+        """Return the transport for a URL, and name the proxy in what cannot be reached through it.
 
         :raises ForbiddenHostError: its host may not be reached.
         :raises ConfigurationError: its proxy cannot be used.
         """
-        proxy = self.proxies.choose(url)
+        proxy, transport = self._choose(url)
+        try:
+            yield transport
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if proxy is None:
+                raise
+            place = proxy.url.host.decode() + (f":{proxy.url.port}" if proxy.url.port else "")
+            raise type(error)(f"through the proxy {place}: {error}") from error
+        except Exception as error:
+            # The library for SOCKS raises errors of its own.
+            if type(error).__module__.partition(".")[0] != "socksio":
+                raise
+            raise httpx.ProxyError(f"the SOCKS proxy gives no proper answer: {error}") from error
+
+    def _choose(self, url: httpx.URL) -> tuple[httpcore.Proxy | None, T]:
+        proxy = self._proxies.choose(url)
         if self._door is not None:
             self._door.check_name(url.host, is_resolved_elsewhere=proxy is not None)
         key = () if proxy is None else (proxy.url.scheme, proxy.url.host, proxy.url.port)
@@ -138,67 +159,125 @@ class _Routes(Generic[T]):
             options = {"ssl_context": self._tls, "proxy": proxy, **_POOL}
             # A proxy is the user's own, and looks up hosts itself.
             self.known[key] = self._make(options, self._reading, self._door if proxy is None else None)
-        return self.known[key]
+        return proxy, self.known[key]
 
 
-@contextmanager
-def _proxy_errors(url: httpx.URL, proxies: Proxies) -> Iterator[None]:
-    """Name the proxy in what cannot be reached, and make errors of httpx of what the library for SOCKS raises."""
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        if (proxy := proxies.choose(url)) is None:
-            raise
-        place = f"{proxy.url.host.decode()}:{proxy.url.port}" if proxy.url.port else proxy.url.host.decode()
-        raise type(error)(f"through the proxy {place}: {error}") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "socksio":
-            raise
-        raise httpx.ProxyError(f"the SOCKS proxy gives no proper answer: {error}") from error
-
-
-class Transport(httpx.BaseTransport):
-    """Sends the requests of the blocking client.
-
-    :param to_service: whether they go to the service itself, and not to where its answers lead.
-    """
-
+class _Transport(httpx.BaseTransport):
     def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
-        def make(options: dict[str, Any], reading: Reading, door: Door | None) -> _Pooled:
-            return _Pooled(httpcore.ConnectionPool(**options, network_backend=Backend(reading, door)))
-
-        self._routes = _Routes(config, to_service=to_service, make=make)
+        self._routes = _Routes(config, to_service=to_service, make=_Pooled)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        with _proxy_errors(request.url, self._routes.proxies):
-            return self._routes.choose(request.url).handle_request(request)
+        with self._routes.route(request.url) as transport:
+            return transport.handle_request(request)
 
     def close(self) -> None:
-        """Close all connections."""
         for each in self._routes.known.values():
             each.close()
 
 
-class AsyncTransport(httpx.AsyncBaseTransport):
-    """The same for the asynchronous client."""
-
+class _AsyncTransport(httpx.AsyncBaseTransport):
     def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
-        def make(options: dict[str, Any], reading: Reading, door: Door | None) -> _AsyncPooled:
-            backend = AsyncBackend(reading, door)
-            return _AsyncPooled(httpcore.AsyncConnectionPool(**options, network_backend=backend))
-
-        self._routes = _Routes(config, to_service=to_service, make=make)
+        self._routes = _Routes(config, to_service=to_service, make=_AsyncPooled)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request."""
-        with _proxy_errors(request.url, self._routes.proxies):
-            return await self._routes.choose(request.url).handle_async_request(request)
+        with self._routes.route(request.url) as transport:
+            return await transport.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         for each in self._routes.known.values():
             await each.aclose()
+
+
+def _http_options(config: ClientConfig) -> dict[str, Any]:
+    """The arguments of either httpx client. Redirects are not followed: they could lead the key elsewhere."""
+    return {
+        "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
+        "headers": {"User-Agent": f"airflow-provider-wanx/{__version__}"},
+        "follow_redirects": False,
+        # Nobody asks for them, and a service that sets ever new ones would fill the memory.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+    }
+
+
+class Blocking:
+    """How the blocking client sends and sleeps: in coroutines that never wait.
+
+    :param transport: sends the requests instead of httpx's own.
+    """
+
+    def __init__(self, config: ClientConfig, transport: httpx.BaseTransport | None) -> None:
+        # The service itself, and where its answers lead.
+        self.service, self.elsewhere = (
+            httpx.Client(**_http_options(config), transport=transport or _Transport(config, to_service=each))
+            for each in (True, False)
+        )
+
+    async def send(self, http: Any, request: httpx.Request) -> httpx.Response:
+        """Send a request, and read no more than the head of its answer."""
+        response: httpx.Response = http.send(request, stream=True)
+        return response
+
+    async def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The bytes of an answer as they come in, packed as they are."""
+        for chunk in cast("httpx.SyncByteStream", response.stream):
+            yield chunk
+
+    async def close(self, response: httpx.Response) -> None:
+        """Give a connection back."""
+        response.close()
+
+    async def close_all(self) -> None:
+        """Close all connections."""
+        self.service.close()
+        self.elsewhere.close()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """Call what may take its time."""
+        return function()
+
+
+class Awaiting:
+    """How the asynchronous client does; see :class:`Blocking`."""
+
+    def __init__(self, config: ClientConfig, transport: httpx.AsyncBaseTransport | None) -> None:
+        self.service, self.elsewhere = (
+            httpx.AsyncClient(
+                **_http_options(config), transport=transport or _AsyncTransport(config, to_service=each)
+            )
+            for each in (True, False)
+        )
+        # A place that is shared by machines takes its time; the machine's own file is quicker than a thread.
+        self._is_quick = config.shared_place is None
+
+    async def send(self, http: Any, request: httpx.Request) -> httpx.Response:
+        """See :meth:`Blocking.send`."""
+        response: httpx.Response = await http.send(request, stream=True)
+        return response
+
+    def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """See :meth:`Blocking.chunks`."""
+        return aiter(cast("httpx.AsyncByteStream", response.stream))
+
+    async def close(self, response: httpx.Response) -> None:
+        """See :meth:`Blocking.close`."""
+        await response.aclose()
+
+    async def close_all(self) -> None:
+        """See :meth:`Blocking.close_all`."""
+        await self.service.aclose()
+        await self.elsewhere.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        """See :meth:`Blocking.sleep`."""
+        await asyncio.sleep(seconds)
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """See :meth:`Blocking.aside`."""
+        return function() if self._is_quick else await asyncio.to_thread(function)
 
 
 @dataclass(frozen=True)
@@ -228,19 +307,14 @@ class Proxies:
 
 def _is_excepted(url: httpx.URL, no_proxy: str) -> bool:
     """Tell whether ``NO_PROXY`` lists a URL's host: by name, as a part of a domain, with a port, or as a network."""
-    for entry in filter(None, (each.strip().lower() for each in no_proxy.split(","))):
-        if entry == "*":
-            return True
-        try:
-            network = ip_network(entry.replace("[", "").replace("]", ""), strict=False)
-            if ip_address(url.host) in network:
-                return True
-        except ValueError:
-            name, _, port = entry.rpartition(":") if entry.rpartition(":")[2].isdecimal() else (entry, "", "")
-            name = name.strip("[]").removeprefix("*").removeprefix(".")
-            default = {"http": 80, "https": 443}.get(url.scheme)
-            fits = url.host == name or url.host.endswith(f".{name}")
-            if fits and (not port or int(port) == (url.port or default)):
+    entries = [each.strip().replace("[", "").replace("]", "") for each in no_proxy.split(",")]
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    names = ",".join(each.removeprefix("*.") for each in entries)
+    if "*" in entries or proxy_bypass_environment(f"{url.host}:{port}", {"no": names}):
+        return True
+    for entry in entries:
+        with contextlib.suppress(ValueError):
+            if ip_address(url.host) in ip_network(entry, strict=False):
                 return True
     return False
 

@@ -17,8 +17,6 @@ from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 MAX_BYTES = 5 * 1024**3
 """Largest result. No model's page promises a tenth of it."""
 
-MAX_REDIRECTS = 5
-
 HEAD_BYTES = 32
 """Enough of a file's beginning to tell its type."""
 
@@ -41,28 +39,18 @@ _TEXT = frozenset(string.printable.encode())
 _JSON_STARTS = tuple(bytes([each]) for each in b'{["-0123456789tfn')
 
 
-class Redirects:
-    """Follows the redirects of one download; each leads through the same door as the first URL.
+def next_request(response: httpx.Response, what: str, redirects: int) -> httpx.Request:
+    """Follow a redirect of a download; it leads through the same door as the first URL.
 
     :param what: which file, for messages.
+    :param redirects: how many were followed already.
+    :raises DownloadError: they are too many, or it is none to follow.
     """
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._left = MAX_REDIRECTS
-
-    def follow(self, response: httpx.Response) -> httpx.Request:
-        """Return the next request.
-
-        :raises DownloadError: there were too many already, or it is none to follow.
-        """
-        if not self._left or response.next_request is None:
-            raise DownloadError(
-                f"{self._what} cannot be had: {without_query(str(response.url))} redirects once more, "
-                f"after {MAX_REDIRECTS} times."
-            )
-        self._left -= 1
-        return response.next_request
+    if redirects >= 5 or response.next_request is None:
+        raise DownloadError(
+            f"{what} cannot be had: {without_query(str(response.url))} redirects once more, after {redirects} times."
+        )
+    return response.next_request
 
 
 class ReceivedFile:

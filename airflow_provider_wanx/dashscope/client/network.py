@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from ssl import SSLContext, SSLError
 from typing import Any
 
 import httpcore
@@ -34,11 +33,13 @@ class Kind(StrEnum):
     FORBIDDEN = "forbidden"
 
 
-_PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
-_SHARED = ip_network("100.64.0.0/10")
-_UNICAST = ip_network("2000::/3")
-_TRANSLATED = ip_network("64:ff9b::/96")
-
+_NETWORKS = {
+    ip_network("10.0.0.0/8"): Kind.PRIVATE,
+    ip_network("172.16.0.0/12"): Kind.PRIVATE,
+    ip_network("192.168.0.0/16"): Kind.PRIVATE,
+    ip_network("fc00::/7"): Kind.PRIVATE,
+    ip_network("100.64.0.0/10"): Kind.SHARED,
+}
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
 """Where clouds hand out credentials to whoever asks, in ranges that may be an account's own network otherwise."""
 
@@ -53,18 +54,18 @@ def kind_of(address: str) -> Kind:
         return Kind.FORBIDDEN
     if ip.is_loopback:
         return Kind.LOOPBACK
-    if any(ip in network for network in _PRIVATE):
-        return Kind.PRIVATE
-    if ip in _SHARED:
-        return Kind.SHARED
-    is_unicast = ip in _UNICAST or (ip.version == 4 and not ip.is_multicast and not ip.is_reserved)
+    if kind := next((kind for network, kind in _NETWORKS.items() if ip in network), None):
+        return kind
+    is_unicast = ip in ip_network("2000::/3") or (
+        ip.version == 4 and not ip.is_multicast and not ip.is_reserved
+    )
     return Kind.PUBLIC if is_unicast and ip.is_global else Kind.FORBIDDEN
 
 
 def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(ip, IPv4Address):
         return ip
-    if ip in _TRANSLATED:
+    if ip in ip_network("64:ff9b::/96"):
         return IPv4Address(int(ip) & 0xFFFF_FFFF)
     return ip.ipv4_mapped or ip.sixtofour or ip
 
@@ -73,14 +74,11 @@ def written_address(host: str) -> str | None:
     """Return the address that a host is, in any notation that a resolver takes (``127.1``, ``0x7f000001``); None for a name."""
     if is_loopback(host):
         return "127.0.0.1" if ":" not in host else host
-    try:
+    with contextlib.suppress(ValueError):
         return str(ip_address(host.partition("%")[0]))
-    except ValueError:
-        pass
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return socket.inet_ntoa(socket.inet_aton(host))
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 @dataclass(frozen=True)
@@ -109,21 +107,7 @@ class Door:
             raise ForbiddenHostError(f"host {host!r} is not in result_hosts ({', '.join(self.hosts)}).")
         if is_resolved_elsewhere and (address := written_address(name)) is not None:
             own = written_address(self.own_host)
-            self.check(host, [address], own=[own] if own else [])
-
-    def check(self, host: str, addresses: Iterable[str], *, own: Iterable[str]) -> None:
-        """Refuse a host if one of its addresses may not be reached.
-
-        :param own: the addresses of the service.
-        :raises ForbiddenHostError: one may not.
-        """
-        allowed = {Kind.PUBLIC, *map(kind_of, own)} - {Kind.FORBIDDEN}
-        for address in addresses:
-            if kind_of(address) not in allowed:
-                raise ForbiddenHostError(
-                    f"host {host!r} has the address {address}, which is {kind_of(address)}. Where an answer leads is followed "
-                    "to public addresses only, or to those of the service's own kind."
-                )
+            self._check(host, [address], own=[own] if own else [])
 
     def resolve(self, host: str, port: int) -> list[str]:
         """Look up a host.
@@ -140,8 +124,17 @@ class Door:
             own: list[str] = []
             with contextlib.suppress(OSError):
                 own = _addresses(self.own_host, port)
-            self.check(host, addresses, own=own)
+            self._check(host, addresses, own=own)
         return addresses
+
+    def _check(self, host: str, addresses: Iterable[str], *, own: Iterable[str]) -> None:
+        allowed = {Kind.PUBLIC, *map(kind_of, own)} - {Kind.FORBIDDEN}
+        for address in addresses:
+            if kind_of(address) not in allowed:
+                raise ForbiddenHostError(
+                    f"host {host!r} has the address {address}, which is {kind_of(address)}. Where an answer leads is followed "
+                    "to public addresses only, or to those of the service's own kind."
+                )
 
 
 def _addresses(host: str, port: int) -> list[str]:
@@ -149,41 +142,12 @@ def _addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-@dataclass
-class _Patience:
-    """How long one answer may take, from the end of its request to its last byte.
-
-    The timeout of a single read starts anew with every byte, and a service that sends one now and then would hold a worker for
-    ever.
-
-    :param seconds: for the whole answer; None: as much as for a single read.
-    """
-
-    seconds: float | None
-    _over_at: float | None = None
-
-    def restart(self) -> None:
-        """Take the news that something is sent."""
-        self._over_at = None
-
-    def left(self, timeout: float | None) -> float | None:
-        """Return the seconds that the next read may take.
-
-        :raises httpcore.ReadTimeout: there are none.
-        """
-        now, whole = time.monotonic(), self.seconds if self.seconds is not None else timeout
-        if whole is None:
-            return timeout
-        if self._over_at is None:
-            self._over_at = now + whole
-        if (rest := self._over_at - now) <= 0:
-            raise httpcore.ReadTimeout(f"the answer was not complete after {whole:g} s")
-        return rest if timeout is None else min(rest, timeout)
-
-
 @dataclass(frozen=True)
 class Reading:
-    """How a pool of connections reads.
+    """How the connections of a pool read.
+
+    The timeout of a single read starts anew with every byte, and a service that sends one now and then would hold a worker for
+    ever. So an answer as a whole has a time too, from the end of its request to its last byte.
 
     :param seconds: for one answer, None: as long as a single read may take.
     :param at_once: bytes that are asked for at a time, at least.
@@ -193,104 +157,67 @@ class Reading:
     at_once: int = 0
 
 
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, reading: Reading) -> None:
+class _Stream:
+    """The bytes of one connection, of either client: httpcore's own stream in all else."""
+
+    def __init__(self, stream: Any, reading: Reading) -> None:
         self._stream, self._reading = stream, reading
-        self._patience = _Patience(reading.seconds)
+        self._over_at: float | None = None
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max(max_bytes, self._reading.at_once), self._patience.left(timeout))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._patience.restart()
-        self._stream.write(buffer, timeout)
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        whole = timeout if self._reading.seconds is None else self._reading.seconds
+        if whole is not None:
+            now = time.monotonic()
+            self._over_at = self._over_at or now + whole
+            if (rest := self._over_at - now) <= 0:
+                raise httpcore.ReadTimeout(f"the answer was not complete after {whole:g} s")
+            timeout = rest if timeout is None else min(rest, timeout)
+        return self._stream.read(max(max_bytes, self._reading.at_once), timeout)
 
-    def close(self) -> None:
-        self._stream.close()
+    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
+        self._over_at = None
+        return self._stream.write(buffer, timeout)
 
-    def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._reading)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-@contextlib.contextmanager
-def _tls_errors(kind: type[httpcore.NetworkError]) -> Iterator[None]:
-    """Turn an alert that comes after the handshake into httpcore's error, as its blocking sockets do by themselves."""
-    try:
-        yield
-    except SSLError as error:
-        raise kind(str(error)) from error
+    def start_tls(self, *arguments: Any, **more: Any) -> Any:
+        return type(self)(self._stream.start_tls(*arguments, **more), self._reading)
 
 
-class _AsyncStream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: httpcore.AsyncNetworkStream, reading: Reading) -> None:
-        self._stream, self._reading = stream, reading
-        self._patience = _Patience(reading.seconds)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _tls_errors(httpcore.ReadError):
-            return await self._stream.read(
-                max(max_bytes, self._reading.at_once), self._patience.left(timeout)
-            )
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._patience.restart()
-        with _tls_errors(httpcore.WriteError):
-            await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        return _AsyncStream(
-            await self._stream.start_tls(ssl_context, server_hostname, timeout), self._reading
-        )
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
+class _AsyncStream(_Stream):
+    async def start_tls(self, *arguments: Any, **more: Any) -> Any:
+        return _AsyncStream(await self._stream.start_tls(*arguments, **more), self._reading)
 
 
 def _attempts(places: Sequence[str]) -> Iterator[tuple[str, contextlib.AbstractContextManager[None]]]:
     """Each address of a host, with what becomes of a failure to connect to it: only that to the last one is told."""
     for place in places[:-1]:
         yield place, contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout)
-    for place in places[-1:]:
-        yield place, contextlib.nullcontext()
+    yield places[-1], contextlib.nullcontext()
 
 
 class Backend(httpcore.NetworkBackend):
-    """Makes connections.
+    """Makes the connections of the blocking client.
 
     :param door: whom they may reach; None: anybody, as the user's own base URL or proxy.
     """
 
     def __init__(self, reading: Reading, door: Door | None) -> None:
         self._reading, self._door = reading, door
-        self._sockets = httpcore.SyncBackend()
+        self._connect = httpcore.SyncBackend().connect_tcp
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> _Stream:
+        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
+    ) -> Any:
         """Connect to the first address of a host that can be reached.
 
         :raises ForbiddenHostError: one of its addresses may not be.
         """
         places = [host] if self._door is None else self._door.resolve(host, port)
-        connect = self._sockets.connect_tcp
         for place, failure in _attempts(places):
             with failure:
-                return _Stream(connect(place, port, timeout, local_address, socket_options), self._reading)
+                return _Stream(self._connect(place, port, timeout, *more, **options), self._reading)
         raise httpcore.ConnectError(f"{host} has no address")
 
 
@@ -299,16 +226,11 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, reading: Reading, door: Door | None) -> None:
         self._reading, self._door = reading, door
-        self._sockets = httpcore.AnyIOBackend()
+        self._connect = httpcore.AnyIOBackend().connect_tcp
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> _AsyncStream:
+        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
+    ) -> Any:
         """See :meth:`Backend.connect_tcp`."""
         places = [host]
         if self._door is not None:
@@ -317,10 +239,9 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
                     places = await asyncio.to_thread(self._door.resolve, host, port)
             except TimeoutError as error:
                 raise httpcore.ConnectTimeout(f"{host} was not found in time") from error
-        connect = self._sockets.connect_tcp
         for place, failure in _attempts(places):
             with failure:
-                stream = await connect(place, port, timeout, local_address, socket_options)
+                stream = await self._connect(place, port, timeout, *more, **options)
                 return _AsyncStream(stream, self._reading)
         raise httpcore.ConnectError(f"{host} has no address")
 

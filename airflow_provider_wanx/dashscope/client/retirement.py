@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,12 +17,6 @@ from airflow_provider_wanx.dashscope.pacing.machine import STALE_AFTER_SECONDS, 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
 
-PATIENCE = 5.0
-"""Seconds without a byte after which a submission does without this knowledge."""
-
-MOST_PAGES = 20
-"""Pages of 200 models that are read; the service had some hundred models in 2026."""
-
 
 def announced_ends(client: DashScopeClient) -> dict[str, datetime]:
     """Ask which models are announced to end, and when.
@@ -32,7 +25,8 @@ def announced_ends(client: DashScopeClient) -> dict[str, datetime]:
     """
     ends: dict[str, datetime] = {}
     seen = 0
-    for page_no in range(1, MOST_PAGES + 1):
+    # The service had some hundred models in 2026.
+    for page_no in range(1, 21):
         page = client.list_models(page_no=page_no)
         ends.update((each.model, each.offline_time) for each in page.models if each.offline_time)
         seen += len(page.models)
@@ -53,21 +47,18 @@ def end_of(model: str, config: ClientConfig) -> datetime | None:
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
         file = private_directory() / name
         if file.exists() and time.time() - file.stat().st_mtime < STALE_AFTER_SECONDS:
-            return _read(json.loads(file.read_bytes()[:65536]), model)
+            kept = json.loads(file.read_bytes()[:65536])
+            return datetime.fromisoformat(kept[model]) if model in kept else None
     ends: dict[str, datetime] = {}
     with (
         contextlib.suppress(ProviderError),
-        DashScopeClient(replace(config, timeout=min(config.timeout, PATIENCE), retry_for=0.0)) as client,
+        DashScopeClient(replace(config, timeout=min(config.timeout, 5.0), retry_for=0.0)) as client,
     ):
         ends = announced_ends(client)
     with contextlib.suppress(OSError):
         file = private_directory() / name
         file.write_text(json.dumps({each: moment.isoformat() for each, moment in ends.items()}))
     return ends.get(model)
-
-
-def _read(kept: Mapping[str, str], model: str) -> datetime | None:
-    return datetime.fromisoformat(kept[model]) if model in kept else None
 
 
 def words_of(model: str, end: datetime) -> str:

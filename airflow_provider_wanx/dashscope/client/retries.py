@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from tenacity import (
+    AsyncRetrying,
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
@@ -20,15 +22,14 @@ from airflow_provider_wanx.dashscope.errors import ApiError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer, is_rate_limited
 
 T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
 
-LONGEST_BACKOFF_SECONDS = 20.0
-"""Longest pause between two tries of one call, in seconds, beside what the service asks for."""
-
-UPLOAD_TRIES = 3
+_JITTER = wait_random_exponential(multiplier=0.5, max=20.0)
+"""Full jitter in seconds, growing, beside what the service asks for."""
 
 
 def _may_repeat(call: Call[Any], error: BaseException) -> bool:
-    """Whether one more try of the same call can help and can do no harm."""
+    """Tell whether one more try of the same call can help and can do no harm."""
     if not isinstance(error, ProviderError) or not error.retryable:
         return False
     if isinstance(error, ApiError) and error.kind not in (ErrorKind.THROTTLING, ErrorKind.SERVICE):
@@ -43,50 +44,46 @@ def elsewhere(call: Call[T], error: ApiError) -> Call[T]:
     return replace(call, url=call.other_url, other_url=None)
 
 
-class _RetryWait:
-    """Full jitter, growing; at least as long as the service asked."""
-
-    def __init__(self) -> None:
-        self._jitter = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF_SECONDS)
-
-    def __call__(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = getattr(error, "retry_after", None) or 0.0
-        return float(asked) + self._jitter(state)
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
-def retry_rules(call: Call[Any], config: ClientConfig) -> dict[str, Any]:
-    """Make tenacity's arguments for a call that is repeated for up to ``retry_for`` seconds where that is safe."""
-    return {
-        "retry": retry_if_exception(lambda error: _may_repeat(call, error)),
-        "wait": _RetryWait(),
-        "stop": stop_before_delay(config.retry_for),
-        "reraise": True,
-    }
+def _pause(state: RetryCallState) -> float:
+    return float(getattr(_error(state), "retry_after", None) or 0.0) + _JITTER(state)
 
 
-def submit_rules(call: Call[Any], config: ClientConfig, pacer: Pacer) -> dict[str, Any]:
+def repeating(call: Call[Any] | None, config: ClientConfig, *, sleep: Sleep) -> AsyncRetrying:
+    """Repeat a call for up to ``retry_for`` seconds where that is safe.
+
+    :param call: None for what is safe in any case, and of which three tries are enough.
+    """
+
+    def may_repeat(error: BaseException) -> bool:
+        if call is None:
+            return isinstance(error, ProviderError) and error.retryable
+        return _may_repeat(call, error)
+
+    in_time = stop_before_delay(config.retry_for)
+    return AsyncRetrying(
+        sleep=sleep,
+        retry=retry_if_exception(may_repeat),
+        wait=_pause,
+        stop=in_time if call else in_time | stop_after_attempt(3),
+        reraise=True,
+    )
+
+
+def repeating_submission(
+    call: Call[Any], config: ClientConfig, pacer: Pacer, *, sleep: Sleep
+) -> AsyncRetrying:
     """Repeat a submission by the same rules, but bear being throttled for longer: then it was certainly not accepted."""
-    rules = retry_rules(call, config)
 
     def wait(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
         # The pacer holds the next try back for as long as is needed.
-        return 0.0 if is_rate_limited(error) else rules["wait"](state)
+        return 0.0 if is_rate_limited(_error(state)) else _pause(state)
 
     def stop(state: RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
         elapsed = (state.seconds_since_start or 0.0) + state.upcoming_sleep
-        return not pacer.may_go_on(error, elapsed=elapsed, config=config)
+        return not pacer.may_go_on(_error(state), elapsed=elapsed)
 
-    return {**rules, "wait": wait, "stop": stop}
-
-
-def upload_rules(config: ClientConfig) -> dict[str, Any]:
-    """Repeat an upload as a whole: the store never overwrites, so every try needs a policy and a name of its own."""
-    return {
-        "retry": retry_if_exception(lambda error: isinstance(error, ProviderError) and error.retryable),
-        "wait": _RetryWait(),
-        "stop": stop_before_delay(config.retry_for) | stop_after_attempt(UPLOAD_TRIES),
-        "reraise": True,
-    }
+    return repeating(call, config, sleep=sleep).copy(wait=wait, stop=stop)

@@ -1,19 +1,19 @@
-"""What both clients share of httpx: how a request is built, and what its errors mean."""
+"""What both clients share of httpx: how a request is built, how its answer is read, and what its errors mean."""
 
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLError
 from typing import Any
 
 import httpx
 
-from airflow_provider_wanx import __version__
+from airflow_provider_wanx.dashscope.api.answers import Answer
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint
-from airflow_provider_wanx.dashscope.client.bodies import PACKED
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
@@ -27,6 +27,9 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.observing import POLLS, REFUSED
 from airflow_provider_wanx.dashscope.redaction import safe_words
 
+MAX_BYTES = 512 * 1024
+"""Largest answer, unpacked. A page of a hundred tasks has 60 kB, and an answer takes up to seventy times its size in memory."""
+
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -35,7 +38,6 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     UnicodeError,  # a host name that the resolver cannot even look for
 )
-
 
 _SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
 
@@ -48,14 +50,11 @@ def _not_ours(record: logging.LogRecord) -> bool:
 logging.getLogger("httpx").addFilter(_not_ours)
 
 
-_POLLS = (Endpoint.GET_TASK, Endpoint.LIST_TASKS)
-
-
 @contextmanager
 def counted(call: Call[Any], config: ClientConfig) -> Iterator[None]:
     """Tell the observer of a request that is sent inside."""
     tags = {"endpoint": str(call.endpoint)}
-    if call.endpoint in _POLLS:
+    if call.endpoint in (Endpoint.GET_TASK, Endpoint.LIST_TASKS):
         config.observe(POLLS, 1, tags)
     try:
         yield
@@ -76,7 +75,7 @@ def transport_errors(doing: str, host: str) -> Iterator[None]:
         ) from error
     except ForbiddenHostError as error:
         raise ForbiddenHostError(f"Could not {doing}: {error}") from None
-    except httpx.TransportError as error:
+    except (httpx.TransportError, SSLError) as error:
         raise LostAnswerError(
             f"Could not {doing}: no complete answer from {host} ({reason(error)}).{_hint(error)}"
         ) from error
@@ -121,11 +120,10 @@ def build_request(
     """Turn a call into a request; key, workspace and the connection's headers go to the service itself only.
 
     :param timeout: seconds for its answer; by default the client's.
-
     :raises ConfigurationError: the base URL cannot be used.
     :raises InvalidResponseError: the URL that the service named cannot be used.
     """
-    headers = {"Accept": "application/json", "Accept-Encoding": PACKED, **call.headers}
+    headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **call.headers}
     if call.signed:
         headers.update(config.headers)
         headers["Authorization"] = f"Bearer {config.api_key}"
@@ -160,12 +158,35 @@ def build_download(http: httpx.Client | httpx.AsyncClient, url: str, what: str) 
         raise DownloadError(f"Could not download {what}: its URL cannot be used ({reason(error)}).") from None
 
 
-def http_options(config: ClientConfig) -> dict[str, Any]:
-    """The arguments of either httpx client. Redirects are not followed: they could lead the key elsewhere."""
-    return {
-        "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
-        "headers": {"User-Agent": f"airflow-provider-wanx/{__version__}"},
-        "follow_redirects": False,
-        # Nobody asks for them, and a service that sets ever new ones would fill the memory.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    }
+def read_answer(response: httpx.Response, body: bytes, doing: str) -> Answer:
+    """Make an answer of what came; of a refusal without end, its beginning.
+
+    :param body: as it came, packed, and as much of it as was read.
+    :param doing: what was asked, for messages.
+    :raises InvalidResponseError: it is too large, or packed in a way that was not offered.
+    """
+    body = _unpacked(response, body, doing)
+    # A refusal says by its status what it is.
+    if len(body) > MAX_BYTES and response.status_code < 400:
+        raise InvalidResponseError(
+            f"Could not {doing}: the answer of {response.url.host} has more than {MAX_BYTES:,} bytes, "
+            "as no answer of the service has.",
+            http_status=response.status_code,
+        )
+    return Answer(response.status_code, response.headers, body[:MAX_BYTES], doing)
+
+
+def _unpacked(response: httpx.Response, body: bytes, doing: str) -> bytes:
+    packed = response.headers.get("content-encoding", "identity").strip().lower()
+    if packed == "identity":
+        return body
+    with suppress(zlib.error):
+        if packed == "gzip":
+            stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            unpacked = stream.decompress(body, MAX_BYTES + 1)
+            if stream.eof or len(unpacked) > MAX_BYTES:
+                return unpacked
+    raise InvalidResponseError(
+        f"Could not {doing}: the answer of {response.url.host} cannot be decoded ({packed}).",
+        http_status=response.status_code,
+    )

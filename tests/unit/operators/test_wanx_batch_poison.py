@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wanx.batch import row_record, run, submitting
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
-from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
+from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import LostAnswerError
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -45,24 +45,24 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What was sent, and what was answered or given up: in this order, by style. One kind gets no answer before all others."""
     seen: list[tuple[str, int]] = []
-    send_once, others_are_done = DashScopeClient.send_once, threading.Event()
+    send_once, others_are_done = Exchange.send_once, threading.Event()
 
-    def watched(self: DashScopeClient, call: Any) -> Any:
+    async def watched(self: Exchange, call: Any, *more: Any) -> Any:
         if call.endpoint is not Endpoint.SUBMIT:
-            return send_once(self, call)
+            return await send_once(self, call, *more)
         style = call.json["input"]["style_index"]
         seen.append(("sent", style))
         try:
             if style == NEVER:
                 others_are_done.wait(60)
                 raise LostAnswerError("No answer came.")
-            return send_once(self, call)
+            return await send_once(self, call, *more)
         finally:
             seen.append(("ended", style))
             if {ended for what, ended in seen if what == "ended"} >= {*GOOD, REFUSED, BROKEN}:
                 others_are_done.set()
 
-    monkeypatch.setattr(DashScopeClient, "send_once", watched)
+    monkeypatch.setattr(Exchange, "send_once", watched)
     return seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from airflow_provider_wanx.batch import run
 from airflow_provider_wanx.batch.batch import BatchDestination
 from airflow_provider_wanx.batch.outcomes import Outcomes
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
-from airflow_provider_wanx.dashscope.client.clients import DashScopeClient
+from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.jobs.destination import S3Destination
@@ -56,17 +57,25 @@ def killed_at(
     """Let the process die at one call of a method, before or after it has done its work."""
     original, calls = getattr(where, name), [0]
 
-    def dies(self: Any, *args: Any, **more: Any) -> Any:
-        if only is not None and not only(*args):
-            return original(self, *args, **more)
-        calls[0] += 1
-        if calls[0] != call:
-            return original(self, *args, **more)
-        if after:
-            original(self, *args, **more)
-        raise KilledError
+    def is_last(*args: Any) -> bool:
+        calls[0] += only is None or only(*args)
+        return calls[0] == call and (only is None or only(*args))
 
-    monkeypatch.setattr(where, name, dies)
+    def dies(self: Any, *args: Any, **more: Any) -> Any:
+        is_over = is_last(*args)
+        done = None if is_over and not after else original(self, *args, **more)
+        if is_over:
+            raise KilledError
+        return done
+
+    async def dies_in_a_coroutine(self: Any, *args: Any, **more: Any) -> Any:
+        is_over = is_last(*args)
+        done = None if is_over and not after else await original(self, *args, **more)
+        if is_over:
+            raise KilledError
+        return done
+
+    monkeypatch.setattr(where, name, dies_in_a_coroutine if inspect.iscoroutinefunction(original) else dies)
 
 
 class TestKilled:
@@ -75,9 +84,9 @@ class TestKilled:
     @pytest.mark.parametrize(
         ("where", "name", "call", "after"),
         [
-            (DashScopeClient, "send_once", 2, False),  # between the intent and the submission
-            (DashScopeClient, "send_once", 2, True),  # between the submission and its record
-            (DashScopeClient, "send_once", 3, True),
+            (Exchange, "send_once", 2, False),  # between the intent and the submission
+            (Exchange, "send_once", 2, True),  # between the submission and its record
+            (Exchange, "send_once", 3, True),
             (S3Destination, "write", 2, False),  # in the middle of a copy
             (S3Destination, "write", 3, True),  # between a copy and its record
             (ObjectStore, "write", 8, True),
@@ -97,7 +106,7 @@ class TestKilled:
         simulator = service()
         runner = bulk.runner()
         with monkeypatch.context() as patch:
-            submits = (lambda sent: sent.endpoint is Endpoint.SUBMIT) if where is DashScopeClient else None
+            submits = (lambda sent: sent.endpoint is Endpoint.SUBMIT) if where is Exchange else None
             killed_at(patch, where, name, call=call, after=after, only=submits)
             with pytest.raises(KilledError):
                 bulk.run(runner)
@@ -111,17 +120,17 @@ class TestKilled:
     ) -> None:
         simulator = service()
         runner = bulk.runner()
-        original = DashScopeClient.send_once
+        original = Exchange.send_once
         retried: list[dict[str, Any]] = []
 
-        def retry_meanwhile(self: DashScopeClient, call: Any) -> Any:
+        async def retry_meanwhile(self: Exchange, call: Any, *more: Any) -> Any:
             if call.endpoint is Endpoint.SUBMIT and not retried:
-                answer = original(self, call)
+                answer = await original(self, call, *more)
                 retried.append(bulk.run(runner))
                 return answer
-            return original(self, call)
+            return await original(self, call, *more)
 
-        monkeypatch.setattr(DashScopeClient, "send_once", retry_meanwhile)
+        monkeypatch.setattr(Exchange, "send_once", retry_meanwhile)
         with pytest.raises(AirflowException, match="Another run or try has taken over") as caught:
             runner.start()
         # Should it be the owner after all, its retry takes the ledger again.

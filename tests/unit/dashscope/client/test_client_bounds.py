@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.client.bodies import MAX_BYTES
+from airflow_provider_wanx.dashscope.client.transport import MAX_BYTES
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     DownloadError,

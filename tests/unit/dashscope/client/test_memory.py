@@ -13,7 +13,7 @@ from functools import cache
 
 import pytest
 
-from airflow_provider_wanx.dashscope.client.bodies import MAX_BYTES
+from airflow_provider_wanx.dashscope.client.transport import MAX_BYTES
 from tests.unit.dashscope.support.scripted_server import (
     Endless,
     Reply,
