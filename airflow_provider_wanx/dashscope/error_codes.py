@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class ErrorKind(StrEnum):
@@ -49,32 +50,10 @@ class ErrorRow:
     unsure: bool = False
     only_http: bool = False
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the table says of one error."""
-
-    row: ErrorRow
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same call can succeed later."""
-        return self.row.retryable
-
-    @property
-    def kind(self) -> ErrorKind:
-        """What sort of thing went wrong."""
-        return self.row.kind
-
-    @property
-    def advice(self) -> str:
-        """What a person should do."""
-        return self.row.advice
-
     @property
     def certainly_refused(self) -> bool:
         """Whether the service certainly did not act on the request."""
-        return not self.row.unsure
+        return not self.unsure
 
 
 _K = ErrorKind
@@ -97,6 +76,12 @@ _NO_HEADER = (
     "The key is all right: a gateway has dropped the header X-DashScope-Async, or this model takes no tasks."
 )
 
+_QUOTA = "A quota of slots is used up."
+_SIZE = "The picture must have 256×256 to 5760×3240 pixels."
+_NEW_POLICY = "The permission to upload has run out; a new one is asked for."
+_MADE = "The service's content policy refuses what it has made itself; a new attempt may make something else."
+_3_HOURS = "It gave nothing within 3 hours; submit it again."
+_OTHER = "This version does not know the code; see the service's error page."
 _GATEWAY = "A gateway or firewall in front of the service refuses such requests. Check the base URL, and ask whoever runs it."
 _PROXY = "A proxy on the way asks for a user and a password. Put them into the proxy's URL, or the host into NO_PROXY."
 _TOO_LARGE = "It is larger than the service, or a firewall before it, takes. Give the picture as a URL, or make it smaller."
@@ -108,10 +93,10 @@ _CALLERS_FAULT = r"(?i)missing content-length|list index out of range|invalid ?p
 
 
 def _row(
-    code: str, http: int | tuple[int, ...], kind: ErrorKind, retry: bool, advice: str, **more: object
+    code: str, http: int | tuple[int, ...], kind: ErrorKind, retry: bool, advice: str, **more: Any
 ) -> ErrorRow:
     statuses = http if isinstance(http, tuple) else (http,)
-    return ErrorRow(code, statuses, kind, retry, advice, **more)  # type: ignore[arg-type]
+    return ErrorRow(code, statuses, kind, retry, advice, **more)
 
 
 ERROR_TABLE: tuple[ErrorRow, ...] = (
@@ -130,9 +115,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InvalidURL", 400, _K.INPUT, False, _CHECK_URL),
     _row("InvalidURL.ConnectionRefused", 400, _K.INPUT, True, _FETCH),
     _row("InvalidURL.Timeout", 400, _K.INPUT, True, _FETCH),
-    _row(
-        "InvalidImageResolution", 400, _K.INPUT, False, "The picture must have 256×256 to 5760×3240 pixels."
-    ),
+    _row("InvalidImageResolution", 400, _K.INPUT, False, _SIZE),
     _row("InvalidImageFormat", 400, _K.INPUT, False, "The picture must be JPEG, PNG, BMP or WEBP."),
     _row("InvalidImage.ImageSize", 400, _K.INPUT, False, _FIX_IMAGE),
     _row("InvalidImage.FileFormat", 400, _K.INPUT, False, _FIX_IMAGE),
@@ -147,14 +130,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InvalidSchemaFormat", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("invalid_value", 400, _K.INPUT, False, _FIX_REQUEST),
     # Only where it was certainly not the input that was objected to.
-    _row(
-        "DataInspectionFailed",
-        400,
-        _K.CONTENT,
-        True,
-        "The service's content policy refuses what it has made itself; a new attempt may make something else.",
-        text=_ONLY_OUTPUT,
-    ),
+    _row("DataInspectionFailed", 400, _K.CONTENT, True, _MADE, text=_ONLY_OUTPUT),
     _row("DataInspectionFailed", 400, _K.CONTENT, False, _POLICY),
     _row("IPInfringementSuspect", 400, _K.CONTENT, False, _POLICY),
     _row("FaqRuleBlocked", 400, _K.CONTENT, False, _POLICY),
@@ -162,23 +138,14 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("Arrearage", 400, _K.BILLING, False, _PAY),
     _row("isv.OUT_OF_SERVICE", 400, _K.BILLING, False, _PAY),
     _row("UnsupportedOperation", 400, _K.UNSUPPORTED, False, "The task's state does not allow this."),
-    _row(
-        "Throttling.AllocationQuota", 400, _K.BILLING, False, "A quota of slots is used up.", only_http=True
-    ),
+    _row("Throttling.AllocationQuota", 400, _K.BILLING, False, _QUOTA, only_http=True),
     _row("FlowNotPublished", 400, _K.INPUT, False, _FIX_REQUEST),
     _row("ClientDisconnect", 400, _K.SERVICE, False, _FIX_REQUEST),
     _row("ServiceUnavailableError", 400, _K.INPUT, False, _FIX_REQUEST, only_http=True),
     _row("InvalidApiKey", 401, _K.AUTHENTICATION, False, _KEY),
     _row("NOT AUTHORIZED", 401, _K.AUTHENTICATION, False, _KEY),
     _row("invalid access token or token expired", 401, _K.AUTHENTICATION, False, _KEY),
-    _row(
-        "AccessDenied",
-        403,
-        _K.PERMISSION,
-        True,
-        "The permission to upload has run out; a new one is asked for.",
-        text=r"(?i)policy expired",
-    ),
+    _row("AccessDenied", 403, _K.PERMISSION, True, _NEW_POLICY, text=r"(?i)policy expired"),
     _row("AccessDenied", 403, _K.UNSUPPORTED, False, _NO_ASYNC, text=r"(?i)not support asynchronous"),
     _row("AccessDenied", 403, _K.UNSUPPORTED, False, _NO_HEADER, text=r"(?i)not support synchronous"),
     _row("AccessDenied", 403, _K.PERMISSION, False, _GRANT),
@@ -212,14 +179,7 @@ ERROR_TABLE: tuple[ErrorRow, ...] = (
     _row("InternalError.Algo", 500, _K.INPUT, False, _FIX_REQUEST, text=_CALLERS_FAULT, unsure=True),
     _row("InternalError.Algo", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("InternalError.Algo.InvalidParameter", (500, 400), _K.INPUT, False, _FIX_REQUEST),
-    _row(
-        "InternalError.Timeout",
-        500,
-        _K.SERVICE,
-        False,
-        "It gave nothing within 3 hours; submit it again.",
-        unsure=True,
-    ),
+    _row("InternalError.Timeout", 500, _K.SERVICE, False, _3_HOURS, unsure=True),
     _row("InternalError.FileUpload", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("InternalError.Upload", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("SystemError", 500, _K.SERVICE, True, _LATER, unsure=True),
@@ -267,14 +227,7 @@ FALLBACKS: tuple[ErrorRow, ...] = (
     _row("(5xx)", 500, _K.SERVICE, True, _LATER, unsure=True),
     _row("Invalid*", 200, _K.INPUT, False, _FIX_REQUEST),
     _row("(no code)", 200, _K.SERVICE, False, "The service has given no code for it.", unsure=True),
-    _row(
-        "(other)",
-        200,
-        _K.SERVICE,
-        False,
-        "This version does not know the code; see the service's error page.",
-        unsure=True,
-    ),
+    _row("(other)", 200, _K.SERVICE, False, _OTHER, unsure=True),
 )
 """The rules for codes that are not in the table, in the order in which they are tried."""
 
@@ -286,7 +239,7 @@ _CANONICAL = {alias.casefold(): code for alias, code in ALIASES.items()}
 _FALLBACK = {row.code: row for row in FALLBACKS}
 
 
-def classify(*, code: str, http_status: int | None, message: str) -> Verdict:
+def classify(*, code: str, http_status: int | None, message: str) -> ErrorRow:
     """Judge an error by its code, then by HTTP status, then, where it decides, by text.
 
     :param code: the service's code; may be empty.
@@ -298,7 +251,7 @@ def classify(*, code: str, http_status: int | None, message: str) -> Verdict:
     row = _listed(code, http_status, message) or _listed(code.rpartition(".")[2], http_status, message)
     if row is None or (row.unsure and _refuses(http_status)):
         row = _by_rule(code, http_status, message)
-    return Verdict(row=row)
+    return row
 
 
 def _refuses(http_status: int | None) -> bool:

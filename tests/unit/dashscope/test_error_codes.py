@@ -114,7 +114,7 @@ def test_trouble_of_the_service_is_none_of_the_pictures(status: int) -> None:
 def test_every_documented_member_of_a_family_is_permanent(family: str, member: str) -> None:
     verdict = classify(code=family.replace("*", member), http_status=None, message=_ORDINARY)
 
-    assert verdict.row.code == family
+    assert verdict.code == family
     assert not verdict.retryable
 
 
@@ -152,7 +152,7 @@ def test_no_advice_contradicts_what_a_retry_can_do() -> None:
 
 @pytest.mark.parametrize("code", ["InvalidFiles", "InvalidFile", "Audiophile"])
 def test_a_code_that_only_begins_like_a_family_is_no_member(code: str) -> None:
-    assert classify(code=code, http_status=400, message=_ORDINARY).row.code == "(4xx)"
+    assert classify(code=code, http_status=400, message=_ORDINARY).code == "(4xx)"
 
 
 @pytest.mark.parametrize(("alias", "code"), expected.ALIASES.items())
@@ -161,7 +161,7 @@ def test_an_alias_is_judged_like_the_code_it_stands_for(alias: str, code: str) -
 
     verdict = classify(code=alias, http_status=meant.http[0], message=_ORDINARY)
 
-    assert (verdict.row.code, verdict.kind, verdict.retryable) == (code, meant.kind, meant.retryable)
+    assert (verdict.code, verdict.kind, verdict.retryable) == (code, meant.kind, meant.retryable)
 
 
 @pytest.mark.parametrize("rule", expected.FALLBACKS)
@@ -170,7 +170,7 @@ def test_an_unknown_code_is_judged_by_rule(rule: str) -> None:
 
     verdict = classify(code=code, http_status=status, message=_ORDINARY)
 
-    assert (verdict.row.code, verdict.kind, verdict.retryable) == (rule, kind, retryable)
+    assert (verdict.code, verdict.kind, verdict.retryable) == (rule, kind, retryable)
     assert verdict.certainly_refused is (rule not in expected.MAY_HAVE_ACTED)
 
 
@@ -191,7 +191,7 @@ def test_an_unknown_member_is_judged_as_its_family(code: str, status: int | None
 
 @pytest.mark.parametrize("code", ["INVALIDAPIKEY", "InvalidApikey", "Invalid_API_Key"])
 def test_the_case_of_a_code_does_not_matter(code: str) -> None:
-    assert classify(code=code, http_status=401, message="").row.code == "InvalidApiKey"
+    assert classify(code=code, http_status=401, message="").code == "InvalidApiKey"
 
 
 @pytest.mark.parametrize(
@@ -229,4 +229,4 @@ def test_every_billing_error_is_permanent_even_where_it_is_dressed_as_throttling
     ("status", "rule"), [(399, "(other)"), (400, "(4xx)"), (499, "(4xx)"), (500, "(5xx)"), (599, "(5xx)")]
 )
 def test_the_rules_by_http_status_begin_and_end_where_http_does(status: int, rule: str) -> None:
-    assert classify(code="Whatever", http_status=status, message=_ORDINARY).row.code == rule
+    assert classify(code="Whatever", http_status=status, message=_ORDINARY).code == rule
