@@ -20,14 +20,7 @@ from airflow_provider_wanx.dashscope.api.answers import (
     read_output,
     store_error,
 )
-from airflow_provider_wanx.dashscope.api.filters import (
-    ModelFilters,
-    QuotaFilters,
-    TaskFilters,
-    model_params,
-    quota_params,
-    task_params,
-)
+from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters, query
 from airflow_provider_wanx.dashscope.api.results import find_results
 from airflow_provider_wanx.dashscope.config import sends_safely
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind
@@ -78,7 +71,7 @@ class Call(Generic[T]):
     """
 
     endpoint: Endpoint
-    method: str
+    method: str = "GET"
     url: str
     doing: str
     read: Callable[[Answer], T]
@@ -161,7 +154,6 @@ def get_task(task_id: str) -> Call[Task]:
 
     return Call(
         endpoint=Endpoint.GET_TASK,
-        method="GET",
         url=f"/tasks/{quote(wanted, safe='')}",
         doing=f"read DashScope task {wanted}",
         read=read,
@@ -176,10 +168,9 @@ def list_tasks(**filters: Unpack[TaskFilters]) -> Call[TaskPage]:
     """
     return Call(
         endpoint=Endpoint.LIST_TASKS,
-        method="GET",
         url="/tasks",
         doing="list the account's tasks",
-        params=task_params(filters),
+        params=query(TaskFilters, filters, page_size=10),
         read=_task_page,
     )
 
@@ -237,7 +228,6 @@ def get_upload_policy(model: str) -> Call[UploadPolicy]:
 
     return Call(
         endpoint=Endpoint.UPLOAD_POLICY,
-        method="GET",
         url="/uploads",
         doing=f"ask for an upload policy for model {model}",
         params={"action": "getPolicy", "model": model},
@@ -302,12 +292,11 @@ def get_quotas(**filters: Unpack[QuotaFilters]) -> Call[QuotaPage]:
     """
     return Call(
         endpoint=Endpoint.QUOTAS,
-        method="GET",
         url="/quotas",
         # Two pages of the service, a month apart, give this endpoint different names.
         other_url="/models/limits",
         doing="read the account's limits",
-        params=quota_params(filters),
+        params=query(QuotaFilters, filters, page_size=20),
         read=lambda answer: read_output(answer, QuotaPage),
     )
 
@@ -320,10 +309,9 @@ def list_models(**filters: Unpack[ModelFilters]) -> Call[ModelPage]:
     """
     return Call(
         endpoint=Endpoint.MODELS,
-        method="GET",
         url="/models",
         doing="read the service's models",
-        params=model_params(filters),
+        params=query(ModelFilters, filters, page_size=200),
         read=lambda answer: read_output(answer, ModelPage),
     )
 

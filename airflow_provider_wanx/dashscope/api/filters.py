@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from datetime import timedelta
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, PlainSerializer, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic wants it before Python 3.12
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.models import CHINA_TIME, TaskStatus
+from airflow_provider_wanx.dashscope.redaction import quoted
 
-LIST_SPAN = timedelta(hours=24)
-"""The longest time that one list request may cover (task-management page)."""
+_Text = Annotated[str | None, Field(strict=True)]
+_Number = Annotated[int, Field(strict=True, ge=1), PlainSerializer(str)]
+_Moment = Annotated[
+    AwareDatetime | None,
+    Field(strict=True),
+    PlainSerializer(lambda moment: moment and moment.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")),
+]
 
 
-class TaskFilters(TypedDict, total=False):
-    """What the list of tasks can be narrowed to.
+@with_config(extra="forbid")
+class ModelFilters(TypedDict, total=False):
+    """Which part of the service's models to read.
+
+    :param page_no: page, from 1.
+    :param page_size: rows a page.
+    """
+
+    page_no: _Number
+    page_size: _Number
+
+
+@with_config(extra="forbid")
+class QuotaFilters(ModelFilters, total=False):
+    """What the list of limits can be narrowed to.
+
+    :param model: exact name of one model.
+    :param name: part of the name of models.
+    """
+
+    model: _Text
+    name: _Text
+
+
+@with_config(extra="forbid")
+class TaskFilters(ModelFilters, total=False):
+    """What the list of tasks can be narrowed to. The service's largest ``page_size`` is not documented.
 
     :param task_id: only this task.
     :param start_time: submitted at or after; aware. Default: 24 hours before ``end_time``.
@@ -23,117 +58,41 @@ class TaskFilters(TypedDict, total=False):
     :param status: only this state.
     :param api_key_id: only tasks of this key (in the official SDK, not in the service's pages).
     :param region: only this region (likewise).
-    :param page_no: page, from 1.
-    :param page_size: rows a page; the service's largest value is not documented.
     """
 
-    task_id: str | None
-    start_time: datetime | None
-    end_time: datetime | None
-    model_name: str | None
-    status: TaskStatus | str | None
-    api_key_id: str | None
-    region: str | None
-    page_no: int
-    page_size: int
+    task_id: _Text
+    start_time: _Moment
+    end_time: _Moment
+    model_name: _Text
+    status: TaskStatus | None
+    api_key_id: _Text
+    region: _Text
 
 
-class QuotaFilters(TypedDict, total=False):
-    """What the list of limits can be narrowed to.
-
-    :param model: exact name of one model.
-    :param name: part of the name of models.
-    :param page_no: page, from 1.
-    :param page_size: models a page.
-    """
-
-    model: str | None
-    name: str | None
-    page_no: int
-    page_size: int
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
-def task_params(filters: TaskFilters) -> dict[str, str]:
-    """Return the parameters of a request for tasks.
+def query(kind: Any, filters: Mapping[str, Any], *, page_size: int) -> dict[str, str]:
+    """Return the parameters of a request for one page of a list.
 
+    :param kind: the filters that there are.
     :raises InvalidInputError: there is no such filter, a value is out of range, or the time span is over 24 hours.
     """
-    _check_names(filters, known=TaskFilters)
-    status = filters.get("status")
-    if status and status not in TaskStatus.__members__:
-        raise InvalidInputError(f"status {status!r} is none of {', '.join(TaskStatus)}.")
-    start_time, end_time = (_time(filters, name) for name in ("start_time", "end_time"))
-    if start_time and end_time and not timedelta(0) <= end_time - start_time <= LIST_SPAN:
+    given = {name: value for name, value in filters.items() if value not in (None, "")}
+    try:
+        checked = _adapter(kind).validate_python({"page_no": 1, "page_size": page_size, **given})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = str(problem["loc"][0])
+        if name not in kind.__annotations__:
+            raise InvalidInputError(
+                f"There is no filter {name}. There are {', '.join(kind.__annotations__)}."
+            ) from None
+        raise InvalidInputError(f"{name}: {problem['msg']}, and not {quoted(given[name])}.") from None
+    start, end = checked.get("start_time"), checked.get("end_time")
+    if start and end and not timedelta(0) <= end - start <= timedelta(hours=24):
         raise InvalidInputError("The span from start_time to end_time must be 0 to 24 hours.")
-    return {
-        **_texts(filters, "task_id", "model_name", "status", "api_key_id", "region"),
-        **({"start_time": _list_time(start_time)} if start_time else {}),
-        **({"end_time": _list_time(end_time)} if end_time else {}),
-        **_page(filters, page_size=10),
-    }
-
-
-class ModelFilters(TypedDict, total=False):
-    """Which part of the service's models to read.
-
-    :param page_no: from 1.
-    :param page_size: models of a page, 200 at most.
-    """
-
-    page_no: int
-    page_size: int
-
-
-def model_params(filters: ModelFilters) -> dict[str, str]:
-    """Return the parameters of a request for models.
-
-    :raises InvalidInputError: there is no such filter, or a value is out of range.
-    """
-    _check_names(filters, known=ModelFilters)
-    return _page(filters, page_size=200)
-
-
-def quota_params(filters: QuotaFilters) -> dict[str, str]:
-    """Return the parameters of a request for limits.
-
-    :raises InvalidInputError: there is no such filter, or a value is out of range.
-    """
-    _check_names(filters, known=QuotaFilters)
-    return {**_texts(filters, "model", "name"), **_page(filters, page_size=20)}
-
-
-def _check_names(filters: Mapping[str, Any], *, known: type) -> None:
-    if unknown := sorted(set(filters) - set(known.__annotations__)):
-        raise InvalidInputError(
-            f"There is no filter {', '.join(unknown)}. There are {', '.join(known.__annotations__)}."
-        )
-
-
-def _texts(filters: Mapping[str, Any], *names: str) -> dict[str, str]:
-    for name in names:
-        if not isinstance(filters.get(name), str | None):
-            raise InvalidInputError(f"{name} must be a text, not {filters[name]!r}.")
-    return {name: str(filters[name]) for name in names if filters.get(name)}
-
-
-def _time(filters: Mapping[str, Any], name: str) -> datetime | None:
-    moment = filters.get(name)
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        raise InvalidInputError(f"{name} must be a datetime with a time zone, not {moment!r}.")
-    if moment.tzinfo is None:
-        raise InvalidInputError(f"{name} needs a time zone.")
-    return moment
-
-
-def _list_time(moment: datetime) -> str:
-    return moment.astimezone(CHINA_TIME).strftime("%Y%m%d%H%M%S")
-
-
-def _page(filters: Mapping[str, Any], *, page_size: int) -> dict[str, str]:
-    page = {"page_no": filters.get("page_no", 1), "page_size": filters.get("page_size", page_size)}
-    for name, value in page.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidInputError(f"{name} must be a whole number from 1, not {value!r}.")
-    return {name: str(value) for name, value in page.items()}
+    params: dict[str, str] = _adapter(kind).dump_python(checked, mode="json")
+    return params

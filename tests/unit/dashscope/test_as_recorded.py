@@ -163,23 +163,23 @@ _POINTS: dict[str, tuple[Callable[[], object], object]] = {
     "a model that is None is told": (lambda: _error(lambda: _submit(model=None))[:36], "InvalidInputError: model is empty; g"),
     "a time that is a text is told": (
         lambda: _error(lambda: _list(start_time="20261123")),
-        "InvalidInputError: start_time must be a datetime with a time zone, not '20261123'.",
+        "InvalidInputError: start_time: Input should be a valid datetime, and not '20261123'.",
     ),
     "a page that is a text is told": (
         lambda: _error(lambda: _list(page_no="1")),
-        "InvalidInputError: page_no must be a whole number from 1, not '1'.",
+        "InvalidInputError: page_no: Input should be a valid integer, and not '1'.",
     ),
     "a model that is a list is told": (
         lambda: _error(lambda: _list(model_name=["a"])),
-        "InvalidInputError: model_name must be a text, not ['a'].",
+        "InvalidInputError: model_name: Input should be a valid string, and not ['a'].",
     ),
     "a filter that does not exist is told, with those that do": (
-        lambda: _error(lambda: _list(model="m")).partition(", start_time")[0],
-        "InvalidInputError: There is no filter model. There are task_id",
+        lambda: _error(lambda: _list(model="m")).partition(", task_id")[0],
+        "InvalidInputError: There is no filter model. There are page_no, page_size",
     ),
     "so are those of the limits": (
         lambda: _error(lambda: endpoints.get_quotas(page_size=0)),
-        "InvalidInputError: page_size must be a whole number from 1, not 0.",
+        "InvalidInputError: page_size: Input should be greater than or equal to 1, and not 0.",
     ),
     # Pictures
     "a portrait that is too long is refused": (
