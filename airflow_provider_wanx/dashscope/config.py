@@ -33,12 +33,6 @@ SHARED_HOSTS = {
 WORKSPACE_HOST_REGIONS = frozenset({*SHARED_HOSTS, "eu-central-1", "ap-northeast-1"})
 """Regions in which a workspace has a host of its own, ``{workspace}.{region}.maas.aliyuncs.com``."""
 
-SUBMISSIONS_PER_SECOND = 2.0
-"""Per main account and model (model page)."""
-
-REQUESTS_PER_SECOND = 20.0
-"""Per main account and for each of the three task endpoints: get, list, cancel (task-management page)."""
-
 QUEUE_TIMEOUT_SECONDS = 3 * 3600.0
 """Seconds after its submission at which the service gives up a task that has produced nothing (error-code page)."""
 
@@ -49,25 +43,26 @@ RESULT_LIFETIME_SECONDS = 24 * 3600.0
 ImageTransfer = Literal["link", "upload"]
 """How the service gets a picture in S3: it fetches it from a presigned URL, or the worker uploads it to the service's store."""
 
-LONGEST = 24 * 3600.0
-"""Seconds; the operating system's sockets take no endless timeouts, and no call is worth waiting longer for."""
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What the account may do; the defaults are the service's published limits.
 
-    :param submissions_per_second: submissions of one model.
-    :param requests_per_second: requests to each task endpoint.
+    :param submissions_per_second: submissions of one model (model page).
+    :param requests_per_second: requests to each of the three task endpoints: get, list, cancel (task-management page).
     """
 
-    submissions_per_second: float = SUBMISSIONS_PER_SECOND
-    requests_per_second: float = REQUESTS_PER_SECOND
+    submissions_per_second: float = 2.0
+    requests_per_second: float = 20.0
 
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            if not _is_number(value) or not value > 0:
                 raise ConfigurationError(f"{limit.name} must be a number above 0, not {value!r}.")
 
 
@@ -123,9 +118,10 @@ class ClientConfig:
         check_image_transfer(self.image_transfer)
         for name, least in (("timeout", 0.001), ("retry_for", 0.0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= LONGEST:
+            # The operating system's sockets take no endless timeouts, and no call is worth waiting longer for than a day.
+            if not _is_number(value) or not least <= value <= 86400:
                 raise ConfigurationError(
-                    f"{name} must be a number of seconds from {least:g} to {LONGEST:g}, not {value!r}."
+                    f"{name} must be a number of seconds from {least:g} to 86400, not {value!r}."
                 )
         for name, value in self.headers.items():
             _check_header(name, value)
@@ -141,21 +137,9 @@ class ClientConfig:
         return urlsplit(self.base_url).hostname or ""
 
 
-_OWN_HEADERS = (
-    "authorization",
-    "host",
-    "connection",
-    "cookie",
-    "transfer-encoding",
-    "user-agent",
-    "x-dashscope-async",
-)
-_OWN_HEADER_FAMILIES = (
-    "accept",
-    "content-",
-    "proxy-",
-    "x-dashscope-workspace",
-    "x-dashscope-ossresourceresolve",
+_OWN_HEADERS = re.compile(
+    r"(?i)authorization|host|connection|cookie|transfer-encoding|user-agent|x-dashscope-async|"
+    r"(accept|content-|proxy-|x-dashscope-workspace|x-dashscope-ossresourceresolve).*"
 )
 
 
@@ -163,7 +147,7 @@ def _check_header(name: object, value: object) -> None:
     """Refuse what is no header, or one that this package sends itself; the value may be a secret."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,100}", name):
         raise ConfigurationError(f"secret_headers has {name!r}, which is no header's name.")
-    if name.lower() in _OWN_HEADERS or name.lower().startswith(_OWN_HEADER_FAMILIES):
+    if _OWN_HEADERS.fullmatch(name):
         raise ConfigurationError(f"secret_headers has {name}, which is not for the connection to set.")
     if not isinstance(value, str) or not re.fullmatch(r"[ -~]{0,4096}", value):
         raise ConfigurationError(f"secret_headers: the value of {name} is not text in ASCII on one line.")

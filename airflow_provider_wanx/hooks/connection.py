@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -22,24 +22,20 @@ from airflow_provider_wanx.dashscope.config import (
 )
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.redaction import quoted
+from airflow_provider_wanx.get_provider_info import get_provider_info
 from airflow_provider_wanx.hooks.shared_place import shared_place
 from airflow_provider_wanx.metrics.sending import StatsObserver
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-_NUMBER_EXTRAS = ("submissions_per_second", "requests_per_second", "timeout", "retry_for")
-_TEXT_EXTRAS = ("workspace", "region")
-_IMAGE_TRANSFER = "image_transfer"
-# Airflow masks what has such a name, wherever it shows a connection.
-_HOSTS, _HEADERS = "result_hosts", "secret_headers"
-_WAYS = ("proxy", "ca_bundle", "client_certificate", "client_key")
-_RECORD_PATH = "record_path"
 CONN_TYPE = "dashscope"
 """What the type of a connection must be: the secret of any other belongs to another house."""
 
-EXTRAS = (*_TEXT_EXTRAS, *_WAYS, _HEADERS, _HOSTS, _RECORD_PATH, _IMAGE_TRANSFER, *_NUMBER_EXTRAS)
-"""The connection extras that are read; all others are refused, so that a misspelt one is not silently without effect."""
+_FIELDS: dict[str, dict[str, Any]] = get_provider_info()["connection-types"][0]["conn-fields"]
+
+EXTRAS = tuple(_FIELDS)
+"""The extras that are read: those of the form. All others are refused, or a misspelt one would silently have no effect."""
 
 
 def client_config(connection: Connection, *, in_triggerer: bool = False) -> ClientConfig:
@@ -68,26 +64,38 @@ def _client_config(connection: Connection) -> ClientConfig:
     extras = _extras(connection)
     if unknown := sorted(set(extras) - set(EXTRAS)):
         raise ConfigurationError(f"extra {', '.join(unknown)} is not known. Known are {', '.join(EXTRAS)}.")
-    numbers = {name: _number(name, extras[name]) for name in _NUMBER_EXTRAS if name in extras}
-    timing: dict[str, Any] = {name: numbers.pop(name) for name in ("timeout", "retry_for") if name in numbers}
     if not (connection.password or "").strip():
         raise ConfigurationError(
             "there is no API key. Put it into the connection's password; it begins with sk-."
         )
-    ways: dict[str, Any] = {name: str(extras[name]).strip() for name in _WAYS if name in extras}
-    workspace, region = (str(extras[name]).strip() if name in extras else None for name in _TEXT_EXTRAS)
-    base_url = _base_url(connection) or (region_base_url(region, workspace) if region else DEFAULT_BASE_URL)
+    settings = {name: _read(name, value) for name, value in extras.items()}
+    region = settings.pop("region", None)
+    settings.pop("record_path", None)
+    if "secret_headers" in settings:
+        settings["headers"] = settings.pop("secret_headers")
+    limits = {each.name: settings.pop(each.name) for each in fields(Limits) if each.name in settings}
+    own = _base_url(connection)
     return ClientConfig(
         api_key=(connection.password or "").strip(),
-        base_url=base_url,
-        workspace=workspace,
-        limits=Limits(**numbers),
-        result_hosts=_hosts(extras.get(_HOSTS, "")),
-        image_transfer=extras.get(_IMAGE_TRANSFER, "link"),
-        headers=_headers(extras.get(_HEADERS, {})),
-        **ways,
-        **timing,
+        base_url=own or (region_base_url(region, settings.get("workspace")) if region else DEFAULT_BASE_URL),
+        limits=Limits(**limits),
+        **settings,
     )
+
+
+def _read(name: str, value: object) -> Any:
+    """Read an extra, which in a URI and in some forms is a text whatever it stands for."""
+    if name == "result_hosts":
+        listed = value if isinstance(value, list) else str(value).split(",")
+        return tuple(host for host in (str(each).strip() for each in listed) if host)
+    if name == "secret_headers":
+        return _headers(value)
+    if "number" not in _FIELDS[name]["schema"]["type"]:
+        return str(value).strip()
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ConfigurationError(f"extra {name} must be a number, not {quoted(value)}.") from None
 
 
 def record_path(connection: Connection) -> str | None:
@@ -97,7 +105,7 @@ def record_path(connection: Connection) -> str | None:
     """
     with _named(connection):
         extras = _extras(connection)
-    place = extras.get(_RECORD_PATH) or conf.get("dashscope", _RECORD_PATH, fallback=None)
+    place = extras.get("record_path") or conf.get("dashscope", "record_path", fallback=None)
     return str(place).strip() or None if place else None
 
 
@@ -121,12 +129,6 @@ def _extras(connection: Connection) -> dict[str, Any]:
     return {key: value for key, value in extras.items() if value not in (None, "")}
 
 
-def _hosts(value: object) -> tuple[str, ...]:
-    """Read a list of hosts, as JSON or with commas between them."""
-    listed = value if isinstance(value, list) else str(value).split(",")
-    return tuple(host for host in (str(each).strip() for each in listed) if host)
-
-
 def _headers(value: object) -> dict[str, Any]:
     """Read an object, which a form has as text. What is wrong with a header is told without its value."""
     if isinstance(value, str):
@@ -137,13 +139,6 @@ def _headers(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigurationError('secret_headers must be a JSON object like {"X-Gateway-Key": "…"}.')
     return value
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        raise ConfigurationError(f"extra {name} must be a number, not {quoted(value)}.") from None
 
 
 def _base_url(connection: Connection) -> str | None:
@@ -161,10 +156,6 @@ def _base_url(connection: Connection) -> str | None:
     return f"{scheme}://{place}{slash}{path}"
 
 
-FRESH_SECONDS = 10.0
-"""Seconds for which triggers share what one of them has read. If the service refuses the key, it is read anew in any case."""
-
-
 @dataclass
 class _Reading:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -178,7 +169,8 @@ _READINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Reading]] = W
 async def shared_config(conn_id: str, *, anew: bool = False) -> ClientConfig:
     """Read a connection, or take what another trigger in this event loop has just read.
 
-    A triggerer that starts with thousands of triggers would otherwise do nothing else for seconds.
+    A triggerer that starts with thousands of triggers would otherwise do nothing else for seconds. What was read counts for ten
+    seconds; if the service refuses the key, it is read anew in any case.
 
     :param conn_id: id of a connection of type ``dashscope``.
     :param anew: read it in any case.
@@ -189,7 +181,7 @@ async def shared_config(conn_id: str, *, anew: bool = False) -> ClientConfig:
     async with reading.lock:
         # One trigger at a turn of the loop: all that start together must not hold it up together.
         await asyncio.sleep(0)
-        if anew or reading.config is None or loop.time() - reading.read_at > FRESH_SECONDS:
+        if anew or reading.config is None or loop.time() - reading.read_at > 10:
             connection = await get_async_connection(conn_id)
             reading.config = client_config(connection, in_triggerer=True)
             reading.read_at = loop.time()

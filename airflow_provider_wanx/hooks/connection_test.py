@@ -16,19 +16,18 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.models import ModelLimit, TaskPage
 
-PATIENCE = 5.0
-"""Seconds for which a call is repeated at most, and without a byte after which it fails: somebody waits before a form."""
 
-
-def check_access(config: ClientConfig) -> tuple[bool, str]:
+def check_access(config: ClientConfig, *, patience: float = 5.0) -> tuple[bool, str]:
     """Try key, host and region on the task list, and access to the repaint model on the list of limits.
 
+    :param patience: seconds for which a call is repeated at most, and without a byte after which it fails. Somebody waits
+        before a form.
     :return: whether the connection can be used, and what was found or what to do. In a region that has other models only, it
         can be used without the repaint model.
     """
     region = region_of(config.base_url)
     patient = replace(
-        config, timeout=min(config.timeout, PATIENCE), retry_for=min(config.retry_for, PATIENCE)
+        config, timeout=min(config.timeout, patience), retry_for=min(config.retry_for, patience)
     )
     with DashScopeClient(patient) as client:
         try:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_wanx.dashscope.config import DEFAULT_BASE_URL
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.get_provider_info import get_provider_info
@@ -206,11 +205,8 @@ class DashScopeHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Shape the connection form of Airflow before 3.2; later ones read the provider info."""
-        return {
-            "hidden_fields": ["login", "schema"],
-            "relabeling": {"password": "API key", "host": "Base URL"},
-            "placeholders": {"password": "sk-…", "host": DEFAULT_BASE_URL, "port": "443"},
-        }
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:

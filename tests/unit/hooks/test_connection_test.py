@@ -10,7 +10,6 @@ from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, region_base_url, region_of
 from airflow_provider_wanx.dashscope.errors import api_error
 from airflow_provider_wanx.dashscope.models import ModelPage, Quota, QuotaPage, TaskPage
-from airflow_provider_wanx.hooks import connection_test
 from airflow_provider_wanx.hooks.connection_test import check_access
 from tests.unit.dashscope.support.scripted_server import ScriptedServer, say_json
 
@@ -74,11 +73,11 @@ def test_a_refused_key_is_told_with_the_region_that_the_host_serves(service: dic
     assert message.endswith("This host serves ap-southeast-1, and keys of other regions are refused.")
 
 
-def test_nobody_waits_before_the_form_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_test, "PATIENCE", 0.1)
+def test_nobody_waits_before_the_form_for_a_minute() -> None:
     busy = say_json({"code": "Throttling", "message": "Later."}, status=429)
     with ScriptedServer(*[busy] * 50) as server:
-        passed, message = check_access(ClientConfig(api_key="sk-x", base_url=server.url, retry_for=60))
+        config = ClientConfig(api_key="sk-x", base_url=server.url, retry_for=60)
+        passed, message = check_access(config, patience=0.1)
         assert (passed, "Throttling" in message) == (False, True)
         assert len(server.seen) < 5
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.hooks import connection as module
-from airflow_provider_wanx.hooks.connection import FRESH_SECONDS, shared_config
+from airflow_provider_wanx.hooks.connection import shared_config
 
 Define = Callable[..., None]
 
@@ -63,7 +63,7 @@ async def test_a_changed_connection_is_seen_after_a_while_or_when_asked_for(
 
     set_connection("mine", _connection("sk-3"))
     now = asyncio.get_running_loop().time()
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + FRESH_SECONDS + 1)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 11)
     assert (await shared_config("mine")).api_key == "sk-3"
 
 
