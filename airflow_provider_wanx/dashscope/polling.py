@@ -24,9 +24,6 @@ UNKNOWN_GRACE_SECONDS = 120.0
 """For which UNKNOWN is not believed. The service has been met not to find new tasks for half a minute, and others'
 clients give it two; ending a wait wrongly would cost a paid result."""
 
-UNKNOWN_LOOKS = 4
-"""Looks in that time at least."""
-
 NEW_STATUS_LOOKS = 5
 """Looks in a row that may find a state nobody knows before a wait is given up. It may be a passing one; to wait for its end
 until the deadline, which may be hours away or not be at all, would be to hide it."""
@@ -88,24 +85,22 @@ class TaskWait:
         return min(timeout, max(self.end_time - now, DEFAULT_POLL_INTERVAL_SECONDS))
 
     def after(self, seen: Task | ProviderError, *, now: float) -> Decision:
-        """Decide after a look at the task."""
-        return self.after_task(seen, now=now) if isinstance(seen, Task) else self.after_error(seen, now=now)
-
-    def after_task(self, task: Task, *, now: float) -> Decision:
-        """Decide after a snapshot of the task."""
-        self.last_status = task.status
+        """Decide after a look at the task, which brought a snapshot of it or an error."""
+        if isinstance(seen, ProviderError):
+            return self._after_error(seen, now)
+        self.last_status = seen.status
         self.errors_in_a_row, self.last_error, self.new_statuses_in_a_row = 0, None, 0
-        if task.status is TaskStatus.UNKNOWN:
+        if seen.status is TaskStatus.UNKNOWN:
             if self.unknown_since is None:
                 self.unknown_since = now
             if now - self.unknown_since < UNKNOWN_GRACE_SECONDS:
-                return self._wait(now, min(self.poll_interval, UNKNOWN_GRACE_SECONDS / UNKNOWN_LOOKS))
-            return Ended(task)
+                # It is looked at four times at least.
+                return self._wait(now, min(self.poll_interval, UNKNOWN_GRACE_SECONDS / 4))
+            return Ended(seen)
         self.unknown_since = None
-        return Ended(task) if task.status.is_terminal else self._wait(now, self.poll_interval)
+        return Ended(seen) if seen.status.is_terminal else self._wait(now, self.poll_interval)
 
-    def after_error(self, error: ProviderError, *, now: float) -> Decision:
-        """Decide after a look that brought an error instead of a task."""
+    def _after_error(self, error: ProviderError, now: float) -> Decision:
         if isinstance(error, NewStatusError):
             self.new_statuses_in_a_row += 1
             self.last_error = error

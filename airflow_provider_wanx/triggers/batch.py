@@ -57,10 +57,10 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
         yield TriggerEvent({"ended": await self._ended()})
 
     async def _ended(self) -> list[str]:
+        from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks
         from airflow_provider_wanx.dashscope.waiting.progress import (
             Enough,
         )  # needs httpx, DAG parsing does not
-        from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 
         enough = Enough(left=self.wake_when_left, within=self.wake_within, at=self.wake_at)
         try:

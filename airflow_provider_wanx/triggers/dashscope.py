@@ -94,7 +94,7 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def _watch(self) -> Outcome:
         from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
-        from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks  # see run
+        from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks  # see run
 
         if not self._ids:
             raise InvalidInputError("There is no dashscope_task_id to wait for.")

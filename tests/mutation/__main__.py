@@ -14,7 +14,8 @@ ENOUGH = 85.0
 
 
 def main() -> int:
-    """Do what the command line asks for.
+    """
+    Do what the command line asks for.
 
     :return: exit code
     """

@@ -11,13 +11,6 @@ TASK_SHARE, LIST_SHARE = 0.7, 0.25
 """Parts of the limits of the two endpoints that are used at most; the rest is for everyone else on the account. With 0.6 of the
 first, ends of forty at once are noticed 0.5 s later; with 0.8, hardly anybody else would get through."""
 
-SHRINK = 0.65
-"""What a refusal leaves of the rate. With 0.8, four triggerers on one account are refused half as often again."""
-
-RECOVERY = 0.01
-"""Part of the limit that a second gives back, and the least that a budget has. With 0.015, four triggerers are refused a
-quarter more often."""
-
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_MOMENTS = 0.2, 5.0
 """Until the next request after one that was refused or failed, and after many in a row: it doubles. With a first pause of 0.5,
 ends are noticed 2 s later if every tenth answer is an error."""
@@ -33,7 +26,8 @@ class Budget:
     def __init__(self, *, limit: float, share: float) -> None:
         self.rate = self._most = limit * share
         self.next_at = self._sent_at = self._slowed_at = float("-inf")
-        self._recovery = limit * RECOVERY
+        # What a second gives back, and the least that there is. With 0.015, four triggerers are refused a quarter more often.
+        self._recovery = limit * 0.01
         self._pause = 0.0
 
     @property
@@ -56,7 +50,8 @@ class Budget:
         retry_after = getattr(answer, "retry_after", None) or 0.0
         if isinstance(answer, ThrottledError):
             if sent_at >= self._slowed_at:
-                self.rate, self._slowed_at = max(self.rate * SHRINK, self._recovery), now
+                # With 0.8, four triggerers on one account are refused half as often again.
+                self.rate, self._slowed_at = max(self.rate * 0.65, self._recovery), now
                 self._back_off(now, retry_after)
             elif retry_after:
                 self._rest(now, retry_after)

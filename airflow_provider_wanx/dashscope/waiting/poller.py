@@ -14,6 +14,7 @@ from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import httpx
 
@@ -43,29 +44,11 @@ T = TypeVar("T")
 Renew = Callable[[], Awaitable[ClientConfig]]
 Account = tuple[str, str, str | None]
 
-READINGS = 3
-"""Readings of the list in a poll interval: one a second by default."""
-
 PAGE_SIZE, DEFAULT_PAGE_SIZE = 100, 10
 """Rows to ask for. No document gives the largest page; a service that refuses it is asked for its default instead."""
 
-MOST_PAGES = 500
-"""After which a reading ends: a list that never ends must not fill the memory."""
-
-LONGEST_RETRY_SECONDS = 300.0
-"""Until a list that cannot be read is tried again, at most; the time doubles from one second on."""
-
-LOOK_TIMEOUT_SECONDS = 20.0
-"""Without a byte, after which a look is given up: it is repeated anyway."""
-
-LAST_LOOK_SECONDS = 15.0
-"""Past its deadline, for which a task is still to be looked at once, when there are many."""
-
 SECOND_OPINION_SECONDS = 2.0
 """Until a refused key is tried once more before all waits are given up."""
-
-REPORT_EVERY_SECONDS = 5.0
-"""Between two measurements of how many tasks are waited for."""
 
 
 class Poller:
@@ -109,7 +92,7 @@ class Poller:
         enough: Enough = ALL,
         log: Log | None = None,
     ) -> Outcome:
-        """Wait for tasks; see :func:`~airflow_provider_wanx.dashscope.waiting.shared.watch_tasks`."""
+        """Wait for tasks; see :func:`watch_tasks`."""
         waits = (TaskWait(task_id, poll_interval, end_time) for task_id in task_ids)
         group = Group(waits, enough=enough, log=log)
         deadline = NEVER if end_time is None else end_time
@@ -126,7 +109,7 @@ class Poller:
                     self._queue.urge(task_id, self._loop.time())
                 self._wake.set()
                 # A deadline that passed while nobody could look, as with no triggerer alive, still allows one look.
-                await group.until(time.time() + LAST_LOOK_SECONDS)
+                await group.until(time.time() + 15)
                 for task_id, wait in list(group.pending.items()):
                     self._settle(task_id, group, GiveUp(wait.timeout()))
         finally:
@@ -165,7 +148,7 @@ class Poller:
 
     def _report(self, now: float) -> None:
         if now >= self._report_at:
-            self._report_at = now + REPORT_EVERY_SECONDS
+            self._report_at = now + 5
             self.config.observe(WAITS, len(self._queue), {})
             for group in self.groups:
                 group.report()
@@ -247,7 +230,7 @@ class Poller:
             ):
                 self._page_size = DEFAULT_PAGE_SIZE
                 return
-            pause = min(2.0 ** min(self._failed_readings, 10), LONGEST_RETRY_SECONDS)
+            pause = min(2.0 ** min(self._failed_readings, 10), 300.0)
             self._failed_readings, self._read_at = self._failed_readings + 1, self._loop.time() + pause
             # Not after the first: if every tenth answer is an error, that would cost twice as many requests.
             if self._failed_readings > 1 and self._queue.list_works:
@@ -262,7 +245,8 @@ class Poller:
                     "The DashScope task list can be read again; %s waiting tasks.", len(self._queue)
                 )
             self._failed_readings = 0
-            self._read_at = began + self._queue.interval / READINGS
+            # Once a second, at the default interval.
+            self._read_at = began + self._queue.interval / 3
             self._queue.read(listed, now=self._loop.time())
         finally:
             self._reading = False
@@ -272,7 +256,8 @@ class Poller:
         """Read the list of the running tasks, page by page. Nothing depends on its order, its page size or its totals."""
         seen: set[str] = set()
         listed: set[str] = set()
-        for page_no in range(1, MOST_PAGES + 1):
+        # A list that never ends must not fill the memory.
+        for page_no in range(1, 501):
             page = await self._read_page(page_no)
             ids = {row.task_id for row in page.tasks}
             nothing_new = ids <= seen
@@ -321,10 +306,51 @@ class Poller:
         self._wake.set()
 
     def _make_client(self) -> AsyncDashScopeClient:
-        config = replace(self.config, timeout=min(self.config.timeout, LOOK_TIMEOUT_SECONDS))
+        # A look that gets no byte in 20 seconds is given up: it is repeated anyway.
+        config = replace(self.config, timeout=min(self.config.timeout, 20.0))
         return AsyncDashScopeClient(config, transport=self._transport)
 
 
 def account_of(config: ClientConfig) -> Account:
     """Tell whose limits a configuration falls under, as far as that can be seen."""
     return config.base_url, config.api_key, config.workspace
+
+
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Account, Poller]] = WeakKeyDictionary()
+
+
+async def watch_tasks(
+    config: ClientConfig,
+    task_ids: Iterable[str],
+    *,
+    poll_interval: float,
+    end_time: float | None = None,
+    enough: Enough = ALL,
+    renew: Renew | None = None,
+    log: Log | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Outcome:
+    """Wait until every task has ended or its wait is given up, together with all others in this event loop.
+
+    :param config: how to reach the service; whoever comes first for an account decides about limits and timeouts.
+    :param task_ids: what to wait for.
+    :param poll_interval: seconds between two looks at one task.
+    :param end_time: deadline in seconds since 1970, None for none.
+    :param enough: when not to wait for all of them; without any tasks, its moment is waited for.
+    :param renew: reads the configuration anew when the service refuses the key.
+    :param log: is told how the tasks are getting on.
+    :param transport: sends the requests instead of httpx's own, for example in tests.
+    """
+    if not (ids := list(task_ids)):
+        await asyncio.sleep(0.0 if enough == ALL else max(0.0, enough.at - time.time()))
+        return Outcome()
+    pollers, account = _POLLERS.setdefault(asyncio.get_running_loop(), {}), account_of(config)
+    poller = pollers.get(account) or Poller(config, renew=renew, transport=transport)
+    pollers[account] = poller
+    try:
+        return await poller.wait(ids, poll_interval=poll_interval, end_time=end_time, enough=enough, log=log)
+    finally:
+        if not poller.groups:
+            del pollers[account]
+            # Whoever is cancelled once more while leaving must not leave connections open.
+            await asyncio.shield(asyncio.ensure_future(poller.close()))

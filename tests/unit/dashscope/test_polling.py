@@ -53,12 +53,12 @@ def test_a_status_that_is_final_ends_the_wait_even_past_the_deadline(
 ) -> None:
     task = _task(status)
 
-    assert _wait(end_time=end_time).after_task(task, now=_NOW) == Ended(task)
+    assert _wait(end_time=end_time).after(task, now=_NOW) == Ended(task)
 
 
 @pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.SUSPENDED])
 def test_a_status_that_is_not_final_is_looked_at_again_after_about_the_interval(status: TaskStatus) -> None:
-    pauses = [_seconds(_wait().after_task(_task(status), now=_NOW)) for _ in range(200)]
+    pauses = [_seconds(_wait().after(_task(status), now=_NOW)) for _ in range(200)]
 
     assert 2.7 <= min(pauses) < max(pauses) <= 3.3
     assert len(set(pauses)) > 100  # or all who wait would ask at once
@@ -67,9 +67,9 @@ def test_a_status_that_is_not_final_is_looked_at_again_after_about_the_interval(
 def test_unknown_is_believed_only_after_its_grace() -> None:
     wait = _wait()
 
-    early = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
-    later = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS - 0.1)
-    last = wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS)
+    early = wait.after(_task(TaskStatus.UNKNOWN), now=_NOW)
+    later = wait.after(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS - 0.1)
+    last = wait.after(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS)
 
     assert UNKNOWN_GRACE_SECONDS >= 120
     assert _seconds(early) == pytest.approx(3, rel=0.1001)
@@ -79,14 +79,14 @@ def test_unknown_is_believed_only_after_its_grace() -> None:
 
 def test_unknown_gets_its_grace_anew_after_the_task_was_seen() -> None:
     wait = _wait()
-    wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
-    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW + 5)
+    wait.after(_task(TaskStatus.UNKNOWN), now=_NOW)
+    wait.after(_task(TaskStatus.RUNNING), now=_NOW + 5)
 
-    assert isinstance(wait.after_task(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS + 5), Wait)
+    assert isinstance(wait.after(_task(TaskStatus.UNKNOWN), now=_NOW + UNKNOWN_GRACE_SECONDS + 5), Wait)
 
 
 def test_unknown_does_not_outlast_the_deadline() -> None:
-    decision = _wait(end_time=_NOW).after_task(_task(TaskStatus.UNKNOWN), now=_NOW)
+    decision = _wait(end_time=_NOW).after(_task(TaskStatus.UNKNOWN), now=_NOW)
 
     assert isinstance(decision, GiveUp)
 
@@ -94,8 +94,8 @@ def test_unknown_does_not_outlast_the_deadline() -> None:
 def test_the_deadline_is_when_the_wait_is_given_up_and_not_earlier() -> None:
     running = _task(TaskStatus.RUNNING)
 
-    assert isinstance(_wait(end_time=_NOW).after_task(running, now=_NOW - 0.001), Wait)
-    given_up = _wait(end_time=_NOW).after_task(running, now=_NOW)
+    assert isinstance(_wait(end_time=_NOW).after(running, now=_NOW - 0.001), Wait)
+    given_up = _wait(end_time=_NOW).after(running, now=_NOW)
 
     assert isinstance(given_up, GiveUp)
     assert isinstance(given_up.error, WaitTimeoutError)
@@ -104,8 +104,8 @@ def test_the_deadline_is_when_the_wait_is_given_up_and_not_earlier() -> None:
 
 def test_giving_up_says_which_task_what_was_seen_and_what_it_costs() -> None:
     wait = _wait(end_time=_NOW)
-    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW - 9)
-    decision = wait.after_error(_error(), now=_NOW)
+    wait.after(_task(TaskStatus.RUNNING), now=_NOW - 9)
+    decision = wait.after(_error(), now=_NOW)
 
     assert isinstance(decision, GiveUp)
     assert str(decision.error) == (
@@ -121,7 +121,7 @@ def test_a_task_that_was_never_seen_is_given_up_with_these_words() -> None:
 def test_the_last_look_is_at_the_deadline() -> None:
     wait = _wait(poll_interval=60, end_time=_NOW + 5)
 
-    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) == 5
+    assert _seconds(wait.after(_task(TaskStatus.RUNNING), now=_NOW)) == 5
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_the_last_look_is_at_the_deadline() -> None:
     ids=repr,
 )
 def test_a_passing_error_does_not_end_the_wait(error: ProviderError) -> None:
-    assert isinstance(_wait().after_error(error, now=_NOW), Wait)
-    assert isinstance(_wait(end_time=_NOW + 1).after_error(error, now=_NOW), Wait)
+    assert isinstance(_wait().after(error, now=_NOW), Wait)
+    assert isinstance(_wait(end_time=_NOW + 1).after(error, now=_NOW), Wait)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_permanent_error_ends_the_wait_at_once(status: int) -> None:
     error = _error(status)
 
-    assert _wait(end_time=_NOW + 999).after_error(error, now=_NOW) == GiveUp(error)
+    assert _wait(end_time=_NOW + 999).after(error, now=_NOW) == GiveUp(error)
 
 
 def _new_status() -> NewStatusError:
@@ -154,28 +154,28 @@ def _new_status() -> NewStatusError:
 
 def test_a_state_that_nobody_knows_may_pass_but_not_for_long() -> None:
     wait = _wait(poll_interval=3.0)
-    pauses = [_seconds(wait.after_error(_new_status(), now=_NOW)) for _ in range(NEW_STATUS_LOOKS - 1)]
+    pauses = [_seconds(wait.after(_new_status(), now=_NOW)) for _ in range(NEW_STATUS_LOOKS - 1)]
     last = _new_status()
 
     assert max(pauses) <= 3.3
-    assert wait.after_error(last, now=_NOW) == GiveUp(last)
+    assert wait.after(last, now=_NOW) == GiveUp(last)
     assert "'ARCHIVING'" in str(last)
 
 
 def test_a_state_that_is_known_again_begins_the_count_anew_and_an_error_does_not() -> None:
     wait = _wait()
     for _ in range(NEW_STATUS_LOOKS - 1):
-        wait.after_error(_new_status(), now=_NOW)
-    wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)
+        wait.after(_new_status(), now=_NOW)
+    wait.after(_task(TaskStatus.RUNNING), now=_NOW)
     for _ in range(NEW_STATUS_LOOKS - 1):
-        assert isinstance(wait.after_error(_new_status(), now=_NOW), Wait)
-        assert isinstance(wait.after_error(_error(), now=_NOW), Wait)
+        assert isinstance(wait.after(_new_status(), now=_NOW), Wait)
+        assert isinstance(wait.after(_error(), now=_NOW), Wait)
 
-    assert isinstance(wait.after_error(_new_status(), now=_NOW), GiveUp)
+    assert isinstance(wait.after(_new_status(), now=_NOW), GiveUp)
 
 
 def test_a_state_that_nobody_knows_does_not_outlast_the_deadline_which_tells_of_it() -> None:
-    decision = _wait(end_time=_NOW).after_error(_new_status(), now=_NOW)
+    decision = _wait(end_time=_NOW).after(_new_status(), now=_NOW)
 
     assert isinstance(decision, GiveUp)
     assert isinstance(decision.error, WaitTimeoutError)
@@ -194,11 +194,11 @@ def test_the_outcome_of_one_wait_is_its_task_or_an_error() -> None:
 
 def test_errors_in_a_row_slow_the_looks_down_and_a_good_one_restores_the_pace() -> None:
     wait = _wait(poll_interval=3.0)
-    pauses = [_seconds(wait.after_error(_error(), now=_NOW)) for _ in range(6)]
+    pauses = [_seconds(wait.after(_error(), now=_NOW)) for _ in range(6)]
 
     for pause, expected in zip(pauses, (3, 6, 12, 24, 30, 30), strict=True):
         assert pause == pytest.approx(expected, rel=0.1001)
-    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) <= 3.3
+    assert _seconds(wait.after(_task(TaskStatus.RUNNING), now=_NOW)) <= 3.3
     assert wait.errors_in_a_row == 0
     assert "failed" not in str(wait.timeout())
 
@@ -206,36 +206,36 @@ def test_errors_in_a_row_slow_the_looks_down_and_a_good_one_restores_the_pace() 
 def test_a_short_interval_is_kept_to() -> None:
     wait = _wait(poll_interval=0.2)
 
-    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) <= 0.22
-    assert _seconds(wait.after_error(_error(), now=_NOW)) <= 0.22
+    assert _seconds(wait.after(_task(TaskStatus.RUNNING), now=_NOW)) <= 0.22
+    assert _seconds(wait.after(_error(), now=_NOW)) <= 0.22
 
 
 def test_an_outage_of_any_length_is_survived() -> None:
     wait = _wait()
 
     for _ in range(1200):
-        decision = wait.after_error(_error(), now=_NOW)
+        decision = wait.after(_error(), now=_NOW)
 
     assert _seconds(decision) <= 33
 
 
 def test_the_service_is_not_asked_again_before_the_time_it_named() -> None:
     for _ in range(100):
-        assert 40 <= _seconds(_wait().after_error(_error(429, retry_after=40), now=_NOW)) <= 44.1
+        assert 40 <= _seconds(_wait().after(_error(429, retry_after=40), now=_NOW)) <= 44.1
 
 
 def test_the_time_that_the_service_named_does_not_move_the_deadline() -> None:
     wait = _wait(end_time=_NOW + 5)
 
-    assert _seconds(wait.after_error(_error(429, retry_after=40), now=_NOW)) == 5
+    assert _seconds(wait.after(_error(429, retry_after=40), now=_NOW)) == 5
 
 
 @pytest.mark.parametrize("poll_interval", [0.0, -5.0])
 def test_no_interval_makes_a_busy_loop(poll_interval: float) -> None:
     wait = _wait(poll_interval=poll_interval)
 
-    assert _seconds(wait.after_task(_task(TaskStatus.RUNNING), now=_NOW)) >= SHORTEST_WAIT_SECONDS
-    assert _seconds(wait.after_error(_error(), now=_NOW)) >= SHORTEST_WAIT_SECONDS
+    assert _seconds(wait.after(_task(TaskStatus.RUNNING), now=_NOW)) >= SHORTEST_WAIT_SECONDS
+    assert _seconds(wait.after(_error(), now=_NOW)) >= SHORTEST_WAIT_SECONDS
 
 
 def test_an_outcome_of_successes_passes() -> None:

@@ -47,7 +47,7 @@ _patience = st.none() | st.floats(0, 300)
 
 
 def _decide(wait: TaskWait, look: Task | ProviderError, now: float) -> Decision:
-    return wait.after_task(look, now=now) if isinstance(look, Task) else wait.after_error(look, now=now)
+    return wait.after(look, now=now)
 
 
 @_property
@@ -126,9 +126,9 @@ def test_a_task_that_has_ended_ends_the_wait_whatever_went_before(
 ) -> None:
     wait = TaskWait("t-1", interval, None)
     for error in before:
-        wait.after_error(error, now=_START)
+        wait.after(error, now=_START)
 
-    decision = wait.after_task(task, now=_START)
+    decision = wait.after(task, now=_START)
 
     ends = task.status.is_terminal and task.status is not TaskStatus.UNKNOWN
     assert decision == Ended(task) if ends else isinstance(decision, Wait)

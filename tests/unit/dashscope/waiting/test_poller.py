@@ -15,10 +15,9 @@ import pytest
 
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import AuthenticationError, WaitTimeoutError
-from airflow_provider_wanx.dashscope.waiting import shared
-from airflow_provider_wanx.dashscope.waiting.poller import Poller
+from airflow_provider_wanx.dashscope.waiting import poller as poller_module
+from airflow_provider_wanx.dashscope.waiting.poller import Poller, watch_tasks
 from airflow_provider_wanx.dashscope.waiting.progress import Enough, Outcome
-from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 from tests.unit.dashscope.waiting.fake_service import FakeService, Habits, Job, Trouble, queue
 from tests.unit.dashscope.waiting.virtual_time import NOON, run
 
@@ -299,14 +298,14 @@ class TestSharing:
             other = ClientConfig(api_key="sk-other")
             waits.append(asyncio.create_task(watch_tasks(other, ["x"], poll_interval=3.0, transport=fake)))
             await asyncio.sleep(10)
-            pollers = shared._POLLERS[asyncio.get_running_loop()]
+            pollers = poller_module._POLLERS[asyncio.get_running_loop()]
             made.extend(pollers.values())
             assert len(made) == 2
             await _cancel(waits[:2])
             assert len(made[0]._queue) == 2
             await _cancel(waits[2:])
             assert not pollers
-            assert all(poller._client._http.is_closed for poller in made)
+            assert all(poller._client._exchange.io.service.is_closed for poller in made)
             assert len(asyncio.all_tasks()) == tasks_before
 
         run(main())
@@ -336,12 +335,12 @@ class TestSharing:
         async def main() -> None:
             waiting = asyncio.create_task(wait(fake))
             await asyncio.sleep(1)
-            (poller,) = shared._POLLERS[asyncio.get_running_loop()].values()
+            (poller,) = poller_module._POLLERS[asyncio.get_running_loop()].values()
             waiting.cancel()
             await asyncio.sleep(0)
             await _cancel([waiting])
             await asyncio.sleep(1)
-            assert poller._client._http.is_closed
+            assert poller._client._exchange.io.service.is_closed
 
         run(main())
 

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks
 from airflow_provider_wanx.dashscope.waiting.progress import Outcome
-from airflow_provider_wanx.dashscope.waiting.shared import watch_tasks
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.unit.dashscope.support.answers import TASK_ID
 from tests.unit.dashscope.support.scripted_server import Raw, Reset, Say, ScriptedServer, say_error, say_json
