@@ -30,10 +30,6 @@ CHINA_TIME = timezone(timedelta(hours=8))
 """The zone of every time that the service writes as text (measured; its pages do not say)."""
 
 
-MOST = 10**9
-"""No answer counts more of anything."""
-
-
 class TaskStatus(StrEnum):
     """State of a task."""
 
@@ -90,7 +86,7 @@ def _count(value: object) -> int | None:
         count = int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1
     except (ValueError, OverflowError):
         return None
-    return count if 0 <= count <= MOST else None
+    return count if 0 <= count <= 10**9 else None
 
 
 def _first_status(value: object) -> object:

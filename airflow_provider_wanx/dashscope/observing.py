@@ -128,22 +128,5 @@ COPY_TIME = Measure(
     "dashscope.copy_time", Kind.TIMING, "s", "How long one result took from the service to S3."
 )
 
-MEASURES = (
-    SUBMISSIONS,
-    SUBMISSION_TIME,
-    HELD_BACK,
-    POLLS,
-    REFUSED,
-    WAITS,
-    TASKS_ENDED,
-    GIVEN_UP,
-    QUEUED,
-    RAN,
-    LAG,
-    IMAGES,
-    COST,
-    COPIES,
-    COPIED_BYTES,
-    COPY_TIME,
-)
+MEASURES = tuple(each for each in list(vars().values()) if isinstance(each, Measure))
 """Everything that is measured."""

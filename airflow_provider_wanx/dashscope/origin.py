@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
-from airflow_provider_wanx.dashscope.inline import is_inline
 from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES
 
 SOURCE = "dashscope-source"
@@ -22,12 +23,6 @@ NAMELESS = "portrait"
 
 MAX_NAME_BYTES = 120
 """Longest name of a source in a key, in UTF-8: a key has 1,024 bytes, and other parts."""
-
-_MAX_ADDRESS = 4096
-"""Characters of the longest path that systems know, and more than a URL has without its query."""
-
-_MAX_METADATA = 1024
-"""S3 takes 2 KB of metadata for an object, and the user may add some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +69,8 @@ def source_address(image: object) -> str | None:
             rest = re.split("[?#]", rest, maxsplit=1)[0]
         place, slash, path = rest.partition("/")
         text = f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
-    # What is longer is no place, and may be anything.
-    return text if len(text) <= _MAX_ADDRESS else None
+    # What is longer than any path of a system is no place, and may be anything.
+    return text if len(text) <= 4096 else None
 
 
 def file_stem(address: str) -> str:
@@ -106,12 +101,48 @@ def shown(source: str) -> str:
     return "".join(each if each.isprintable() else "�" for each in source)
 
 
-def metadata_text(text: str, *, limit: int = _MAX_METADATA) -> str:
+def metadata_text(text: str, *, limit: int = 1024) -> str:
     """Write a text as S3's metadata takes it: percent-encoded where it is not ASCII, and not endless.
 
-    :param limit: its longest form, in characters.
+    :param limit: its longest form, in characters; S3 takes 2 KB for an object, and the user may add some.
     """
     text = text[:limit]
     while len(encoded := quote(text, safe="/:@!$&'()*+,;=", errors="replace")) > limit:
         text = text[:-1]
     return encoded
+
+
+_BARE = re.compile(
+    # How JPEG, PNG, WebP and BMP begin in Base64; or a text that is too long for a path.
+    r"(?:[/_]9j[/_]|iVBORw0KGgo|UklGR|Qk[0-3])[\w+/=\s-]{96}|[\w+/=\s-]{4097,}\Z",
+    re.ASCII,
+)
+
+
+def is_inline(text: str) -> bool:
+    """Tell whether a text holds a picture itself, and not its address."""
+    return text[:5].lower() == "data:" or _BARE.match(text) is not None
+
+
+def inline_content(text: str) -> bytes | None:
+    """Return the bytes that a text holds, however it is written: line breaks, case, padding and alphabet do not matter.
+
+    :param text: one of which :func:`is_inline` is true.
+    :return: None if it cannot be read.
+    """
+    is_url = text[:5].lower() == "data:"
+    header, comma, payload = text.partition(",") if is_url else (";base64", ",", text)
+    if not comma:
+        return None
+    if not re.search(r";\s*base64\s*\Z", header, re.IGNORECASE):
+        return unquote_to_bytes(payload)
+    letters = "".join(unquote(payload).split()).replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def data_url(content: bytes, content_type: str) -> str:
+    """Write a picture as the service takes it."""
+    return f"data:{content_type};base64,{base64.b64encode(content).decode()}"

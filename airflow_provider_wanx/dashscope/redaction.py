@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-_MAX_WORDS = 500
-
-_MAX_QUOTED = 200
-
 KEY_SCHEMES = ("s3", "gs", "file")
 """Schemes whose paths may hold ``?`` and ``#`` and mean them."""
 
@@ -87,11 +83,11 @@ def safe_words(text: str) -> str:
 
     :param text: from the service, a gateway or a library; may quote what was sent to it.
     """
-    line = " ".join(text[: 8 * _MAX_WORDS].split())
+    line = " ".join(text[:4000].split())
     if not line.isprintable():
         line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
     line = without_secrets(re.sub(r"\?\S+", "?…", line))
-    return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
+    return line if len(line) <= 500 else f"{line[:500]}…"
 
 
 def without_query(url: str) -> str:
@@ -112,7 +108,7 @@ def quoted(value: object) -> str:
     """
     is_web = isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
     text = without_secrets(repr(without_query(str(value)) if is_web else value))
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def without_signature(address: str) -> str:

@@ -13,9 +13,6 @@ from airflow_provider_wanx.dashscope.errors import ConflictError
 ABSENT: Final = ""
 """The version of an object that does not exist."""
 
-WRITE_TRIES = 3
-"""Tries of one write that a store refuses although nobody else has written, as S3 does when two requests meet."""
-
 
 @dataclass(frozen=True)
 class Version:
@@ -53,22 +50,22 @@ class Store(Protocol):
         """Delete an object, if it exists."""
 
 
-def replace(store: Store, name: str, body: bytes, *, seen: str | None) -> str:
+def replace(store: Store, name: str, body: bytes, *, seen: str | None, tries: int = 3) -> str:
     """Write an object that nobody else has written since it was seen.
 
     :param body: nobody else writes the same, or means the same by it: a write whose answer was lost is recognized by it.
     :param seen: the version; None to replace any.
+    :param tries: of a write that is refused although nobody else has written, as S3 does when two requests meet.
     :return: the new version.
     :raises ConflictError: somebody else has written it.
     """
-    tries_left = WRITE_TRIES
     while True:
         try:
             return store.write(name, body, replacing=seen)
         except ConflictError:
-            tries_left -= 1
+            tries -= 1
             now = store.read(name)
             if now.body == body:
                 return now.etag
-            if now.etag != seen or not tries_left:
+            if now.etag != seen or not tries:
                 raise

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.inline import data_url, inline_content
-from airflow_provider_wanx.dashscope.origin import file_stem
+from airflow_provider_wanx.dashscope.origin import data_url, file_stem, inline_content
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.jobs.files import opened, unreadable_is_refused
 from airflow_provider_wanx.jobs.s3_source import Beginning, S3Source
@@ -199,8 +198,7 @@ def _file_reader(place: str) -> _Reader:
 
 def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[Beginning, ImageInfo]:
     """Check a picture by as much of its beginning as its format needs; return that and what the picture is."""
-    from airflow_provider_wanx.dashscope.images import MAX_BYTES, bytes_needed
-    from airflow_provider_wanx.dashscope.picture_files import FIRST_BYTES
+    from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_BYTES, bytes_needed
 
     head = read(FIRST_BYTES)
     while len(head.content) < min(needed := bytes_needed(head.content), head.size, MAX_BYTES):

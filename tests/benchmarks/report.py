@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import bulk_report, plots
 from tests.benchmarks.clients import PLAIN, PROVIDER
-from tests.benchmarks.tables import Column, Row, Rows, number, section, table
+from tests.benchmarks.tables import Column, Row, Rows, number, of, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance.json"
@@ -44,7 +44,8 @@ def read() -> list[Row]:
 
 
 def write(rows: Rows) -> None:
-    """Write figures, page and plots.
+    """
+    Write figures, page and plots.
 
     :param rows: all figures
     """
@@ -59,7 +60,11 @@ def _rounded(row: Row) -> Row:
 
 
 def _client(row: Row) -> str:
-    return "this package" if row["client"] == PROVIDER else str(row["client"])
+    return (
+        str(row["client"]).replace(PROVIDER, "this package")
+        if row["client"] == PROVIDER
+        else str(row["client"])
+    )
 
 
 def _wanted(row: Row) -> int:
@@ -81,8 +86,10 @@ _WAIT_COLUMNS: list[Column] = [
 ]
 
 
-@section("waits-200")
-def _two_hundred(found: Rows) -> str:
+def _two_hundred(rows: Rows) -> str:
+    found = of(rows, "waits-200")
+    if not found:
+        return ""
     return (
         "## 200 jobs, 4 s each, ten at a time\n\n"
         "The lag is the time from the end of a job, by the service's clock, to the event. An end that was not noticed when the "
@@ -102,8 +109,10 @@ def _ratios(rows: Rows) -> str:
     return f"\nThe plain trigger sends {requests:.0f} times as many requests.\n"
 
 
-@section("waits-habits")
-def _habits(found: Rows) -> str:
+def _habits(rows: Rows) -> str:
+    found = of(rows, "waits-habits")
+    if not found:
+        return ""
     columns: list[Column] = [("", lambda row: str(row["habit"])), *_WAIT_COLUMNS[1:]]
     return (
         "## The same 200 jobs under other habits of the service\n\n"
@@ -115,19 +124,19 @@ def _habits(found: Rows) -> str:
     )
 
 
-_MANY = {
-    "waits-1000": "1,000 jobs, 4 s, forty at a time",
-    "waits-10000": "10,000 waiting, 4 s, forty at a time",
-    "waits-10000-oldest": "10,000 waiting, list oldest first",
-    "waits-two-triggerers": "two triggerers, 500 waits each, one account",
-    "waits-200-without-list": "200 jobs, ten at a time, task list refused",
-}
-
-
-@section(*_MANY)
-def _many(found: Rows) -> str:
+def _many(rows: Rows) -> str:
+    names = {
+        "waits-1000": "1,000 jobs, 4 s, forty at a time",
+        "waits-10000": "10,000 waiting, 4 s, forty at a time",
+        "waits-10000-oldest": "10,000 waiting, list oldest first",
+        "waits-two-triggerers": "two triggerers, 500 waits each, one account",
+        "waits-200-without-list": "200 jobs, ten at a time, task list refused",
+    }
+    found = of(rows, *names)
+    if not found:
+        return ""
     columns: list[Column] = [
-        ("", lambda row: f"{_MANY[row['bench']]}: {_client(row)}"),
+        ("", lambda row: f"{names[row['bench']]}: {_client(row)}"),
         *_WAIT_COLUMNS[1:],
     ]
     return (
@@ -136,8 +145,10 @@ def _many(found: Rows) -> str:
     )
 
 
-@section("growth")
-def _growth(found: Rows) -> str:
+def _growth(rows: Rows) -> str:
+    found = of(rows, "growth")
+    if not found:
+        return ""
     columns: list[Column] = [
         ("", _client),
         ("waits", number("n")),
@@ -154,8 +165,10 @@ def _growth(found: Rows) -> str:
     )
 
 
-@section("submissions")
-def _submissions(found: Rows) -> str:
+def _submissions(rows: Rows) -> str:
+    found = of(rows, "submissions")
+    if not found:
+        return ""
     columns: list[Column] = [
         ("", _client),
         ("processes", number("processes")),
@@ -181,14 +194,18 @@ def _share_of_limit(row: Row) -> str:
     return number("share_of_limit", factor=100, unit=" %")(row) if row["accepted"] >= 10 else "–"
 
 
-@section("imports")
-def _imports(found: Rows) -> str:
+def _imports(rows: Rows) -> str:
+    found = of(rows, "imports")
+    if not found:
+        return ""
     columns: list[Column] = [("", _client), ("ms", number("milliseconds", digits=1))]
     return "## Import and parse\n\nMedian of fresh processes, byte code compiled.\n\n" + table(found, columns)
 
 
-@section("airflow")
-def _airflow(found: Rows) -> str:
+def _airflow(rows: Rows) -> str:
+    found = of(rows, "airflow")
+    if not found:
+        return ""
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
         ("n", number("n")),

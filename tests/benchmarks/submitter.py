@@ -19,7 +19,12 @@ RECORD_PATH = "RECORD_PATH"
 
 
 def provider(url: str, key: str) -> None:
-    """Submit with this package's client."""
+    """
+    Submit with this package's client.
+
+    :param url: address of the service
+    :param key: API key
+    """
     with DashScopeClient(ClientConfig(api_key=key, base_url=url, shared_place=_place())) as client:
         client.submit_task(service=PATH.partition("/services/")[2], **JOB)
 
@@ -39,7 +44,12 @@ def _place() -> Store | None:
 
 
 def sdk(url: str, key: str) -> None:
-    """Submit with the official SDK."""
+    """
+    Submit with the official SDK.
+
+    :param url: address of the service
+    :param key: API key
+    """
     import dashscope
     from dashscope import ImageSynthesis
 

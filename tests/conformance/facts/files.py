@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
-from tests.conformance.core import DOCUMENTED, RECORDED, Facts, Observation
+from tests.conformance.core import Facts, Known, Observation
 from tests.conformance.service.visit import Visit
 
 UPLOADS, RESULTS = Facts(), Facts()
@@ -22,7 +22,12 @@ _FIELDS = {
 }  # fmt: skip
 
 
-@UPLOADS.add("upload-policy", "the policy stands in data, with its ten fields", RECORDED, _POLICY)
+@UPLOADS.add(
+    "upload-policy",
+    "the policy stands in data, with its ten fields",
+    known=Known.RECORDED,
+    source=_POLICY,
+)
 def _(visit: Visit) -> Observation:
     data = visit.policy.body["data"]
     missing = sorted(_FIELDS - data.keys())
@@ -32,8 +37,8 @@ def _(visit: Visit) -> Observation:
 @UPLOADS.add(
     "upload-policy-values",
     "a policy is good for 300 seconds, private, without overwriting, in a folder below dashscope-instant/",
-    RECORDED,
-    _POLICY,
+    known=Known.RECORDED,
+    source=_POLICY,
 )
 def _(visit: Visit) -> Observation:
     data = visit.policy.body["data"]
@@ -45,7 +50,9 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@UPLOADS.add("upload-policy-base64", "the policy is base64 of a JSON object", RECORDED, _POLICY)
+@UPLOADS.add(
+    "upload-policy-base64", "the policy is base64 of a JSON object", known=Known.RECORDED, source=_POLICY
+)
 def _(visit: Visit) -> Observation:
     document = json.loads(base64.b64decode(visit.policy.body["data"]["policy"], validate=True))
     return Observation(isinstance(document, dict), f"an object of {', '.join(sorted(document))}")
@@ -54,8 +61,8 @@ def _(visit: Visit) -> Observation:
 @UPLOADS.add(
     "upload-answer",
     "an upload with the policy's fields and without the key is answered with HTTP 200 and nothing",
-    DOCUMENTED,
-    _STORE,
+    known=Known.DOCUMENTED,
+    source=_STORE,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.uploaded
@@ -64,20 +71,27 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@UPLOADS.add("upload-once", "a second upload of the same name is refused", RECORDED, _POLICY)
+@UPLOADS.add(
+    "upload-once", "a second upload of the same name is refused", known=Known.RECORDED, source=_POLICY
+)
 def _(visit: Visit) -> Observation:
     seen = visit.uploaded_twice
     return Observation(seen.status >= 400, f"HTTP {seen.status} {_code(seen.content)}")
 
 
-@UPLOADS.add("upload-private", "an uploaded file cannot be downloaded", DOCUMENTED, _STORE)
+@UPLOADS.add("upload-private", "an uploaded file cannot be downloaded", known=Known.DOCUMENTED, source=_STORE)
 def _(visit: Visit) -> Observation:
     host, key = visit.policy.body["data"]["upload_host"], visit.oss_url.removeprefix("oss://")
     seen = visit.wire.fetch("GET", f"{host}/{key}")
     return Observation(seen.status >= 400, f"HTTP {seen.status} {_code(seen.content)}")
 
 
-@UPLOADS.add("upload-bad-signature", "an upload with another signature is refused", DOCUMENTED, _STORE)
+@UPLOADS.add(
+    "upload-bad-signature",
+    "an upload with another signature is refused",
+    known=Known.DOCUMENTED,
+    source=_STORE,
+)
 def _(visit: Visit) -> Observation:
     unsigned = {**visit.policy.body["data"], "signature": "bm90IHNpZ25lZA=="}
     seen = visit.put("unsigned.txt", b"no", unsigned)
@@ -90,8 +104,8 @@ _SUCCESS = "cnblogs/dashscope-sdk, get-task-image-generation-success"
 @RESULTS.add(
     "result-signed",
     "a result's address carries Expires, OSSAccessKeyId and Signature",
-    RECORDED,
-    _SUCCESS,
+    known=Known.RECORDED,
+    source=_SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -103,8 +117,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-expires",
     "a result's address is good until 86,400 seconds after the end of the task",
-    RECORDED,
-    _SUCCESS,
+    known=Known.RECORDED,
+    source=_SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -116,8 +130,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-name",
     "a result is named viapi-video/<date>/<uuid>/<time>_style<number>_<random>.jpg",
-    RECORDED,
-    _SUCCESS,
+    known=Known.RECORDED,
+    source=_SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     path = urlsplit(visit.result_url).path
@@ -129,8 +143,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-download",
     "a result can be downloaded without the key, and is a picture",
-    DOCUMENTED,
-    "model page",
+    known=Known.DOCUMENTED,
+    source="model page",
 )
 def _(visit: Visit) -> Observation:
     width, height = visit.result_size
@@ -139,7 +153,12 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@RESULTS.add("result-short-side", "the short side of a result has 1536 pixels", DOCUMENTED, "model page")
+@RESULTS.add(
+    "result-short-side",
+    "the short side of a result has 1536 pixels",
+    known=Known.DOCUMENTED,
+    source="model page",
+)
 def _(visit: Visit) -> Observation:
     width, height = visit.result_size
     return Observation(min(width, height) == 1536, f"{width} × {height} pixels")
@@ -148,8 +167,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-needs-signature",
     "without its query, a result's address is refused",
-    RECORDED,
-    _SUCCESS,
+    known=Known.RECORDED,
+    source=_SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -158,7 +177,10 @@ def _(visit: Visit) -> Observation:
 
 
 @RESULTS.add(
-    "result-scheme", "a result's address begins with https:// on the service's hosts", RECORDED, _SUCCESS
+    "result-scheme",
+    "a result's address begins with https:// on the service's hosts",
+    known=Known.RECORDED,
+    source=_SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     wanted = urlsplit(visit.target.config.base_url).scheme
@@ -167,7 +189,10 @@ def _(visit: Visit) -> Observation:
 
 
 @RESULTS.add(
-    "result-place", "results are at output.results[0].url, not at output.result_url", RECORDED, _SUCCESS
+    "result-place",
+    "results are at output.results[0].url, not at output.result_url",
+    known=Known.RECORDED,
+    source=_SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -181,8 +206,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "duration",
     "a portrait is done within a minute of its start (documented: about 15 seconds; recorded: 8)",
-    DOCUMENTED,
-    "model page, newest",
+    known=Known.DOCUMENTED,
+    source="model page, newest",
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -194,8 +219,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "date-header",
     "answers carry a Date header, in GMT, of the present time",
-    RECORDED,
-    "cnblogs/dashscope-sdk, all recordings",
+    known=Known.RECORDED,
+    source="cnblogs/dashscope-sdk, all recordings",
     point="list-date-header",
 )
 def _(visit: Visit) -> Observation:

@@ -199,7 +199,10 @@ def when(condition: Callable[[httpx.Request], bool], edit: Edit) -> Edit:
 
 
 class AdvancingClock(Clock):
-    """Lets a local DashScope jump ahead instead of waiting, so that its time passes between requests only."""
+    """Lets a local DashScope jump ahead instead of waiting, so that its time passes between requests only.
+
+    :param simulator: which.
+    """
 
     def __init__(self, simulator: SimulatorHandle) -> None:
         self._simulator = simulator

@@ -19,7 +19,10 @@ from tests.conformance.service.wire import ASYNC, RESOLVE, Exchange, Target, Wir
 
 
 class Visit:
-    """Everything that is done at the service. Nothing is done before a fact asks for it, and nothing twice."""
+    """Everything that is done at the service. Nothing is done before a fact asks for it, and nothing twice.
+
+    :param target: which service.
+    """
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
-from airflow_provider_wanx.dashscope.picture_files import FIRST_BYTES
+from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_BYTES, check_image
 from tests.unit.support.pictures import picture_claiming
 
 

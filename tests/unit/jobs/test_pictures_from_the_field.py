@@ -16,8 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.inline import data_url
-from airflow_provider_wanx.dashscope.origin import source_address
+from airflow_provider_wanx.dashscope.origin import data_url, source_address
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.sources import ANYWHERE, SourceRule
