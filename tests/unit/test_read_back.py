@@ -35,7 +35,8 @@ from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, Submissi
 from airflow_provider_wanx.jobs.records import RecordStore
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.plugins.gallery import entries
-from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of, rows_of
+from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
+from airflow_provider_wanx.plugins.gallery.pages import plain
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 from tests.unit.batch.ledgers import World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
@@ -168,7 +169,7 @@ def _read_manifest(name: str) -> Callable[[bytes], None]:
 def _read_with(model: Any) -> Callable[[bytes], None]:
     def read(body: bytes) -> None:
         try:
-            model.model_validate_json(body)
+            _show(model.model_validate_json(body))
         except ValidationError:
             # The gallery says then that it cannot read it.
             return
@@ -182,23 +183,22 @@ def _read_rows(body: bytes) -> None:
             _show(row)
 
 
-def _show(result: Any) -> None:
-    str(
-        (
-            result.url,
-            result.name,
-            result.style_label,
-            result.seconds,
-            result.is_picture,
-            result.source_is_shown,
-        )
-    )
-    assert result.cost is None or result.cost >= 0
+def _show(found: Any) -> None:
+    """Do what a page does with it."""
+    plain(found).encode()
+    found.model_dump_json()
+    if isinstance(found, Result):
+        for text in (found.url, found.name, found.style_label, found.source):
+            (text or "").encode()
+        assert isinstance(found.is_picture, bool)
+        assert isinstance(found.source_is_shown, bool)
+        assert all(each is None or each >= 0 for each in (found.cost, found.seconds))
 
 
 def _read_mark(body: bytes) -> None:
-    Mark.read(body)
-    Mark.read(_value(body))
+    for stored in (body, _value(body)):
+        if (mark := Mark.read(stored)) is not None:
+            _show(mark)
 
 
 def _read_results(body: bytes) -> None:
