@@ -72,10 +72,8 @@ OURS = {"AirflowException", "AirflowFailException"}
 class Run:
     """What came of the DAG's one run.
 
-    :param instances: by task id.
     :param logs: each task's log entries.
     :param before: the simulator's totals before the run.
-    :param after: and after it.
     """
 
     instances: dict[str, TaskInstance]

@@ -19,10 +19,7 @@ DAG_ID = "wanx_bulk"
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A bucket with small portraits, and runs of the example DAG on it.
-
-    :param bucket: its name
-    """
+    """A bucket with small portraits, and runs of the example DAG on it."""
 
     stack: LocalStack
     bucket: str

@@ -42,15 +42,12 @@ class Snapshot:
     :param airflow: Airflow's.
     :param connection: the DashScope connection, without the key.
     :param tasks: class and arguments of the DAG's tasks, one after the other; the last one is the snapshot's.
-    :param run_id: of the DAG run.
-    :param max_tries: of the task instance.
     :param trigger: class path and arguments, as the table ``trigger`` has them.
     :param next_method: what Airflow calls after the deferral.
     :param next_kwargs: with which arguments, as the task instance's row has them.
     :param xcoms: Airflow's task id → key → value.
     :param task_state: key → value; None for an Airflow without a task state store.
     :param accepted: what the service had accepted, in order.
-    :param settings: of the local DashScope.
     :param objects: the bucket's.
     :param expected: ``accepted``: how many tasks the service has accepted in the end; ``canceled``: how many of them it has
         canceled; ``returns``: what the task returns, or the fields that count; ``results``: keys of the results.

@@ -63,8 +63,6 @@ class World:
     :param connect: defines the DashScope connection.
     :param bucket: the only bucket.
     :param address: the loopback address to which the service's name leads.
-    :param options: of the DashScope connection.
-    :param settings: of the local DashScope.
     """
 
     connect: Callable[[dict[str, Any]], None]
@@ -134,7 +132,6 @@ class World:
 
         :param then: see :class:`Snapshot`.
         :param runner: of the task that goes on.
-        :param tasks: of the DAG.
         :param expected: see :class:`Snapshot`.
         :param stored: what else Airflow stores.
         """

@@ -11,11 +11,7 @@ from airflow.sdk import BaseOperator, Param, dag, task
 
 
 class WaitForFile(BaseOperator):
-    """
-    Wait in the triggerer until a file appears.
-
-    :param path: path of the file
-    """
+    """Wait in the triggerer until a file appears."""
 
     template_fields = ("path",)
 

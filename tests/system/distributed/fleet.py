@@ -56,8 +56,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """
-    What has become of the images.
+    """What has become of the images.
 
     :param states: how many task instances are in which state, by task
     :param submissions: how often each image was accepted
@@ -91,8 +90,7 @@ class Outcome:
 
 @dataclass
 class Fleet:
-    """
-    Two Celery workers, two schedulers and two triggerers, each with a home and temporary files of its own.
+    """Two Celery workers, two schedulers and two triggerers, each with a home and temporary files of its own.
 
     :param images: images of each of the two DAGs
     """
@@ -217,8 +215,7 @@ class Fleet:
         wait_until(killed, interval=0.1, what="a worker that can be killed")
 
     def _kill_between_submissions(self, pids: list[int]) -> bool:
-        """
-        Kill processes, unless a submission of the mapped tasks is under way just then.
+        """Kill processes, unless a submission of the mapped tasks is under way just then.
 
         With others submitting in the same seconds, only a person could tell whether it was accepted: the fault table is about
         that.

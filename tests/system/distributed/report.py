@@ -11,8 +11,7 @@ from tests.system.distributed.fleet import Outcome
 
 
 def write(outcome: Outcome, *, images: int, folder: Path, played_on: str) -> None:
-    """
-    Write the figures.
+    """Write the figures.
 
     :param outcome: what was found
     :param images: images of each of the two DAGs

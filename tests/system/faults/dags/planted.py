@@ -11,8 +11,7 @@ from airflow.sdk import DAG, BaseOperator
 
 
 class Careless(BaseOperator):
-    """
-    Logs, returns, stores, defers with and fails with a secret.
+    """Logs, returns, stores, defers with and fails with a secret.
 
     :param words: the secret, under a name that Airflow does not mask
     """

@@ -28,10 +28,8 @@ def fail_if_ordered(context: Any, result: Any = None) -> None:
 
 
 def chain(dag_id: str, *, copies: int = 1, submit: dict[str, Any], wait: dict[str, Any]) -> DAG:
-    """
-    Make a DAG.
+    """Make a DAG.
 
-    :param dag_id: its id
     :param copies: how many tasks copy the same result to the same key at the same time
     :param submit: more arguments of the operator
     :param wait: more arguments of the sensor
@@ -60,10 +58,8 @@ def chain(dag_id: str, *, copies: int = 1, submit: dict[str, Any], wait: dict[st
 
 
 def alone(dag_id: str, *, deferrable: bool = True, **options: Any) -> DAG:
-    """
-    Make a DAG.
+    """Make a DAG.
 
-    :param dag_id: its id
     :param deferrable: whether the operator waits in the triggerer
     :param options: more arguments of the operator
     """
