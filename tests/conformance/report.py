@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_PRICE
 from tests.conformance.core import Finding, Known, Verdict
 from tests.conformance.points import FACTS_NOT_OBSERVABLE, POINTS_NOT_OBSERVABLE
+from tests.reports.marked import table
 
 DISTRIBUTION = "airflow-provider-wanx"
 
@@ -68,11 +69,11 @@ class Report:
             f"# Conformance of {self.target}",
             f"{when}. {len(self.findings)} facts: {summary}. {self.spent()}.",
             "## Open points of docs/service.md",
-            _table(("Point", "Known", "Verdict", "Seen"), map(_point_cells, self._points())),
+            table(("Point", "Known", "Verdict", "Seen"), map(_point_cells, self._points())),
             "## All facts",
-            _table(("Fact", "Expected", "Known", "Seen", "Verdict"), map(_fact_cells, self.findings)),
+            table(("Fact", "Expected", "Known", "Seen", "Verdict"), map(_fact_cells, self.findings)),
             "## Not observable in one run",
-            _table(("Fact", "Why"), FACTS_NOT_OBSERVABLE.items()),
+            table(("Fact", "Why"), FACTS_NOT_OBSERVABLE.items()),
         ]
         return "\n\n".join(parts) + "\n"
 
@@ -135,8 +136,3 @@ def _point_cells(point: tuple[str, str, Verdict, str]) -> tuple[str, ...]:
 def _fact_cells(found: Finding) -> tuple[str, ...]:
     fact = found.fact
     return (f"`{fact.name}`", fact.claim, f"{fact.known}: {fact.source}", found.seen, f"**{found.verdict}**")
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)

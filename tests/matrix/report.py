@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from packaging.version import Version
 
 from tests.matrix.lines import LOWEST, Row
+from tests.reports.marked import one_line, table
 from tests.stack import ROOT
 
 _FIGURES = ROOT / "docs" / "compatibility.json"
@@ -107,13 +108,14 @@ def page(records: Sequence[dict[str, Any]]) -> str:
     parts = [
         _INTRODUCTION,
         f"{good} of {len(records)} environments are as they must be.\n",
-        _table(
+        table(
             ("Airflow", "Python", "Example DAGs", "Unit tests", "Main DAG", "Worker killed", ""),
             (_row(each) for each in records),
-        ),
+        )
+        + "\n",
         *_problems(records),
         _ABSENT,
-        _table(("Absent", "On Airflow", "Message"), _absent(records)),
+        table(("Absent", "On Airflow", "Message"), _absent(records)) + "\n",
         *_faults(records),
     ]
     return "\n".join(parts)
@@ -148,7 +150,7 @@ def _row(record: dict[str, Any]) -> list[str]:
 
 def _problems(records: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
-        f"- {_name(each)}, Python {each['python']}: {_one_line(problem)}"
+        f"- {_name(each)}, Python {each['python']}: {one_line(problem)}"
         for each in records
         for problem in each["problems"]
     ]
@@ -185,13 +187,4 @@ def _table_of(whole: Sequence[dict[str, Any]], introduction: str) -> list[str]:
     columns = [(each["airflow"], recorded) for each in whole for recorded in (True, False)]
     head += [f"{airflow}, {'with' if recorded else 'without'} a record path" for airflow, recorded in columns]
     rows = [[fault, *(found.get(each, "—") for each in columns)] for fault, found in cells.items()]
-    return [introduction, _table(head, rows)]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_one_line(cell) for cell in line) + " |" for line in lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
+    return [introduction, table(head, rows) + "\n"]

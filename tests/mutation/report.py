@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from importlib.metadata import version
 
 from tests.mutation.mutants import ROOT, Mutant, Outcome
-from tests.reports.marked import replace_part
+from tests.reports.marked import replace_part, table
 
 DOCS = ROOT / "docs"
 
@@ -64,20 +64,17 @@ def write(results: Sequence[tuple[Mutant, Outcome]], reasons: Mapping[Mutant, st
     }
     (DOCS / "mutation.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     page = DOCS / "mutation.md"
-    text = "\n".join([*_table(rows), "", *_survivors(survivors, reasons)])
+    text = "\n".join([_table(rows), "", *_survivors(survivors, reasons)])
     replace_part(page, "mutants", text)
 
 
-def _table(rows: Sequence[Score]) -> list[str]:
-    lines = [
-        "| Module | Mutants | Killed | Without end | Survived | Noticed |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+def _table(rows: Sequence[Score]) -> str:
+    cells = [
+        ("all" if row is rows[-1] else f"`{row.module}`", *astuple(row)[1:], f"{row.percent:.1f} %")
+        for row in rows
     ]
-    for row in rows:
-        name = "all" if row is rows[-1] else f"`{row.module}`"
-        cells = [name, row.mutants, row.killed, row.timeout, row.survived, f"{row.percent:.1f} %"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return lines
+    head = ("Module", "Mutants", "Killed", "Without end", "Survived", "Noticed")
+    return table(head, cells, amounts=range(1, 6))
 
 
 def _survivors(survivors: Sequence[Mutant], reasons: Mapping[Mutant, str]) -> list[str]:

@@ -1,8 +1,23 @@
-"""Parts of pages that runs write, between two marks."""
+"""What runs write into pages: tables, and parts between two marks."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, amounts: Collection[int] = ()) -> str:
+    """Make a table of Markdown, without a line break at its end.
+
+    :param amounts: numbers of the columns whose cells stand at the right, from 0
+    """
+    marks = ["---:" if number in amounts else "---" for number in range(len(head))]
+    return "\n".join(f"| {' | '.join(map(one_line, line))} |" for line in (head, marks, *rows))
+
+
+def one_line(cell: object) -> str:
+    """Write what may stand in a cell of a table."""
+    return " ".join(str(cell).split()).replace("|", r"\|")
 
 
 def replace_part(page: Path, name: str, text: str) -> None:

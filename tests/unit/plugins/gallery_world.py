@@ -83,15 +83,7 @@ class World:
     def run(self, dag_id: str = "faces", run_id: str = RUN, *, number: int | None = None) -> int:
         """Add a run; return its id in the database."""
         self.runs = number or self.runs + 1
-        row = {
-            "id": self.runs,
-            "dag_id": dag_id,
-            "run_id": run_id,
-            "run_type": "manual",
-            "state": "success",
-            "run_after": BEGIN,
-        }
-        _insert(DagRun, [row])
+        insert(DagRun, [run_row(self.runs, dag_id, run_id)])
         return self.runs
 
     def copy(
@@ -137,7 +129,7 @@ class World:
             )
         number = number or self.run(dag_id, run_id)
         place = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": map_index}
-        _insert(TaskInstance, [{**place, **_region(map_index), "pool": "default_pool", "state": state}])
+        insert(TaskInstance, [instance_row(place, state)])
         with Session(settings.engine) as session:
             for key, value in xcoms.items():
                 set_xcom(session, key, value, place)
@@ -147,25 +139,17 @@ class World:
         """Add many runs at once, each with mapped copies of one result."""
         manifest = [entry()]
         mark = copy_mark(manifest)
-        run_rows, instances, places = [], [], []
+        run_rows: list[dict[str, Any]] = []
+        places: list[dict[str, Any]] = []
         for number in range(1, runs + 1):
             run_id = f"run-{number}"
-            run_rows.append(
-                {
-                    "id": number,
-                    "dag_id": "faces",
-                    "run_id": run_id,
-                    "run_type": "manual",
-                    "state": "success",
-                    "run_after": BEGIN,
-                }
-            )
-            for map_index in range(copies):
-                place = {"dag_id": "faces", "run_id": run_id, "task_id": "copy", "map_index": map_index}
-                places.append(place)
-                instances.append({**place, **_region(map_index), "pool": "default_pool", "state": "success"})
-        _insert(DagRun, run_rows)
-        _insert(TaskInstance, instances)
+            run_rows.append(run_row(number, "faces", run_id))
+            places += [
+                {"dag_id": "faces", "run_id": run_id, "task_id": "copy", "map_index": map_index}
+                for map_index in range(copies)
+            ]
+        insert(DagRun, run_rows)
+        insert(TaskInstance, [instance_row(place) for place in places])
         with Session(settings.engine) as session:
             for place in places:
                 set_xcom(session, MARK, mark, place)
@@ -182,9 +166,16 @@ def set_xcom(session: Session, key: str, value: Any, place: dict[str, Any]) -> N
     XComModel.set(key, value, **place, **as_it_is, session=session)
 
 
-def _region(map_index: int) -> dict[str, Any]:
-    """What tells task instances apart since Airflow 3.4."""
-    return {"region_index": map_index} if AIRFLOW >= (3, 4) else {}
+def run_row(number: int, dag_id: str, run_id: str) -> dict[str, Any]:
+    """A run as it stands in the database."""
+    ids = {"id": number, "dag_id": dag_id, "run_id": run_id}
+    return {**ids, "run_type": "manual", "state": "success", "run_after": BEGIN}
+
+
+def instance_row(place: dict[str, Any], state: str = "success") -> dict[str, Any]:
+    """A task instance as it stands in the database; since Airflow 3.4, it has a place in a region."""
+    region = {"region_index": place["map_index"]} if AIRFLOW >= (3, 4) else {}
+    return {**place, **region, "pool": "default_pool", "state": state}
 
 
 def database() -> Any:
@@ -192,7 +183,8 @@ def database() -> Any:
     return settings.engine
 
 
-def _insert(model: Any, rows: list[dict[str, Any]]) -> None:
+def insert(model: Any, rows: list[dict[str, Any]]) -> None:
+    """Write rows into a table of Airflow."""
     with database().begin() as connection:
         connection.execute(sa.insert(model), rows)
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from airflow_provider_wanx.jobs.marks import MARK, copy_mark
 from airflow_provider_wanx.plugins.gallery import runs
-from tests.unit.plugins.gallery_world import BEGIN, entry, set_xcom
+from tests.unit.plugins.gallery_world import BEGIN, entry, instance_row, run_row, set_xcom
 from tests.unit.support.airflow_names import AIRFLOW
 
 OTHERS = 5_000
@@ -32,15 +32,12 @@ def fill(engine: sa.Engine) -> None:
     numbers = range(1, OTHERS + OURS + 1)
     ours = set(range(OTHERS // OURS, OTHERS + OURS, OTHERS // OURS))
     with engine.begin() as connection:
-        connection.execute(sa.insert(DagRun), [_run(number, ours=number in ours) for number in numbers])
-        connection.execute(
-            sa.insert(TaskInstance),
-            [
-                {**_place(number, task_id, ours=number in ours), "pool": "default_pool", "state": "success"}
-                for number in numbers
-                for task_id in ("copy", "other-1", "other-2", "other-3")
-            ],
-        )
+        ids = {number: _ids(number, "copy", ours=number in ours) for number in numbers}
+        rows = [run_row(number, each["dag_id"], each["run_id"]) for number, each in ids.items()]
+        connection.execute(sa.insert(DagRun), rows)
+        tasks = ("copy", "other-1", "other-2", "other-3")
+        places = [{**each, "task_id": task_id, "map_index": -1} for each in ids.values() for task_id in tasks]
+        connection.execute(sa.insert(TaskInstance), [instance_row(place) for place in places])
         # Nothing of Airflow writes so many at once.
         model: Any = getattr(xcom, "XComModelV2", XComModel)
         connection.execute(sa.insert(model), list(_of_others(connection, ours)))
@@ -53,26 +50,9 @@ def fill(engine: sa.Engine) -> None:
         connection.execute(sa.text("ANALYZE"))
 
 
-def _run(number: int, *, ours: bool) -> dict[str, Any]:
-    ids = _ids(number, "", ours=ours)
-    return {
-        "id": number,
-        "dag_id": ids["dag_id"],
-        "run_id": ids["run_id"],
-        "run_type": "manual",
-        "state": "success",
-        "run_after": BEGIN,
-    }
-
-
 def _ids(number: int, task_id: str, *, ours: bool) -> dict[str, Any]:
     dag_id = "faces" if ours else f"other-{number % 50}"
     return {"dag_id": dag_id, "run_id": f"run-{number}", "task_id": task_id}
-
-
-def _place(number: int, task_id: str, *, ours: bool) -> dict[str, Any]:
-    region = {"region_index": -1} if AIRFLOW >= (3, 4) else {}
-    return {**_ids(number, task_id, ours=ours), "map_index": -1, **region}
 
 
 def _of_others(connection: sa.Connection, ours: set[int]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.jobs.marks import MARK, ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
-from tests.unit.support.s3 import CREDENTIALS, REGION, client
+from tests.unit.support.s3 import REGION
 
 TASKS = ("copy", "repaint")
 RUN = "run"
@@ -125,23 +125,6 @@ def make_account(number: str) -> dict[str, str]:
     backend.create_user(region_name=REGION, user_name="worker")
     key = backend.create_access_key("worker")
     return {"login": key.access_key_id, "password": key.secret_access_key}
-
-
-def s3_of(url: str, keys: dict[str, str]) -> Any:
-    """Make boto's client of an account."""
-    if keys == CREDENTIALS:
-        return client(url)
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id=keys["login"],
-        aws_secret_access_key=keys["password"],
-        region_name=REGION,
-        config=Config(s3={"addressing_style": "path"}, proxies={}),
-    )
 
 
 def owner(dag_id: str, task_id: str = "copy") -> dict[str, str]:

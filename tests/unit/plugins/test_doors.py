@@ -14,6 +14,7 @@ import pytest
 
 from tests.unit.plugins.gallery_world import origin, portrait
 from tests.unit.support.airflow_names import AIRFLOW
+from tests.unit.support.s3 import client
 
 pytestmark = pytest.mark.needs_airflow("3.2", "teams in the gallery")
 
@@ -25,7 +26,6 @@ if AIRFLOW >= (3, 2):
         make_account,
         make_airflow,
         owner,
-        s3_of,
     )
 
 RESULT = "/dags/{}/runs/run/tasks/copy/-1/results/0"
@@ -42,7 +42,7 @@ class World:
         self.root = log_in(http, manager, "root", role="ADMIN", teams=[])
         self.mallory = log_in(http, manager, "mallory", role="USER", teams=["red"])
         self.bob = log_in(http, manager, "bob", role="USER", teams=["blue"])
-        self.s3 = {team: s3_of(url, keys[team]) for team in keys}
+        self.s3 = {team: client(url, **keys[team]) for team in keys}
         self.buckets = {team: f"{team}-{uuid.uuid4()}" for team in keys}
         for team, bucket in self.buckets.items():
             self.s3[team].create_bucket(Bucket=bucket)

@@ -24,13 +24,13 @@ def connection_json(url: str, **config: Any) -> str:
 
 
 @cache
-def client(url: str) -> Any:
+def client(url: str, *, login: str = CREDENTIALS["login"], password: str = CREDENTIALS["password"]) -> Any:
     """Make a client of boto's own."""
     return boto3.client(
         "s3",
         endpoint_url=url,
-        aws_access_key_id=CREDENTIALS["login"],
-        aws_secret_access_key=CREDENTIALS["password"],
+        aws_access_key_id=login,
+        aws_secret_access_key=password,
         region_name=REGION,
         config=Config(s3={"addressing_style": "path"}, proxies={}),
     )

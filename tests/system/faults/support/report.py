@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.reports.marked import replace_part
+from tests.reports.marked import replace_part, table
 from tests.system.faults.support.case import Row
 
 _NAME = "reliability"
@@ -37,15 +37,9 @@ def _public(row: Row) -> dict[str, Any]:
 
 def _table(rows: Sequence[dict[str, Any]], played_on: str) -> str:
     good = sum(row["ok"] for row in rows)
-    lines = [
-        f"{good} of {len(rows)} rows are as they must be. {played_on}",
-        "",
-        _line(_HEAD),
-        _line(["---"] * len(_HEAD)),
-        *(_line(_cells(row)) for row in rows),
-        "",
-    ]
-    return "\n".join(lines)
+    return (
+        f"{good} of {len(rows)} rows are as they must be. {played_on}\n\n{table(_HEAD, map(_cells, rows))}\n"
+    )
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -61,7 +55,3 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["states"],
         verdict,
     ]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
