@@ -47,6 +47,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.fixture
 def left_to_the_collector() -> Iterator[None]:
     """Collect connections to SOCKS proxies that refuse, which httpcore leaves to the garbage collector."""
+    gc.freeze()  # What is there before has no part in it, and may be half a gigabyte.
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
