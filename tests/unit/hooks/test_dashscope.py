@@ -104,7 +104,8 @@ async def test_only_a_queued_task_is_canceled(at_rest: BackgroundSimulator, both
 
 
 def test_quotas_are_read(dashscope: BackgroundSimulator) -> None:
-    quotas = DashScopeHook().get_quotas(model=MODEL).quotas
+    with DashScopeHook() as hook:
+        quotas = hook.get_quotas(model=MODEL).quotas
     assert [quota.model for quota in quotas] == [MODEL]
 
 

@@ -271,7 +271,7 @@ class TestRun:
             for part in (1, 2)
         ]
         assert set(submitted(simulator).values()) == {1}
-        assert [summary["images"] > 0 for summary in done] == [True, True]
+        assert sum(summary["images"] for summary in done) == 8
         assert sum(summary["succeeded"] for summary in done) == 8
 
     def test_the_summary_is_in_xcom_and_in_the_events_of_outlets(self, bulk: Bulk, service: Service) -> None:

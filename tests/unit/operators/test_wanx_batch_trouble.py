@@ -492,8 +492,9 @@ class TestService:
     ) -> None:
         simulator = service(**AT_REST, concurrency=1)
         deferred = deferral(bulk.runner().start)
-        for task_id in deferred.trigger.dashscope_task_ids:
-            DashScopeHook().cancel_task(task_id)
+        with DashScopeHook() as hook:
+            for task_id in deferred.trigger.dashscope_task_ids:
+                hook.cancel_task(task_id)
         assert states(simulator) == ["RUNNING", "CANCELED", "CANCELED"]
         runner = bulk.runner()
         deferred = deferral(runner.start)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.batch.input.rows import InvalidRow
-from airflow_provider_wanx.batch.input.sources import Source, check_destination, open_source
+from airflow_provider_wanx.batch.input.sources import Shard, Source, check_destination, open_source
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.jobs.sources import ANYWHERE
@@ -33,6 +33,17 @@ def test_an_empty_entry_of_a_list_is_an_invalid_row_with_its_number() -> None:
         InvalidRow("images[1]", "image is empty"),
         InvalidRow("images[2]", "image is empty"),
     ]
+
+
+def test_parts_share_an_input_evenly() -> None:
+    images = [f"{number}.png" for number in range(1000)]
+    source = _open(images=images, styles=0)
+    parts = [
+        [row.image for row in Shard.read(source, f"{part}/4") if isinstance(row, Row)]
+        for part in (1, 2, 3, 4)
+    ]
+    assert sorted(image for part in parts for image in part) == sorted(images)
+    assert all(200 < len(part) < 300 for part in parts)
 
 
 def test_one_image_in_a_tuple_is_a_list() -> None:

@@ -147,7 +147,7 @@ def test_third_submission_within_a_second_is_refused_with_429(serve: Callable[..
 
 
 def test_speed_scales_the_limits(serve: Callable[..., Service]) -> None:
-    service = serve(submit_rate=2, speed=1000)
+    service = serve(submit_rate=2, speed=1_000_000)
     assert {service.repaint().status_code for _ in range(12)} == {200}
 
 
