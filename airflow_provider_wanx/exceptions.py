@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from traceback import walk_tb
 from typing import Any, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import (
@@ -28,7 +29,6 @@ _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-
 FAILURE_KEY = "dashscope_failure"
 """XCom of a failed task: see :func:`failure`."""
 
@@ -40,52 +40,31 @@ def failure(error: BaseException) -> dict[str, Any]:
         so who can mend it; ``request_id``: the service's id of the call or of the look at the task, if there was one;
         ``retryable``: whether the same can succeed later; ``message``.
     """
-    known = _cause(error) or error
+    known = provider_error(error) or error
+    kind_of_airflows = (
+        "timeout" if isinstance(error, AirflowTaskTimeout | AirflowSensorTimeout) else "service"
+    )
     return {
         "code": str(getattr(known, "code", "") or type(known).__name__.removesuffix("Error")),
-        "kind": str(getattr(known, "kind", "") or _kind_of_airflows(error)),
+        "kind": str(getattr(known, "kind", "") or kind_of_airflows),
         "request_id": getattr(known, "request_id", None),
         "retryable": not isinstance(error, AirflowFailException),
         "message": str(error),
     }
 
 
-def _kind_of_airflows(error: BaseException) -> str:
-    is_timeout = isinstance(error, AirflowTaskTimeout | AirflowSensorTimeout)
-    return "timeout" if is_timeout else "service"
-
-
-def _cause(error: BaseException) -> ProviderError | None:
-    return next((each for each in causes(error) if isinstance(each, ProviderError)), None)
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Go through an exception and what it was raised for: Airflow's are raised in place of this package's."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
+def provider_error(error: BaseException | None) -> ProviderError | None:
+    """Find this package's error in whose place one of Airflow's was raised; None if there is none."""
+    while error is not None and not isinstance(error, ProviderError):
         error = error.__cause__ or error.__context__
+    return error
 
 
-def _tell(error: BaseException, arguments: Iterable[Any]) -> None:
-    """Put what :func:`failure` says onto the exception and into an XCom."""
-    told = failure(error)
-    vars(error).update({name: told[name] for name in ("code", "kind", "request_id")})
-    context = next((each for each in arguments if isinstance(each, Mapping) and "ti" in each), None)
-    if context is None:
-        return
-    try:
-        context["ti"].xcom_push(key=FAILURE_KEY, value=told)
-    except Exception:  # noqa: BLE001 - whatever Airflow has against it: what is to be told is the failure itself
-        _log.warning("The reason of the failure could not be stored as XCom %s.", FAILURE_KEY, exc_info=True)
+def reports_failure(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let a method that Airflow calls end in an error that says by itself what is to be known.
 
-
-def without_frames(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Let what this package raises for Airflow leave a method that Airflow calls without the package's lines of code.
-
-    The message of such an error says everything. Airflow would log the lines with it, and above it where logs are plain text.
-    What others raise keeps its traceback. What :func:`failure` says of the error is put onto it and into an XCom.
+    What :func:`failure` says of it is put onto it, and into an XCom. If this package has raised it, Airflow logs its message
+    without the package's lines of code; what others raise keeps its traceback.
     """
 
     @wraps(method)
@@ -93,10 +72,11 @@ def without_frames(method: Callable[_Arguments, _Result]) -> Callable[_Arguments
         try:
             return method(*arguments, **more)
         except (AirflowException, AirflowTaskTimeout) as error:
-            is_ours = _is_ours(error)
+            *_, (frame, _) = walk_tb(error.__traceback__)
+            is_ours = str(frame.f_globals.get("__name__")).startswith(f"{__package__}.")
             if is_ours:
                 error.__traceback__ = None
-            if is_ours or _cause(error) is not None:
+            if is_ours or provider_error(error) is not None:
                 _tell(error, (*arguments, *more.values()))
             # Bare, because only so Python does not add this line either.
             raise
@@ -104,12 +84,17 @@ def without_frames(method: Callable[_Arguments, _Result]) -> Callable[_Arguments
     return call
 
 
-def _is_ours(error: BaseException) -> bool:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    module = "" if frame is None else str(frame.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] == __name__.partition(".")[0]
+def _tell(error: BaseException, arguments: Iterable[Any]) -> None:
+    told = failure(error)
+    vars(error).update({name: told[name] for name in ("code", "kind", "request_id")})
+    for context in arguments:
+        if isinstance(context, Mapping) and "ti" in context:
+            try:
+                context["ti"].xcom_push(key=FAILURE_KEY, value=told)
+            except Exception:  # noqa: BLE001 - whatever Airflow has against it: what is to be told is the failure itself
+                _log.warning(
+                    "The reason of the failure could not be stored as XCom %s.", FAILURE_KEY, exc_info=True
+                )
 
 
 def airflow_error(message: str, *, retryable: bool) -> AirflowException:
@@ -133,14 +118,12 @@ def airflow_errors(*, again: Callable[[], str] | None = None) -> Iterator[None]:
     try:
         yield
     except ProviderError as error:
-        advice = f" {again()}" if again is not None and error.final else ""
-        raise airflow_error(f"{error}{_advice(error)}{advice}", retryable=error.retryable) from None
-
-
-def _advice(error: ProviderError) -> str:
-    """Say where in Airflow something can be done about an error, which the service's side knows nothing of."""
-    if isinstance(error, AuthenticationError):
-        return " They are set in the Airflow connection."
-    if isinstance(error, SubmissionQueueError):
-        return " An Airflow pool keeps fewer tasks submitting at a time."
-    return ""
+        # What the service's side knows nothing of: where in Airflow something can be done about an error.
+        advice = ""
+        if isinstance(error, AuthenticationError):
+            advice = " They are set in the Airflow connection."
+        elif isinstance(error, SubmissionQueueError):
+            advice = " An Airflow pool keeps fewer tasks submitting at a time."
+        if again is not None and error.final:
+            advice += f" {again()}"
+        raise airflow_error(f"{error}{advice}", retryable=error.retryable) from None

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
-
-
-class TaskInstance(Protocol):
-    """The part of Airflow's task instance that is needed, as a running task has it."""
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +35,8 @@ class Identity:
         return f"task {self.task_id}{place} of run {self.run_id} of DAG {self.dag_id}"
 
 
-def identity_of(ti: TaskInstance) -> Identity:
-    """Make the identity of a running task instance."""
+def identity_of(ti: Any) -> Identity:
+    """Make the identity of a task instance of Airflow, as a running task has it."""
     region_id = getattr(ti, "region_id", None)
     # A UUID of zeros is Airflow's word for no region.
     in_region = region_id is not None and UUID(str(region_id)).int != 0

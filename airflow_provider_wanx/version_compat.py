@@ -71,7 +71,7 @@ def first_poke(context: Context) -> float | None:
     return None if first is None else float(first.timestamp())
 
 
-def pushed_an_iteration_ago(context: Context, key: str) -> list[Any]:
+def xcoms_of_previous_iteration(context: Context, key: str) -> list[Any]:
     """Read, in a loop of Airflow 3.4 or later, what this task and its mapped copies have pushed in the iteration before."""
     if getattr(context.get("loop"), "index", 0) == 0:
         return []

@@ -1,5 +1,4 @@
-"""
-The demo: portraits repainted by a real Airflow, from bucket to bucket, on this machine alone.
+"""The demo: portraits repainted by a real Airflow, from bucket to bucket, on this machine alone.
 
 Run it with ``make demo``. At a terminal it stays up until Ctrl-C; otherwise it ends as soon as everything was checked.
 """
@@ -105,8 +104,7 @@ def local_plan() -> list[PlannedRun]:
 
 
 def live_plan() -> list[PlannedRun]:
-    """
-    One portrait in two styles.
+    """One portrait in two styles.
 
     The worker uploads it, as its connection says: the service cannot reach a bucket on this machine.
     """
@@ -114,8 +112,7 @@ def live_plan() -> list[PlannedRun]:
 
 
 def stack_config(*, key: str | None) -> StackConfig:
-    """
-    Set up the stack of the demo.
+    """Set up the stack of the demo.
 
     :param key: a real API key, for the live service in place of the local DashScope
     """
@@ -135,12 +132,9 @@ def stack_config(*, key: str | None) -> StackConfig:
 
 
 def run_all(*, stack: LocalStack, plan: Sequence[PlannedRun], timeout: float) -> None:
-    """
-    Run the plan, all runs at once, and wait for the last one.
+    """Run the plan, all runs at once, and wait for the last one.
 
     :param stack: a started stack
-    :param plan: the runs
-    :param timeout: seconds until this gives up
     :raises DemoError: when a run fails; the message holds the end of the failed task's log
     """
     api = stack.airflow.api
@@ -167,8 +161,7 @@ def _failure(*, stack: LocalStack, run: DagRun) -> str:
 
 
 def results(*, stack: LocalStack) -> list[Picture]:
-    """
-    Read everything that the runs left in the bucket for results.
+    """Read everything that the runs left in the bucket for results.
 
     :param stack: a started stack
     """
@@ -177,8 +170,7 @@ def results(*, stack: LocalStack) -> list[Picture]:
 
 
 def check(*, pictures: Sequence[Picture], inputs: Sequence[Picture], expected: int) -> None:
-    """
-    Check by content that each picture is a painting of its own.
+    """Check by content that each picture is a painting of its own.
 
     :param pictures: what came out
     :param inputs: what went in
@@ -206,10 +198,8 @@ def _check_different(one: str, other: str, thumbnails: Mapping[str, Image.Image]
 
 
 def save(*, pictures: Sequence[Picture], folder: Path) -> None:
-    """
-    Keep the pictures when the local S3, which has them in memory only, is gone.
+    """Keep the pictures when the local S3, which has them in memory only, is gone.
 
-    :param pictures: the pictures
     :param folder: where to
     """
     for picture in pictures:
@@ -219,8 +209,7 @@ def save(*, pictures: Sequence[Picture], folder: Path) -> None:
 
 
 def demo(*, key: str | None) -> None:
-    """
-    Run the demo.
+    """Run the demo.
 
     :param key: a real API key, for the live service in place of the local DashScope
     :raises DemoError: when it did not show what it promises

@@ -1,5 +1,4 @@
-"""
-Programs that tests start and that are no Python packages: PostgreSQL's server, Redis, and Chromium.
+"""Programs that tests start and that are no Python packages: PostgreSQL's server, Redis, and Chromium.
 
 What is installed is used. ``python -m tests.programs NAME…`` brings what is missing; the targets of the Makefile call it.
 Nothing but the standard library is imported, so that this takes no time where everything is there.
@@ -37,8 +36,7 @@ class _FailedError(Exception):
 
 
 def postgresql() -> Path:
-    """
-    Find PostgreSQL's server.
+    """Find PostgreSQL's server.
 
     :return: the folder with its programs
     :raises ProgramMissingError: when it is not there
@@ -56,8 +54,7 @@ def postgresql() -> Path:
 
 
 def redis() -> Path:
-    """
-    Find Redis or Valkey.
+    """Find Redis or Valkey.
 
     :return: the server's program
     :raises ProgramMissingError: when neither is there
@@ -71,8 +68,7 @@ def redis() -> Path:
 
 
 def chromium() -> Path:
-    """
-    Find Chromium or Chrome.
+    """Find Chromium or Chrome.
 
     :return: the program
     :raises ProgramMissingError: when it is not there
@@ -88,11 +84,9 @@ def chromium() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class _Program:
-    """
-    A program.
+    """A program.
 
     :param title: what people call it
-    :param find: finds it
     :param ways: how it can be brought; the first that succeeds counts
     """
 
@@ -103,8 +97,7 @@ class _Program:
 
 @dataclass(frozen=True, kw_only=True)
 class _Way:
-    """
-    A way to bring a program.
+    """A way to bring a program.
 
     :param what: what it is then
     :param effort: what that takes
@@ -119,8 +112,7 @@ class _Way:
 
 
 def bring(name: str) -> None:
-    """
-    Bring a program, if it is missing.
+    """Bring a program, if it is missing.
 
     :param name: ``postgresql``, ``redis`` or ``chromium``
     :raises ProgramMissingError: when no way has led to it

@@ -24,51 +24,50 @@ from airflow_provider_wanx.s3.stream import ObjectStream
 FAILED = ("row", "image", "style", "code", "message", "dashscope_task_id")
 
 
-class _Destination:
-    """Where a batch has left what it tells of itself."""
+def _opened(arguments: Namespace) -> tuple[Any, str, str]:
+    """Find the batch's destination.
 
-    def __init__(self, arguments: Namespace) -> None:
-        conn_id, self._bucket, self._prefix = split_destination(arguments.destination)
-        use_airflows_connections()
-        self._client = s3_hook(conn_id or arguments.aws_connection).get_conn()
-        self.url = f"s3://{self._bucket}/{self._prefix}"
+    :return: boto3's client, bucket and prefix.
+    """
+    conn_id, bucket, prefix = split_destination(arguments.destination)
+    use_airflows_connections()
+    return s3_hook(conn_id or arguments.aws_connection).get_conn(), bucket, prefix
 
-    def status(self) -> dict[str, Any]:
-        """Read ``status.json``.
 
-        :raises StoreError: there is none, or it cannot be read.
-        """
-        found = ObjectStore(self._client, bucket=self._bucket, prefix=self._prefix).read(STATUS)
-        if found.etag == ABSENT:
-            raise StoreError(f"There is no {STATUS} in {self.url}: no batch has this destination.")
-        try:
-            told = json.loads(found.body)
-        except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
-            raise UnreadableError(
-                f"{self.url}{STATUS} cannot be read: a batch would have written something else."
-            )
-        return told
+def _status(client: Any, bucket: str, prefix: str) -> dict[str, Any]:
+    """Read ``status.json``.
 
-    def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Read the manifest.
+    :raises StoreError: there is none, or it cannot be read.
+    """
+    url = f"s3://{bucket}/{prefix}"
+    found = ObjectStore(client, bucket=bucket, prefix=prefix).read(STATUS)
+    if found.etag == ABSENT:
+        raise StoreError(f"There is no {STATUS} in {url}: no batch has this destination.")
+    try:
+        told = json.loads(found.body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise UnreadableError(f"{url}{STATUS} cannot be read: a batch would have written something else.")
+    return told
 
-        :raises S3Error: S3 does not give it.
-        :raises InvalidInputError: it is none.
-        """
-        key = f"{self._prefix}{MANIFEST}.jsonl"
-        what = f"s3://{self._bucket}/{key}"
-        with s3_errors(f"read {what}"):
-            stream = cast("BinaryIO", ObjectStream(self._client, bucket=self._bucket, key=key))
-            for record in read_jsonl(stream, what=what):
-                if isinstance(record, tuple):
-                    yield record[1]
+
+def _rows(client: Any, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+    """Read the manifest.
+
+    :raises S3Error: S3 does not give it.
+    :raises InvalidInputError: it is none.
+    """
+    key = f"{prefix}{MANIFEST}.jsonl"
+    what = f"s3://{bucket}/{key}"
+    with s3_errors(f"read {what}"):
+        stream = cast("BinaryIO", ObjectStream(client, bucket=bucket, key=key))
+        yield from (each[1] for each in read_jsonl(stream, what=what) if isinstance(each, tuple))
 
 
 def show_status(arguments: Namespace) -> int:
     """Show how far a batch is."""
-    told = _Destination(arguments).status()
+    told = _status(*_opened(arguments))
     if arguments.output == "table":
         failures, left = told.pop("failures", None), told.pop("seconds_left", None)
         if isinstance(left, int | float) and 0 <= left < 10**9:
@@ -81,9 +80,9 @@ def show_status(arguments: Namespace) -> int:
 
 def show_failures(arguments: Namespace) -> int:
     """Show which images of a batch have failed, and why."""
-    destination = _Destination(arguments)
+    destination = _opened(arguments)
     try:
-        failed = (row for row in destination.rows() if row.get("status") == "failed")
+        failed = (row for row in _rows(*destination) if row.get("status") == "failed")
         rows = list(islice(failed, arguments.limit))
     except S3Error as error:
         if error.code != "NoSuchKey":
@@ -91,7 +90,7 @@ def show_failures(arguments: Namespace) -> int:
         say(
             "The manifest is written at the end of the batch. Until then, some failures stand for all of them."
         )
-        rows = _examples(destination.status())[: arguments.limit]
+        rows = _examples(_status(*destination))[: arguments.limit]
     print_rows([{name: row.get(name) for name in FAILED} for row in rows], FAILED, output=arguments.output)
     return DONE
 

@@ -69,37 +69,28 @@ def _count(text: str) -> int:
 
 
 _OUTPUT = _option(
-    "-o",
-    "--output",
+    *("-o", "--output"),
     choices=("table", "json"),
     default="table",
     help="a table for people, or JSON for programs",
 )
-_SERVICE = (
-    _option(
-        "--connection",
-        metavar="CONN_ID",
-        help="Airflow connection of type dashscope (default: the key in DASHSCOPE_API_KEY, or else dashscope_default)",
-    ),
-    _option(
-        "--host", metavar="URL", help="base URL that goes with DASHSCOPE_API_KEY (default: the Beijing host)"
-    ),
+_CONNECTION = _option(
+    "--connection",
+    metavar="CONN_ID",
+    help="Airflow connection of type dashscope (default: the key in DASHSCOPE_API_KEY, or else dashscope_default)",
 )
-_WAIT = (
-    _option(
-        "--poll-interval",
-        type=_above_zero,
-        default=3.0,
-        metavar="S",
-        help="seconds between looks (default: 3)",
-    ),
-    _option(
-        "--timeout",
-        type=_above_zero,
-        default=4 * 3600.0,
-        metavar="S",
-        help="seconds after which waiting ends; the task goes on (default: 4 hours)",
-    ),
+_HOST = _option(
+    "--host", metavar="URL", help="base URL that goes with DASHSCOPE_API_KEY (default: the Beijing host)"
+)
+_POLL_INTERVAL = _option(
+    "--poll-interval", type=_above_zero, default=3.0, metavar="S", help="seconds between looks (default: 3)"
+)
+_TIMEOUT = _option(
+    "--timeout",
+    type=_above_zero,
+    default=4 * 3600.0,
+    metavar="S",
+    help="seconds after which waiting ends; the task goes on (default: 4 hours)",
 )
 _AWS = _option(
     "--aws-connection",
@@ -107,13 +98,14 @@ _AWS = _option(
     default="aws_default",
     help="Airflow connection for s3:// URLs (default: aws_default)",
 )
-_SAVE = (
-    _option("--to", metavar="PLACE", help="a file, a folder with / at its end, or an s3:// URL of either"),
-    _option("--replace", action="store_true", help="replace files that exist"),
-    _AWS,
-)
+_TO = _option("--to", metavar="PLACE", help="a file, a folder with / at its end, or an s3:// URL of either")
+_REPLACE = _option("--replace", action="store_true", help="replace files that exist")
+_LIMIT = _option("--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
 _DESTINATION = _option("destination", metavar="DESTINATION", help="the batch's s3://bucket/prefix/")
 _IDS = _option("task_ids", nargs="+", metavar="TASK_ID", help="the service's id of a task")
+
+_ASK = (_CONNECTION, _HOST, _OUTPUT)
+_WAIT_AND_SAVE = (_TO, _REPLACE, _AWS, _POLL_INTERVAL, _TIMEOUT, *_ASK)
 
 
 def _simulator_options() -> tuple[Option, ...]:
@@ -128,16 +120,12 @@ EXIT_CODES = (
 )
 
 COMMANDS: tuple[Command | Group, ...] = (
-    Command("styles", "List the styles of the repaint model", "styles_command.show_styles", (_OUTPUT,)),
+    Command("styles", "List the styles of the repaint model", "limits_command.show_styles", (_OUTPUT,)),
     Command(
         "limits",
         "Show what the account may do with a model",
         "limits_command.show_limits",
-        (
-            _option("--model", default=None, help="exact name of a model (default: all)"),
-            *_SERVICE,
-            _OUTPUT,
-        ),
+        (_option("--model", default=None, help="exact name of a model (default: all)"), *_ASK),
     ),
     Group(
         "tasks",
@@ -150,34 +138,27 @@ COMMANDS: tuple[Command | Group, ...] = (
                 (
                     _option("--status", help="only this state, for example RUNNING"),
                     _option("--model", help="only this model"),
-                    _option(
-                        "--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)"
-                    ),
-                    *_SERVICE,
-                    _OUTPUT,
+                    _LIMIT,
+                    *_ASK,
                 ),
             ),
             Command(
                 "show",
                 "Show one task",
                 "tasks_command.show_task",
-                (
-                    _option("task_id", metavar="TASK_ID", help="the service's id of the task"),
-                    *_SERVICE,
-                    _OUTPUT,
-                ),
+                (_option("task_id", metavar="TASK_ID", help="the service's id of the task"), *_ASK),
             ),
             Command(
                 "cancel",
                 "Cancel tasks that are still queued; they cost nothing then",
                 "tasks_command.cancel_tasks",
-                (_IDS, *_SERVICE, _OUTPUT),
+                (_IDS, *_ASK),
             ),
             Command(
                 "wait",
                 "Wait for tasks, and save their results if asked to",
                 "tasks_command.wait_for_tasks",
-                (_IDS, *_SAVE, *_WAIT, *_SERVICE, _OUTPUT),
+                (_IDS, *_WAIT_AND_SAVE),
             ),
         ),
     ),
@@ -196,10 +177,7 @@ COMMANDS: tuple[Command | Group, ...] = (
             _option(
                 "--style-reference", metavar="IMAGE", help="a picture whose style is taken; for style -1 only"
             ),
-            *_SAVE,
-            *_WAIT,
-            *_SERVICE,
-            _OUTPUT,
+            *_WAIT_AND_SAVE,
         ),
         "Pictures, style and destination are checked before anything is paid for. The price is printed before the "
         "submission, a task's id right after it. Without --to, results go into the current folder.",
@@ -224,10 +202,7 @@ COMMANDS: tuple[Command | Group, ...] = (
                 help="upload a file, and put its URL into this field of the input; repeatable",
             ),
             _option("--wait", action="store_true", help="wait for its end, as --to does too"),
-            *_SAVE,
-            *_WAIT,
-            *_SERVICE,
-            _OUTPUT,
+            *_WAIT_AND_SAVE,
         ),
     ),
     Group(
@@ -244,14 +219,7 @@ COMMANDS: tuple[Command | Group, ...] = (
                 "failures",
                 "Show which images of a batch have failed, and why",
                 "batch_command.show_failures",
-                (
-                    _DESTINATION,
-                    _option(
-                        "--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)"
-                    ),
-                    _AWS,
-                    _OUTPUT,
-                ),
+                (_DESTINATION, _LIMIT, _AWS, _OUTPUT),
             ),
         ),
     ),

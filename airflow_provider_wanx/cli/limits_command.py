@@ -1,4 +1,4 @@
-"""``limits``: what the account may do."""
+"""``styles`` and ``limits``: what the repaint model can do, and what the account may do with any model."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_rows, say
-from airflow_provider_wanx.cli.running import REFUSED, open_client
+from airflow_provider_wanx.cli.running import DONE, REFUSED, open_client
 from airflow_provider_wanx.dashscope.client.retirement import announced_ends
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
+from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import Quota
 
 COLUMNS = ("model", "applies_to", "submissions", "seconds", "running_at_once", "queue", "ends")
+
+
+def show_styles(arguments: Namespace) -> int:
+    """List number, English and Chinese name of every style."""
+    rows = [{"number": each.number, "english": each.english, "chinese": each.chinese} for each in WanxStyle]
+    print_rows(rows, ("number", "english", "chinese"), output=arguments.output)
+    return DONE
 
 
 def show_limits(arguments: Namespace) -> int:
@@ -32,7 +40,7 @@ def show_limits(arguments: Namespace) -> int:
         say(f"Error: the service has no limits for model {arguments.model!r}; is that its exact name?")
         return REFUSED
     print_rows(rows, COLUMNS, output=arguments.output)
-    return 0
+    return DONE
 
 
 def _ends(client: DashScopeClient) -> dict[str, str]:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import Task, TaskRow
 
-PAGE_SIZE = 50
-
 
 def list_tasks(arguments: Namespace) -> int:
     """List tasks, page by page until the limit."""
@@ -33,7 +31,7 @@ def list_tasks(arguments: Namespace) -> int:
                 status=arguments.status,
                 model_name=arguments.model,
                 page_no=page_no,
-                page_size=min(PAGE_SIZE, arguments.limit),
+                page_size=min(50, arguments.limit),
             )
             rows += page.tasks
             if not page.has_more:

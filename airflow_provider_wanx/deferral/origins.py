@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
-from airflow_provider_wanx.version_compat import pushed_an_iteration_ago, refusal_of
+from airflow_provider_wanx.version_compat import refusal_of, xcoms_of_previous_iteration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -40,8 +40,8 @@ def ids_of_earlier_iterations(context: Context) -> list[str]:
 
     Airflow shows an iteration no other one but the one before, so each hands on what it knows.
     """
-    published = pushed_an_iteration_ago(context, SUBMITTED_KEY)
-    handed_on = [ids for ids in pushed_an_iteration_ago(context, EARLIER_KEY) if isinstance(ids, list)]
+    published = xcoms_of_previous_iteration(context, SUBMITTED_KEY)
+    handed_on = [ids for ids in xcoms_of_previous_iteration(context, EARLIER_KEY) if isinstance(ids, list)]
     everything = [each for each in (*published, *chain(*handed_on)) if isinstance(each, str)]
     if ids := list(dict.fromkeys(everything))[:MOST_EARLIER]:
         context["ti"].xcom_push(key=EARLIER_KEY, value=ids)

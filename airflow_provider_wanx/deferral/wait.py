@@ -16,11 +16,10 @@ from airflow_provider_wanx.dashscope.origin import Origin, shown
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
 from airflow_provider_wanx.deferral.origins import published_origins
-from airflow_provider_wanx.exceptions import airflow_errors, without_frames
+from airflow_provider_wanx.exceptions import airflow_errors, reports_failure
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log, cancel_tasks
-from airflow_provider_wanx.lineage.facts import facts_of
-from airflow_provider_wanx.lineage.operators import TellsLineage
+from airflow_provider_wanx.lineage.operators import LineageMixin
 from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from airflow_provider_wanx.triggers.events import check_event, outcome_event
@@ -56,7 +55,7 @@ def ended_by_airflow(next_method: str, next_kwargs: dict[str, Any] | None) -> bo
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in _TIMED_OUT
 
 
-class DashScopeWait(KeepsTypes, TellsLineage, _Task):
+class DashScopeWait(KeepsTypes, LineageMixin, _Task):
     """What every operator and sensor shares that waits for DashScope tasks."""
 
     dashscope_conn_id: str
@@ -183,7 +182,7 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
     ) -> None:
         """Pass if every task has succeeded; if the time is over, cancel what may be canceled."""
         # Triggers of earlier versions send less.
-        self.learned(dashscope_task_ids=tuple(ids), **facts_of((event or {}).get("made")))
+        self.add_lineage(dashscope_task_ids=tuple(ids), made=(event or {}).get("made"))
         try:
             check_event(event, hook)
         except WaitTimeoutError as error:
@@ -192,7 +191,7 @@ class DashScopeWait(KeepsTypes, TellsLineage, _Task):
             reached = AirflowTaskTimeout if by_execution_timeout else self.timeout_error
             raise reached(str(error)) from None
 
-    @without_frames
+    @reports_failure
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Cancel what is still queued if Airflow itself has ended the deferral, in which case it calls no method of ours."""
         if self.cancel_on_kill and ended_by_airflow(next_method, next_kwargs):

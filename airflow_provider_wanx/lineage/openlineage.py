@@ -1,27 +1,21 @@
-"""Facts in OpenLineage's form. Imported by nobody but OpenLineage's own calls, since it needs the client library."""
+"""Lineage in OpenLineage's form. Imported by nobody but OpenLineage's own calls, since it needs the client library."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import attr
 from airflow.providers.openlineage.extractors import OperatorLineage
 from openlineage.client.event_v2 import Dataset, InputDataset, OutputDataset
-from openlineage.client.facet_v2 import OutputDatasetFacet, RunFacet, output_statistics_output_dataset
+from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
+from airflow_provider_wanx.dashscope.origin import source_address
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
 from airflow_provider_wanx.dashscope.styles import style_name
-from airflow_provider_wanx.lineage.facts import MOST_DATASETS, Facts, task_address
+from airflow_provider_wanx.lineage.lineage import Lineage, task_address
 
 FACET = "dashscope"
 """Name of the facet among a run's facets."""
-
-MAX_NAME = 2048
-"""Characters; whoever gives a picture as text gives no name of a dataset."""
-
-_PATHS_MEAN_QUERIES = ("s3", "gs")
-"""Schemes whose paths may hold ``?`` and ``#`` and mean them."""
 
 
 @attr.define
@@ -48,39 +42,33 @@ class DashScopeRunFacet(RunFacet):
     currency: str = CURRENCY
 
 
-def operator_lineage(facts: Facts) -> OperatorLineage[Any, Any]:
-    """Put facts into the form that OpenLineage's extractors return."""
+def operator_lineage(lineage: Lineage, *, most: int = 100) -> OperatorLineage[Any, Any]:
+    """Put what is known into the form that OpenLineage's extractors return.
+
+    :param most: ids, inputs and outputs that one event names at most, each: whoever collects events takes no endless ones.
+    """
+    outputs = []
+    for address in lineage.outputs[:most]:
+        if (place := dataset(address)) is not None:
+            size = lineage.sizes.get(address)
+            statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(size=size)
+            facets: dict[str, Any] = {} if size is None else {"outputStatistics": statistics}
+            outputs.append(OutputDataset(namespace=place.namespace, name=place.name, outputFacets=facets))
     facet = DashScopeRunFacet(
-        model=facts.model,
-        styles=list(facts.styles),
-        styleNames=[style_name(style) for style in facts.styles],
-        dashscopeTaskIds=list(facts.dashscope_task_ids[:MOST_DATASETS]),
-        pricePerImage=facts.price,
-        images=facts.images,
-        cost=facts.cost,
+        model=lineage.model,
+        styles=list(lineage.styles),
+        styleNames=[style_name(style) for style in lineage.styles],
+        dashscopeTaskIds=list(lineage.dashscope_task_ids[:most]),
+        pricePerImage=lineage.price,
+        images=lineage.images,
+        cost=lineage.cost,
     )
-    return OperatorLineage(
-        inputs=[
-            InputDataset(namespace=place.namespace, name=place.name)
-            for place in map(dataset, facts.inputs[:MOST_DATASETS])
-            if place is not None
-        ],
-        outputs=[
-            _output(place, facts.sizes.get(address))
-            for address in facts.outputs[:MOST_DATASETS]
-            if (place := dataset(address)) is not None
-        ],
-        run_facets={FACET: facet},
-    )
-
-
-def _output(place: Dataset, size: int | None) -> OutputDataset:
-    facets: dict[str, OutputDatasetFacet] = {}
-    if size is not None:
-        facets["outputStatistics"] = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-            rowCount=None, size=size
-        )
-    return OutputDataset(namespace=place.namespace, name=place.name, outputFacets=facets)
+    inputs = [
+        InputDataset(namespace=place.namespace, name=place.name)
+        for place in map(dataset, lineage.inputs[:most])
+        if place is not None
+    ]
+    return OperatorLineage(inputs=inputs, outputs=outputs, run_facets={FACET: facet})
 
 
 def dataset(address: str) -> Dataset | None:
@@ -88,18 +76,13 @@ def dataset(address: str) -> Dataset | None:
 
     :return: None for what has no lasting address: ``data:`` URLs, temporary uploads, and what is too long for one.
     """
-    text = address.strip()
-    if not 0 < len(text) <= MAX_NAME or text[:6].lower().startswith(("data:", "oss://")):
+    text = source_address(address) or ""
+    if not text or text.startswith(("data:", "oss://")):
         return None
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        return Dataset(namespace="file", name=text)
-    if scheme not in _PATHS_MEAN_QUERIES:
-        rest = re.split("[?#]", rest, maxsplit=1)[0]
     place, _, path = rest.partition("/")
-    place = place.rpartition("@")[2]
-    if scheme == "file":
-        return Dataset(namespace="file", name=f"/{path}")
+    if not separator or scheme == "file":
+        return Dataset(namespace="file", name=f"/{path}" if separator else text)
     if text.startswith(task_address("")):
         return Dataset(namespace="dashscope", name=f"tasks/{path}")
     return Dataset(namespace=f"{scheme}://{place}", name=path or "/")

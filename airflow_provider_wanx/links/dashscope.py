@@ -117,22 +117,22 @@ def show_task_links(
     """
     if base_url:
         show_link(context, operator, DashScopeConsoleLink, console_url(base_url, ids[0] if ids else ""))
-    _show_in_gallery(context, operator, GalleryLink)
+    show_in_gallery(context, operator, GalleryLink)
 
 
-def show_result_link(context: Context, operator: BaseOperator) -> None:
-    """Store the link to the one result that a task has copied."""
-    _show_in_gallery(context, operator, ResultLink, result=0)
-
-
-def _show_in_gallery(
+def show_in_gallery(
     context: Context, operator: BaseOperator, link: type[StoredLink], *, result: int | None = None
 ) -> None:
+    """Store a link to a task's page in the gallery.
+
+    :param context: of the running task.
+    :param operator: the running task.
+    :param link: which of its links.
+    :param result: the page of one result, from 0, instead of that of all.
+    """
     if AIRFLOW_V_3_1_PLUS:
-        base_url = conf.get("api", "base_url", fallback="")
-        show_link(
-            context, operator, link, gallery_url(base_url or "", identity_of(context["ti"]), result=result)
-        )
+        base_url = conf.get("api", "base_url", fallback="") or ""
+        show_link(context, operator, link, gallery_url(base_url, identity_of(context["ti"]), result=result))
 
 
 def base_url_of(dashscope_conn_id: str) -> str | None:

@@ -28,18 +28,28 @@ def console_url(base_url: str, dashscope_task_id: str) -> str | None:
     return CHINA_CONSOLE if region_of(base_url) == REPAINT_REGION else INTERNATIONAL_CONSOLE
 
 
-def s3_object_url(client: Any, bucket: str, key: str) -> str | None:
+def s3_url(client: Any, bucket: str, key: str) -> str | None:
     """Make the address of an object's page in AWS's console.
 
     :param client: boto3's S3 client.
+    :param key: of the object; with a slash at its end, or empty, that of a folder.
     :return: None on another store: its objects, unsigned, are rarely for everybody, and its console may be anywhere.
     """
-    return _aws_console(client, f"object/{bucket}", key) if _is_aws(client) else None
+    if not is_aws(client):
+        return None
+    region = client.meta.region_name or ""
+    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
+    if region.startswith("us-gov-"):
+        domain = "amazonaws-us-gov.com"
+    page = "buckets" if key == "" or key.endswith("/") else "object"
+    query = {"region": region, "prefix": key} if region and region != "aws-global" else {"prefix": key}
+    return f"https://console.{domain}/s3/{page}/{bucket}?{urlencode(query, quote_via=quote, safe='')}"
 
 
-def s3_folder_url(client: Any, bucket: str, prefix: str) -> str | None:
-    """Make the address of the page that lists what is below a prefix; see :func:`s3_object_url`."""
-    return _aws_console(client, f"buckets/{bucket}", prefix) if _is_aws(client) else None
+def is_aws(client: Any) -> bool:
+    """Tell whether a client of boto3 leads to AWS itself."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def gallery_url(base_url: str, identity: Identity, *, result: int | None = None) -> str:
@@ -55,17 +65,3 @@ def gallery_url(base_url: str, identity: Identity, *, result: int | None = None)
     if result is not None:
         page += f"/{ids.pop('map_index')}/results/{result}"
     return f"{page}?{urlencode(ids)}" if ids else page
-
-
-def _is_aws(client: Any) -> bool:
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-
-
-def _aws_console(client: Any, page: str, prefix: str) -> str:
-    region = client.meta.region_name or ""
-    domain = "amazonaws.cn" if region.startswith("cn-") else "aws.amazon.com"
-    if region.startswith("us-gov-"):
-        domain = "amazonaws-us-gov.com"
-    query = {"region": region, "prefix": prefix} if region and region != "aws-global" else {"prefix": prefix}
-    return f"https://console.{domain}/s3/{page}?{urlencode(query, quote_via=quote, safe='')}"

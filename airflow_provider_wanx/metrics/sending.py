@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from airflow_provider_wanx.dashscope.observing import WAITS, Kind, Measure
 from airflow_provider_wanx.version_compat import airflow_stats
-
-_MAX_TAG = 200
-"""Characters; the limit of DogStatsD, and below those of others."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +36,29 @@ class StatsObserver:
                 return
             tags["host"] = socket.gethostname()
         try:
-            send = _sender(airflow_stats(in_triggerer=self._in_triggerer), measure.kind)
-            send(measure.name, value, tags)
+            stats = airflow_stats(in_triggerer=self._in_triggerer)
+            _send(stats, measure.kind, measure.name, value, tags)
             if measure.split and _has_old_names():
                 # StatsD as such knows no tags: Airflow's own metrics have such names beside those with tags.
-                send(".".join([measure.name, *(_plain(tags[name]) for name in measure.split)]), value, None)
+                name = ".".join([measure.name, *(_plain(tags[name]) for name in measure.split)])
+                _send(stats, measure.kind, name, value, None)
         except Exception as error:  # noqa: BLE001 - no task fails because of its metrics
             _complain(type(error).__name__)
 
 
-def _sender(stats: Any, kind: Kind) -> Callable[[str, float, Mapping[str, str] | None], None]:
-    match kind:
-        case Kind.COUNTER:
-            return lambda name, value, tags: stats.incr(name, value, tags=tags)
-        case Kind.GAUGE:
-            return lambda name, value, tags: stats.gauge(name, value, tags=tags)
-        case Kind.TIMING:
-            return lambda name, value, tags: stats.timing(name, timedelta(seconds=value), tags=tags)
+def _send(stats: Any, kind: Kind, name: str, value: float, tags: Mapping[str, str] | None) -> None:
+    if kind is Kind.COUNTER:
+        stats.incr(name, value, tags=tags)
+    elif kind is Kind.GAUGE:
+        stats.gauge(name, value, tags=tags)
+    else:
+        stats.timing(name, timedelta(seconds=value), tags=tags)
 
 
 def _tag(text: str) -> str:
     """Make a tag out of anything, such as a model's name, without what separates tags and metrics in some format."""
-    return re.sub(r"[^\w./@+-]", "_", text)[:_MAX_TAG]
+    # DogStatsD takes no more characters; others do.
+    return re.sub(r"[^\w./@+-]", "_", text)[:200]
 
 
 def _plain(text: str) -> str:

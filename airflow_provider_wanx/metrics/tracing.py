@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-MOST_IDS = 100
-"""Ids that one span names: collectors limit attributes."""
-
 
 @contextmanager
 def span(name: str, *, task_ids: Sequence[str] = (), model: str | None = None) -> Iterator[Span]:
@@ -42,4 +39,5 @@ def name_tasks(span: Span, task_ids: Sequence[str]) -> None:
     """
     if task_ids:
         span.set_attribute("dashscope.tasks", len(task_ids))
-        span.set_attribute("dashscope.task_ids", list(task_ids[:MOST_IDS]))
+        # Collectors limit attributes.
+        span.set_attribute("dashscope.task_ids", list(task_ids[:100]))

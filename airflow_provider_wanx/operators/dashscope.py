@@ -11,14 +11,14 @@ from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.deferral.arguments import given
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, publish_origin
-from airflow_provider_wanx.exceptions import airflow_error, without_frames
+from airflow_provider_wanx.exceptions import airflow_error, reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.jobs.record import SubmissionRecord, TaskState
 from airflow_provider_wanx.jobs.records import record_store
 from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
-from airflow_provider_wanx.lineage.facts import Facts, task_address
+from airflow_provider_wanx.lineage.lineage import Lineage, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
@@ -134,11 +134,11 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         """Return what its own task is made from."""
         return [self.origin()]
 
-    def known_at_start(self) -> Facts:
+    def lineage_at_start(self) -> Lineage:
         """Return the model; what is in its input is the model's own affair."""
-        return Facts(model=self.model)
+        return Lineage(model=self.model)
 
-    @without_frames
+    @reports_failure
     def execute(self, context: Context) -> Any:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
         with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -154,7 +154,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
                 warn_of_end(hook, request.model, self.log)
                 task_id = submitter.submit(request)
             self._in_flight = (task_id,)
-            self.learned(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
+            self.add_lineage(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
             context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
             publish_origin(context, task_id, self.origin())
             show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
@@ -253,7 +253,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
 
     def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str:
         """Return the task's id."""
-        self.learned(outputs=(task_address(ids[0]),))
+        self.add_lineage(outputs=(task_address(ids[0]),))
         return ids[0]
 
     def _record(self, context: Context, hook: DashScopeHook) -> SubmissionRecord:

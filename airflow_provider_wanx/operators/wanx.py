@@ -22,7 +22,7 @@ from airflow_provider_wanx.dashscope.styles import (
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.submitter import TaskRequest
-from airflow_provider_wanx.lineage.facts import Facts
+from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.requests import repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
@@ -136,9 +136,9 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
             style_reference=style_reference,
         )
 
-    def known_at_start(self) -> Facts:
+    def lineage_at_start(self) -> Lineage:
         """Return the pictures, the style and the price."""
-        return Facts(
+        return Lineage(
             model=self.model,
             inputs=tuple(str(image) for image in (self.image, self.style_reference) if image),
             styles=(style_number(self.style),),

@@ -24,17 +24,17 @@ from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
 from airflow_provider_wanx.deferral.deadline import deadline
 from airflow_provider_wanx.deferral.wait import wait_for_some
-from airflow_provider_wanx.exceptions import without_frames
+from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.jobs.marks import MARK
 from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.submitter import OnUnconfirmed
-from airflow_provider_wanx.lineage.facts import Facts
-from airflow_provider_wanx.lineage.operators import TellsLineage, announce
+from airflow_provider_wanx.lineage.lineage import Lineage
+from airflow_provider_wanx.lineage.operators import LineageMixin, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
-from airflow_provider_wanx.links.urls import s3_folder_url
+from airflow_provider_wanx.links.urls import s3_url
 from airflow_provider_wanx.operators.requests import check_pictures, repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
@@ -50,7 +50,7 @@ BACKSTOP_SECONDS = RESULT_LIFETIME_SECONDS / 2
 soon, and somebody should know."""
 
 
-class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
+class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
     """Repaint thousands of portraits in one Airflow task, and copy the results to S3 as they come.
 
     The task submits at the account's pace, keeps a bounded number of images in flight, and defers while the service
@@ -168,14 +168,14 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
         self.dashscope_conn_id = dashscope_conn_id
         self.deferrable = deferrable
 
-    def known_at_start(self) -> Facts:
+    def lineage_at_start(self) -> Lineage:
         """Return where the images come from, and where the results go."""
         images = [self.images] if isinstance(self.images, str) else self.images or ()
         inputs = tuple(str(place) for place in images if place)
         price = float(REPAINT_PRICE)
-        return Facts(model=REPAINT_MODEL, inputs=inputs, outputs=(self.destination,), price=price)
+        return Lineage(model=REPAINT_MODEL, inputs=inputs, outputs=(self.destination,), price=price)
 
-    @without_frames
+    @reports_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the input, then submit, wait and copy until all images are done."""
         with self.arguments_read(), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -188,7 +188,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
                 self._mark(context, batch)
                 return self._go_on(context, hook, batch, ended=(), end_time=self._end_time(context))
 
-    @without_frames
+    @reports_failure
     def execute_complete(
         self,
         context: Context,
@@ -237,8 +237,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
     def _show_links(self, context: Context, hook: DashScopeHook, destination: BatchDestination) -> None:
         show_task_links(context, self, hook.get_conn().config.base_url)
         results = destination.results
-        folder = s3_folder_url(results.client, results.bucket, destination.prefix)
-        show_link(context, self, S3ObjectLink, folder)
+        show_link(context, self, S3ObjectLink, s3_url(results.client, results.bucket, destination.prefix))
 
     def _end_time(self, context: Context) -> float | None:
         """Airflow 3 does not enforce execution_timeout while a task is deferred."""
@@ -268,7 +267,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, TellsLineage, BaseOperator):
             ended = wait_for_some(hook, wave.dashscope_task_ids, **how)
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
-        self.learned(outputs=outputs, images=summary["billed"], cost=summary["cost"])
+        self.add_lineage(outputs=outputs, images=summary["billed"], cost=summary["cost"])
         self.log.info("%s", batch.progress)
         announce(context, self.outlets, made=[(url, summary) for url in summary["manifest"]], extra=summary)
         return summary

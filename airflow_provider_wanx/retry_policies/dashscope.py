@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
-from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
-from airflow_provider_wanx.exceptions import causes
+from airflow_provider_wanx.dashscope.errors import SubmissionQueueError, ThrottledError
+from airflow_provider_wanx.exceptions import provider_error
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_3_PLUS
 
 if not AIRFLOW_V_3_3_PLUS:
@@ -48,14 +48,14 @@ class DashScopeRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide what follows a failed try; called by Airflow."""
-        error = next((each for each in causes(exception) if isinstance(each, ProviderError)), None)
+        error = provider_error(exception)
         if error is None:
             return RetryDecision.default()
         if not error.retryable:
             return RetryDecision.fail(reason=str(error))
-        wait = _wait(error)
-        if wait is None:
+        if not isinstance(error, ThrottledError | SubmissionQueueError):
             return RetryDecision.default()
+        wait = RECOVERY if error.retry_after is None else timedelta(seconds=error.retry_after)
         # Tasks that were refused together must not come back together.
         delay = wait + random.uniform(0, 1) * max(wait, RECOVERY)
         reschedule: Any = getattr(RetryDecision, "reschedule", None)
@@ -66,10 +66,3 @@ class DashScopeRetryPolicy(RetryPolicy):
             delay, reschedule_timeout=self.reschedule_timeout, reason=str(error)
         )
         return later
-
-
-def _wait(error: ProviderError) -> timedelta | None:
-    """Say when what was refused for the rate may go; None for all other errors."""
-    if not isinstance(error, ThrottledError | SubmissionQueueError):
-        return None
-    return RECOVERY if error.retry_after is None else timedelta(seconds=error.retry_after)

@@ -29,9 +29,9 @@ from airflow_provider_wanx.deferral.arguments import check_switches
 from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
 from airflow_provider_wanx.deferral.from_trigger import check_start, start_args
 from airflow_provider_wanx.deferral.wait import DashScopeWait, ended_by_airflow, task_ids
-from airflow_provider_wanx.exceptions import without_frames
+from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, base_url_of, show_task_links
 from airflow_provider_wanx.version_compat import first_poke
 
@@ -106,7 +106,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 cancel_on_kill=cancel_on_kill,
             )
 
-    @without_frames
+    @reports_failure
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
         with self.airflow_errors(context):
@@ -118,7 +118,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         self.defer_until(ids, limit)
         return None
 
-    @without_frames
+    @reports_failure
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """End as sensors of Airflow 3.1 and later do: before, not every end of a deferral is a timeout or skipped."""
         try:
@@ -143,10 +143,10 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 self.log.warning("%s", error)
             raise
 
-    def known_at_start(self) -> Facts:
+    def lineage_at_start(self) -> Lineage:
         """Return the tasks that are waited for."""
         ids = tuple(task_ids(self.dashscope_task_id))
-        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
+        return Lineage(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
@@ -168,7 +168,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             if ended < len(tasks):
                 return PokeReturnValue(is_done=False)
             self._tell_metrics(hook, tasks)
-            self.learned(dashscope_task_ids=tuple(ids), **facts_of(made_by(tasks)))
+            self.add_lineage(dashscope_task_ids=tuple(ids), made=made_by(tasks))
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
 

@@ -20,23 +20,24 @@ from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.deferral.arguments import given
 from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
 from airflow_provider_wanx.deferral.wait import task_ids
-from airflow_provider_wanx.exceptions import without_frames
+from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.copying import ResultCopier
 from airflow_provider_wanx.jobs.destination import Replace, S3Destination
 from airflow_provider_wanx.jobs.keys import KeyTemplate
 from airflow_provider_wanx.jobs.marks import MARK, copy_mark
-from airflow_provider_wanx.lineage.facts import Facts, facts_of, made_by, task_address
+from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
 from airflow_provider_wanx.lineage.operators import announce
 from airflow_provider_wanx.links.dashscope import (
     COPY_LINKS,
+    ResultLink,
     S3ObjectLink,
+    show_in_gallery,
     show_link,
-    show_result_link,
     show_task_links,
 )
-from airflow_provider_wanx.links.urls import s3_folder_url, s3_object_url
+from airflow_provider_wanx.links.urls import s3_url
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         self.source = source
         self.keep_none(aws_conn_id=aws_conn_id)
 
-    @without_frames
+    @reports_failure
     def execute(self, context: Context) -> Manifest:
         """Wait if asked to, then copy."""
         with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
@@ -144,10 +145,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 self.wait_for(context, hook, ids)
             return self.finish(context, hook, ids)
 
-    def known_at_start(self) -> Facts:
+    def lineage_at_start(self) -> Lineage:
         """Return the tasks whose results are copied."""
         ids = tuple(task_ids(self.dashscope_task_id))
-        return Facts(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
+        return Lineage(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
     def awaited_ids(self, context: Context) -> list[str]:
         """Return the ids that were given."""
@@ -246,24 +247,22 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
         sizes = {f"s3://{entry['bucket']}/{entry['key']}": entry["bytes"] for entry in manifest}
         sources = dict.fromkeys(entry["source"] for entry in manifest if entry.get("source"))
-        self.learned(
-            inputs=(*sources, *self.known_at_start().inputs),
+        self.add_lineage(
+            inputs=(*sources, *self.lineage_at_start().inputs),
             outputs=tuple(sizes),
             sizes=sizes,
-            **facts_of(made_by(tasks)),
+            made=made_by(tasks),
         )
 
     def _show_where(self, context: Context, destination: S3Destination, keys: Sequence[str] = ()) -> None:
         """Link to the result; to the folder of several, or of those that are still to come."""
         if len(keys) == 1:
-            show_result_link(context, self)
-            show_link(
-                context, self, S3ObjectLink, s3_object_url(destination.client, destination.bucket, keys[0])
-            )
-            return
-        folder = self.s3_key.partition("{")[0]
-        folder = folder[: folder.rfind("/") + 1]
-        show_link(context, self, S3ObjectLink, s3_folder_url(destination.client, destination.bucket, folder))
+            show_in_gallery(context, self, ResultLink, result=0)
+            place = keys[0]
+        else:
+            folder = self.s3_key.partition("{")[0]
+            place = folder[: folder.rfind("/") + 1]
+        show_link(context, self, S3ObjectLink, s3_url(destination.client, destination.bucket, place))
 
 
 def _time_and_cost(task: Task) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.dashscope.errors import DashScopeError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import check_outcome
-from airflow_provider_wanx.lineage.facts import made_by
+from airflow_provider_wanx.lineage.lineage import made_by
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.waiting.progress import Outcome
@@ -20,7 +20,7 @@ def outcome_event(outcome: Outcome) -> dict[str, Any]:
 
     :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
         given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help;
-        ``made``: see :func:`~airflow_provider_wanx.lineage.facts.made_by`.
+        ``made``: see :func:`~airflow_provider_wanx.lineage.lineage.made_by`.
     """
     errors = outcome.given_up
     return {

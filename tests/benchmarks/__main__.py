@@ -15,8 +15,7 @@ from tests.benchmarks.suite import BENCHES, STAGES
 
 
 def main() -> int:
-    """
-    Do what the command line asks for.
+    """Do what the command line asks for.
 
     :return: exit code
     """

@@ -66,11 +66,9 @@ def measure() -> Figures:
 
 
 def store_portraits(stack: LocalStack, *, bucket: str, count: int) -> None:
-    """
-    Put small portraits into a bucket.
+    """Put small portraits into a bucket.
 
     :param stack: whose S3
-    :param bucket: its name
     :param count: how many
     """
     bodies = [_portrait(number) for number in range(_PEOPLE)]
@@ -100,11 +98,9 @@ def _config(data: Path, simulator: SimulatorProcess) -> StackConfig:
 
 
 def follow(stack: LocalStack, dag_id: str, conf: dict[str, Any]) -> tuple[float, float]:
-    """
-    Run a DAG to its good end.
+    """Run a DAG to its good end.
 
     :param stack: where
-    :param dag_id: id of the DAG
     :param conf: values of its params
     :return: seconds that it took, and seconds for which its tasks held workers
     """

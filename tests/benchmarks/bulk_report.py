@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.tables import Column, Row, Rows, number, of, table
+from tests.benchmarks.tables import Column, Row, Rows, number, section, table
 
 
-def bulk(rows: Rows) -> str:
+@section("bulk")
+def bulk(found: Rows) -> str:
     """One task for a thousand images beside mapped tasks."""
-    found = of(rows, "bulk")
-    if not found:
-        return ""
     columns: list[Column] = [
         ("", lambda row: {"bulk": "one task", "mapped": "submit, wait and copy, mapped"}[row["client"]]),
         ("images", number("n")),
@@ -36,11 +34,9 @@ def bulk(rows: Rows) -> str:
     )
 
 
-def plans(rows: Rows) -> str:
+@section("plans")
+def plans(found: Rows) -> str:
     """Planning and going on."""
-    found = of(rows, "plans")
-    if not found:
-        return ""
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
         ("took", number("seconds", digits=1, unit=" s")),
@@ -53,11 +49,9 @@ def plans(rows: Rows) -> str:
     return "### Plan and go on\n\nFresh processes, ledger in a local S3.\n\n" + table(found, columns)
 
 
-def copying(rows: Rows) -> str:
+@section("copying")
+def copying(found: Rows) -> str:
     """Copying beside boto3."""
-    found = of(rows, "copying")
-    if not found:
-        return ""
     columns: list[Column] = [
         ("", lambda row: f"{row['n']} × {row['file']}: {row['client']}"),
         ("link to S3", lambda row: f"{row['link']} MB/s" if row["link"] else "this machine's memory"),
@@ -83,11 +77,9 @@ def _share_of_boto3(row: Row, rows: Rows) -> str:
     return f"{row['megabytes_per_second'] / whole * 100:.0f} %"
 
 
-def dry_runs(rows: Rows) -> str:
+@section("dry-runs")
+def dry_runs(found: Rows) -> str:
     """What a dry run reads and says."""
-    found = of(rows, "dry-runs")
-    if not found:
-        return ""
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
         ("took", number("seconds", unit=" s")),

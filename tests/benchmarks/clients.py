@@ -20,12 +20,8 @@ IN_THREADS = (SDK_THREADS, SDK_2_THREADS)
 
 
 def waiter(client: str, *, url: str, key: str, most: int) -> Waiter:
-    """
-    Make one of the ways to wait.
+    """Make one of the ways to wait.
 
-    :param client: one of CLIENTS
-    :param url: address of the local DashScope
-    :param key: API key
     :param most: number of waits at a time
     """
     makers = {
@@ -57,13 +53,7 @@ def _provider(url: str, key: str, most: int) -> Waiter:
 
 
 class PlainTrigger:
-    """
-    A trigger as most providers have it: every wait polls by itself.
-
-    :param url: address of the service
-    :param key: API key
-    :param task_id: id of the task
-    """
+    """A trigger as most providers have it: every wait polls by itself."""
 
     def __init__(self, *, url: str, key: str, task_id: str) -> None:
         self._path = f"{url}/api/v1/tasks/{task_id}"
@@ -72,8 +62,7 @@ class PlainTrigger:
     async def run(
         self, http: httpx.AsyncClient, connections: asyncio.Semaphore
     ) -> AsyncIterator[dict[str, Any]]:
-        """
-        Poll until the task has ended; an answer that is no answer is waited out.
+        """Poll until the task has ended; an answer that is no answer is waited out.
 
         :param http: the client that all share
         :param connections: what it has of them

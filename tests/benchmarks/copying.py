@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from tests.benchmarks.processes import environment, peak_megabytes
+from tests.benchmarks.processes import figures_of, peak_megabytes
 from tests.benchmarks.stores import PIECE
 
 THREADS = 8
@@ -50,7 +50,7 @@ def measure() -> Figures:
             runs: dict[str, list[dict[str, float]]] = {client: [] for client in clients}
             for _ in range(_REPEATS):
                 for client, found in runs.items():
-                    found.append(_run(client, source.url, sink.url, size, files))
+                    found.append(figures_of(__name__, client, source.url, sink.url, size, files))
             for client, found in runs.items():
                 best = min(found, key=lambda run: run["seconds"])
                 megabytes = size * files / MEGABYTE
@@ -81,13 +81,6 @@ class _Store:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
-
-
-def _run(client: str, source: str, sink: str, size: int, files: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.copying", client, source, sink, str(size), str(files)]
-    output = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
-    figures: dict[str, float] = json.loads(output.splitlines()[-1])
-    return figures
 
 
 def _with_boto3(sink: str, size: int) -> Callable[[int], object]:

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from airflow_provider_wanx.simulator.server import SimulatorProcess
-from tests.benchmarks.processes import environment
+from tests.benchmarks.processes import environment, figures_of
 from tests.stack.ports import free_port
 from tests.stack.s3 import LocalS3
 
@@ -49,12 +48,12 @@ def measure() -> Figures:
                 "AIRFLOW_CONN_DASHSCOPE_DEFAULT": account.connection_json(),
                 "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(s3.connection),
             }
-            real = _run("real", variables)
+            real = figures_of(__name__, "real", variables=variables)
             with CountingProxy(port) as proxy:
                 connection = json.loads(json.dumps(s3.connection))
                 connection["extra"]["endpoint_url"] = proxy.url
                 variables["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(connection)
-                looked = _run("dry", variables)
+                looked = figures_of(__name__, "dry", variables=variables)
             seconds_real = real["seconds"] / REAL
             yield {
                 "client": f"dry run of {IMAGES:,} images",
@@ -73,8 +72,7 @@ def measure() -> Figures:
 
 
 class CountingProxy:
-    """
-    Passes connections on and counts the bytes that come back, with all headers and listings.
+    """Passes connections on and counts the bytes that come back, with all headers and listings.
 
     :param port: where to
     """
@@ -130,13 +128,6 @@ def _portrait(number: int) -> bytes:
     noise = Image.effect_noise((_PICTURE_SIDE, _PICTURE_SIDE), 40 + number)
     noise.convert("RGB").save(file, "JPEG", quality=90)
     return file.getvalue()
-
-
-def _run(step: str, variables: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.benchmarks.dry_runs", step]
-    output = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True).stdout
-    figures: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return figures
 
 
 def _do(step: str) -> None:

@@ -20,10 +20,8 @@ MOST_THREADS = 1_000
 def measure(
     *, clients: Sequence[str] = CLIENTS, numbers: Sequence[int] = NUMBERS, seconds: float = 6.0
 ) -> Iterator[dict[str, Any]]:
-    """
-    Measure clients one after the other on the same jobs.
+    """Measure clients one after the other on the same jobs.
 
-    :param clients: which
     :param numbers: numbers of waits
     :param seconds: how long to wait each time
     """

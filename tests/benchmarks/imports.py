@@ -50,11 +50,9 @@ def measure() -> Iterator[dict[str, Any]]:
 
 
 def milliseconds(before: str, timed: str) -> float:
-    """
-    Time some code in processes of its own.
+    """Time some code in processes of its own.
 
     :param before: what is run first, untimed
-    :param timed: what is timed
     :return: the median of some runs
     """
     script = f"{before}\nimport time\nbegan = time.perf_counter()\n{timed}\nelapsed = time.perf_counter() - began\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks.processes import environment, peak_megabytes
+from tests.benchmarks.processes import figures_of, peak_megabytes
 from tests.stack.ports import free_port
 from tests.stack.s3 import ACCESS_KEY, REGION, SECRET_KEY, LocalS3
 
@@ -32,18 +31,15 @@ def measure() -> Figures:
         try:
             s3.process.wait_ready(s3.ready, timeout=60)
             s3.client.create_bucket(Bucket=_BUCKET)
-            yield {"client": f"plan {ROWS:,} rows", "n": ROWS, **_run(PLAN, s3.url)}
-            _run(FINISH, s3.url)
-            yield {"client": f"go on with {DONE:,} of them done", "n": ROWS, **_run(RESUME, s3.url)}
+            yield {"client": f"plan {ROWS:,} rows", "n": ROWS, **figures_of(__name__, PLAN, s3.url)}
+            figures_of(__name__, FINISH, s3.url)
+            yield {
+                "client": f"go on with {DONE:,} of them done",
+                "n": ROWS,
+                **figures_of(__name__, RESUME, s3.url),
+            }
         finally:
             s3.process.stop()
-
-
-def _run(step: str, url: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.plans", step, url]
-    output = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout
-    figures: dict[str, float] = json.loads(output.splitlines()[-1])
-    return figures
 
 
 def _do(step: str, url: str) -> None:

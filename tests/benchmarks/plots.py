@@ -18,8 +18,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def draw(rows: Rows) -> None:
-    """
-    Draw what there are figures for.
+    """Draw what there are figures for.
 
     :param rows: all figures
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,7 @@ _ROOM = 64 * 1024 * 1024
 
 
 class Helper:
-    """
-    One such process.
+    """One such process.
 
     :param process: it, with pipes at its input and output
     """
@@ -25,8 +26,7 @@ class Helper:
         self.process = process
 
     def say(self, line: str) -> None:
-        """
-        Write a line to it.
+        """Write a line to it.
 
         :param line: without its end
         """
@@ -51,11 +51,9 @@ def peak_megabytes() -> float:
 async def start_all(
     commands: Sequence[Sequence[str]], environments: Sequence[dict[str, str]]
 ) -> AsyncIterator[list[Helper]]:
-    """
-    Start processes, wait until each is ready, and end those that are left.
+    """Start processes, wait until each is ready, and end those that are left.
 
     :param commands: their command lines
-    :param environments: of each
     """
     running: list[Helper] = []
     try:
@@ -79,11 +77,7 @@ async def start_all(
 
 
 async def reports_of(helpers: Sequence[Helper]) -> list[dict[str, Any]]:
-    """
-    Close the processes' inputs and read what they report.
-
-    :param helpers: whose
-    """
+    """Close the processes' inputs and read what they report."""
     for helper in helpers:
         if helper.process.stdin is not None:
             await helper.process.stdin.drain()
@@ -92,11 +86,7 @@ async def reports_of(helpers: Sequence[Helper]) -> list[dict[str, Any]]:
 
 
 async def line_of(helper: Helper) -> str:
-    """
-    Read the next line that is for us; imported packages may say something first.
-
-    :param helper: whose
-    """
+    """Read the next line that is for us; imported packages may say something first."""
     while helper.process.stdout is not None:
         line = (await helper.process.stdout.readline()).decode()
         if not line:
@@ -104,3 +94,13 @@ async def line_of(helper: Helper) -> str:
         if line.startswith(("ready", "{")):
             return line
     raise RuntimeError("A process ended before it was told to.")
+
+
+def figures_of(module: str, *arguments: object, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Run a module in a fresh process; return what it has printed in its last line, as JSON."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    output = subprocess.run(
+        command, env=variables or environment(), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    figures: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return figures

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import bulk_report, plots
 from tests.benchmarks.clients import PLAIN, PROVIDER
-from tests.benchmarks.tables import Column, Row, Rows, number, of, table
+from tests.benchmarks.tables import Column, Row, Rows, number, section, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance.json"
@@ -44,8 +44,7 @@ def read() -> list[Row]:
 
 
 def write(rows: Rows) -> None:
-    """
-    Write figures, page and plots.
+    """Write figures, page and plots.
 
     :param rows: all figures
     """
@@ -60,11 +59,7 @@ def _rounded(row: Row) -> Row:
 
 
 def _client(row: Row) -> str:
-    return (
-        str(row["client"]).replace(PROVIDER, "this package")
-        if row["client"] == PROVIDER
-        else str(row["client"])
-    )
+    return "this package" if row["client"] == PROVIDER else str(row["client"])
 
 
 def _wanted(row: Row) -> int:
@@ -86,10 +81,8 @@ _WAIT_COLUMNS: list[Column] = [
 ]
 
 
-def _two_hundred(rows: Rows) -> str:
-    found = of(rows, "waits-200")
-    if not found:
-        return ""
+@section("waits-200")
+def _two_hundred(found: Rows) -> str:
     return (
         "## 200 jobs, 4 s each, ten at a time\n\n"
         "The lag is the time from the end of a job, by the service's clock, to the event. An end that was not noticed when the "
@@ -109,10 +102,8 @@ def _ratios(rows: Rows) -> str:
     return f"\nThe plain trigger sends {requests:.0f} times as many requests.\n"
 
 
-def _habits(rows: Rows) -> str:
-    found = of(rows, "waits-habits")
-    if not found:
-        return ""
+@section("waits-habits")
+def _habits(found: Rows) -> str:
     columns: list[Column] = [("", lambda row: str(row["habit"])), *_WAIT_COLUMNS[1:]]
     return (
         "## The same 200 jobs under other habits of the service\n\n"
@@ -124,19 +115,19 @@ def _habits(rows: Rows) -> str:
     )
 
 
-def _many(rows: Rows) -> str:
-    names = {
-        "waits-1000": "1,000 jobs, 4 s, forty at a time",
-        "waits-10000": "10,000 waiting, 4 s, forty at a time",
-        "waits-10000-oldest": "10,000 waiting, list oldest first",
-        "waits-two-triggerers": "two triggerers, 500 waits each, one account",
-        "waits-200-without-list": "200 jobs, ten at a time, task list refused",
-    }
-    found = of(rows, *names)
-    if not found:
-        return ""
+_MANY = {
+    "waits-1000": "1,000 jobs, 4 s, forty at a time",
+    "waits-10000": "10,000 waiting, 4 s, forty at a time",
+    "waits-10000-oldest": "10,000 waiting, list oldest first",
+    "waits-two-triggerers": "two triggerers, 500 waits each, one account",
+    "waits-200-without-list": "200 jobs, ten at a time, task list refused",
+}
+
+
+@section(*_MANY)
+def _many(found: Rows) -> str:
     columns: list[Column] = [
-        ("", lambda row: f"{names[row['bench']]}: {_client(row)}"),
+        ("", lambda row: f"{_MANY[row['bench']]}: {_client(row)}"),
         *_WAIT_COLUMNS[1:],
     ]
     return (
@@ -145,10 +136,8 @@ def _many(rows: Rows) -> str:
     )
 
 
-def _growth(rows: Rows) -> str:
-    found = of(rows, "growth")
-    if not found:
-        return ""
+@section("growth")
+def _growth(found: Rows) -> str:
     columns: list[Column] = [
         ("", _client),
         ("waits", number("n")),
@@ -165,10 +154,8 @@ def _growth(rows: Rows) -> str:
     )
 
 
-def _submissions(rows: Rows) -> str:
-    found = of(rows, "submissions")
-    if not found:
-        return ""
+@section("submissions")
+def _submissions(found: Rows) -> str:
     columns: list[Column] = [
         ("", _client),
         ("processes", number("processes")),
@@ -194,18 +181,14 @@ def _share_of_limit(row: Row) -> str:
     return number("share_of_limit", factor=100, unit=" %")(row) if row["accepted"] >= 10 else "–"
 
 
-def _imports(rows: Rows) -> str:
-    found = of(rows, "imports")
-    if not found:
-        return ""
+@section("imports")
+def _imports(found: Rows) -> str:
     columns: list[Column] = [("", _client), ("ms", number("milliseconds", digits=1))]
     return "## Import and parse\n\nMedian of fresh processes, byte code compiled.\n\n" + table(found, columns)
 
 
-def _airflow(rows: Rows) -> str:
-    found = of(rows, "airflow")
-    if not found:
-        return ""
+@section("airflow")
+def _airflow(found: Rows) -> str:
     columns: list[Column] = [
         ("", lambda row: str(row["client"])),
         ("n", number("n")),

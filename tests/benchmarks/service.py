@@ -21,8 +21,7 @@ AT_ONCE = 8
 
 
 def service(*, duration: float, concurrency: int, arguments: tuple[str, ...] = ()) -> SimulatorProcess:
-    """
-    Start a service that keeps to 20 requests a second on each task endpoint and takes jobs as fast as they come.
+    """Start a service that keeps to 20 requests a second on each task endpoint and takes jobs as fast as they come.
 
     :param duration: seconds that a job runs
     :param concurrency: jobs that run at a time
@@ -37,11 +36,8 @@ def service(*, duration: float, concurrency: int, arguments: tuple[str, ...] = (
 
 
 async def submit(*, url: str, key: str, count: int) -> AsyncIterator[str]:
-    """
-    Submit jobs and give back their ids, in the order in which they were accepted or nearly so.
+    """Submit jobs and give back their ids, in the order in which they were accepted or nearly so.
 
-    :param url: address of the service
-    :param key: API key
     :param count: number of jobs
     """
     headers = {"Authorization": f"Bearer {key}", "X-DashScope-Async": "enable"}
@@ -61,11 +57,7 @@ async def submit(*, url: str, key: str, count: int) -> AsyncIterator[str]:
 
 
 def requests_of(ledger: dict[str, Any]) -> dict[str, int]:
-    """
-    Count what the service saw of the waiting.
-
-    :param ledger: its ledger
-    """
+    """Count what the service saw of the waiting."""
     tallies = ledger["endpoints"]
     waiting = [tallies.get(name, {}) for name in ("get_task", "list_tasks")]
     return {

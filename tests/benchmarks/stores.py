@@ -18,8 +18,7 @@ _XML = "<?xml version='1.0' encoding='UTF-8'?>"
 
 
 class Link:
-    """
-    Lets so many bytes through in a second.
+    """Lets so many bytes through in a second.
 
     :param rate: bytes a second; 0 for any number
     """

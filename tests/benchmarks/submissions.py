@@ -29,12 +29,10 @@ def measure(
     shared: bool = False,
     arguments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """
-    Measure one client.
+    """Measure one client.
 
     :param client: ``provider`` or ``SDK``
     :param processes: processes that submit at a time
-    :param tasks: tasks in all
     :param machines: machines to make believe: processes of different ones share no files
     :param shared: whether they have a place for their pace, in a local S3
     :param arguments: more arguments of the service

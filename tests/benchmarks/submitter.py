@@ -19,12 +19,7 @@ RECORD_PATH = "RECORD_PATH"
 
 
 def provider(url: str, key: str) -> None:
-    """
-    Submit with this package's client.
-
-    :param url: address of the service
-    :param key: API key
-    """
+    """Submit with this package's client."""
     with DashScopeClient(ClientConfig(api_key=key, base_url=url, shared_place=_place())) as client:
         client.submit_task(service=PATH.partition("/services/")[2], **JOB)
 
@@ -44,12 +39,7 @@ def _place() -> Store | None:
 
 
 def sdk(url: str, key: str) -> None:
-    """
-    Submit with the official SDK.
-
-    :param url: address of the service
-    :param key: API key
-    """
+    """Submit with the official SDK."""
     import dashscope
     from dashscope import ImageSynthesis
 

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from tests.benchmarks import (
-    bulk,
-    copying,
-    dry_runs,
-    growth,
-    imports,
-    on_airflow,
-    plans,
-    submissions,
-    waits,
-)
+from tests.benchmarks import bulk, copying, dry_runs, growth, imports, on_airflow, plans, submissions, waits
 from tests.benchmarks.clients import CLIENTS, PLAIN, PROVIDER
 from tests.benchmarks.waits import Setting
 
 Figures = Iterator[dict[str, Any]]
-
-# A poller that loses its way is not waited for longer than that.
-_PATIENCE = 180.0
-_AT_A_TIME = 2
-_HABITS_AT_A_TIME = 4
 
 HABITS = {
     "newest first": "--list-order newest",
@@ -40,55 +27,51 @@ HABITS = {
 """What no document tells of the service, and the arguments with which the local one has that habit."""
 
 
-def _two_hundred() -> Figures:
-    setting = Setting(n=200, concurrency=10, seconds=_PATIENCE)
-    # All of them wait far more than they work: two at a time do not disturb each other.
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        results = pool.map(lambda client: waits.measure(client, setting), CLIENTS)
-        for client, figures in zip(CLIENTS, results, strict=True):
-            yield {"client": client, "n": setting.n, **figures}
+# A poller that loses its way is not waited for longer than that.
+_PATIENCE = 180.0
+_TWO_HUNDRED = Setting(n=200, seconds=_PATIENCE)
+# With so many, the jobs alone take 100 s, or most do not end.
+_ONE_THOUSAND = Setting(n=1000, concurrency=40, seconds=140.0)
+_TEN_THOUSAND = Setting(n=10_000, concurrency=40, seconds=90.0)
+
+Wait = tuple[str, Setting, dict[str, Any]]
+"""A client, what it waits for, and what its row says besides."""
+
+_WAITS: dict[str, tuple[int, list[Wait]]] = {
+    "waits-200": (2, [(client, _TWO_HUNDRED, {}) for client in CLIENTS]),
+    "waits-200-without-list": (
+        1,
+        [
+            (
+                PROVIDER,
+                replace(_TWO_HUNDRED, faults=({"endpoint": "list_tasks", "kind": "status", "status": 403},)),
+                {},
+            )
+        ],
+    ),
+    "waits-habits": (
+        4,
+        [
+            (PROVIDER, replace(_TWO_HUNDRED, arguments=tuple(arguments.split())), {"habit": habit})
+            for habit, arguments in HABITS.items()
+        ],
+    ),
+    "waits-1000": (1, [(client, _ONE_THOUSAND, {}) for client in (PROVIDER, PLAIN)]),
+    "waits-10000": (1, [(PROVIDER, _TEN_THOUSAND, {})]),
+    "waits-10000-oldest": (1, [(PROVIDER, replace(_TEN_THOUSAND, arguments=("--list-order", "oldest")), {})]),
+    "waits-two-triggerers": (
+        1,
+        [(PROVIDER, replace(_ONE_THOUSAND, processes=2, seconds=_PATIENCE), {"processes": 2})],
+    ),
+}
+"""How many are measured at a time, and which. All of them wait far more than they work, so they do not disturb each other."""
 
 
-def _one_thousand() -> Figures:
-    # The jobs alone take 100 s.
-    for client in (PROVIDER, PLAIN):
-        setting = Setting(n=1000, concurrency=40, seconds=140.0)
-        yield {"client": client, "n": setting.n, **waits.measure(client, setting)}
-
-
-def _ten_thousand() -> Figures:
-    setting = Setting(n=10_000, concurrency=40, seconds=90.0)
-    yield {"client": PROVIDER, "n": setting.n, **waits.measure(PROVIDER, setting)}
-
-
-def _two_triggerers() -> Figures:
-    setting = Setting(n=1000, concurrency=40, processes=2, seconds=_PATIENCE)
-    yield {"client": PROVIDER, "n": setting.n, "processes": 2, **waits.measure(PROVIDER, setting)}
-
-
-def _without_list() -> Figures:
-    setting = Setting(
-        n=200,
-        concurrency=10,
-        seconds=_PATIENCE,
-        faults=({"endpoint": "list_tasks", "kind": "status", "status": 403},),
-    )
-    yield {"client": PROVIDER, "n": setting.n, **waits.measure(PROVIDER, setting)}
-
-
-def _habits() -> Figures:
-    def measured(habit: str) -> dict[str, Any]:
-        setting = Setting(n=200, concurrency=10, seconds=_PATIENCE, arguments=tuple(HABITS[habit].split()))
-        return waits.measure(PROVIDER, setting)
-
-    with ThreadPoolExecutor(_HABITS_AT_A_TIME) as pool:
-        for habit, figures in zip(HABITS, pool.map(measured, HABITS), strict=True):
-            yield {"client": PROVIDER, "habit": habit, "n": 200, **figures}
-
-
-def _ten_thousand_oldest_first() -> Figures:
-    setting = Setting(n=10_000, concurrency=40, seconds=90.0, arguments=("--list-order", "oldest"))
-    yield {"client": PROVIDER, "n": setting.n, **waits.measure(PROVIDER, setting)}
+def _measured(at_a_time: int, found: list[Wait]) -> Figures:
+    with ThreadPoolExecutor(at_a_time) as pool:
+        results = pool.map(lambda each: waits.measure(each[0], each[1]), found)
+        for (client, setting, more), figures in zip(found, results, strict=True):
+            yield {"client": client, "n": setting.n, **more, **figures}
 
 
 def _submissions() -> Figures:
@@ -121,13 +104,7 @@ def _submissions() -> Figures:
 
 
 BENCHES: dict[str, Callable[[], Figures]] = {
-    "waits-200": _two_hundred,
-    "waits-200-without-list": _without_list,
-    "waits-habits": _habits,
-    "waits-1000": _one_thousand,
-    "waits-10000": _ten_thousand,
-    "waits-10000-oldest": _ten_thousand_oldest_first,
-    "waits-two-triggerers": _two_triggerers,
+    **{name: partial(_measured, *waiting) for name, waiting in _WAITS.items()},
     "growth": growth.measure,
     "submissions": _submissions,
     "imports": imports.measure,
@@ -143,14 +120,6 @@ STAGES: tuple[tuple[str, ...], ...] = (
     ("waits-200",),
     ("waits-habits",),
     ("waits-200-without-list", "submissions", "waits-1000"),
-    ("waits-two-triggerers",),
-    ("waits-10000",),
-    ("waits-10000-oldest",),
-    ("growth",),
-    ("imports",),
-    ("airflow",),
-    ("bulk",),
-    ("plans",),
-    ("copying",),
-    ("dry-runs",),
+    *((name,) for name in ("waits-two-triggerers", "waits-10000", "waits-10000-oldest")),
+    *((name,) for name in ("growth", "imports", "airflow", "bulk", "plans", "copying", "dry-runs")),
 )

@@ -10,21 +10,25 @@ Rows = Sequence[Row]
 Column = tuple[str, Callable[[Row], str]]
 
 
-def of(rows: Rows, *benches: str) -> list[Row]:
-    """
-    Pick the rows of some benches.
+Section = Callable[[Rows], str]
 
-    :param rows: all figures
-    :param benches: names
-    """
-    return [row for row in rows if row["bench"] in benches]
+
+def section(*benches: str) -> Callable[[Section], Section]:
+    """Make a section of the rows of some benches; where there are none, it is left out."""
+
+    def decorate(write: Section) -> Section:
+        def written(rows: Rows) -> str:
+            found = [row for row in rows if row["bench"] in benches]
+            return write(found) if found else ""
+
+        return written
+
+    return decorate
 
 
 def table(rows: Rows, columns: Sequence[Column]) -> str:
-    """
-    Write a table.
+    """Write a table.
 
-    :param rows: its rows
     :param columns: titles, and what shows a row's cell
     """
     lines = [
@@ -36,10 +40,8 @@ def table(rows: Rows, columns: Sequence[Column]) -> str:
 
 
 def number(key: str, *, digits: int = 0, factor: float = 1.0, unit: str = "") -> Callable[[Row], str]:
-    """
-    Show a figure.
+    """Show a figure.
 
-    :param key: its name
     :param digits: behind the point
     :param factor: what it is multiplied by
     :param unit: written after it

@@ -29,12 +29,8 @@ def resident_kilobytes() -> int:
 
 
 async def main(client: str, url: str, key: str, most: int, seconds: float) -> None:
-    """
-    Wait, measure, report and end the process.
+    """Wait, measure, report and end the process.
 
-    :param client: one of the CLIENTS
-    :param url: address of the local DashScope
-    :param key: API key
     :param most: number of tasks that will come
     :param seconds: end of the measurement after the last task has come; 0 for none
     """

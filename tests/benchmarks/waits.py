@@ -15,15 +15,13 @@ from tests.benchmarks.service import requests_of, service, submit
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """
-    What is waited for.
+    """What is waited for.
 
     :param n: number of jobs
     :param duration: seconds that a job runs
     :param concurrency: jobs that run at a time
     :param processes: number of processes that share the waiting
     :param seconds: end of the measurement; 0 to wait for all
-    :param faults: faults of the service
     :param arguments: more arguments of the service
     """
 
@@ -37,12 +35,7 @@ class Setting:
 
 
 def measure(client: str, setting: Setting) -> dict[str, Any]:
-    """
-    Measure one client.
-
-    :param client: one of the CLIENTS
-    :param setting: what is waited for
-    """
+    """Measure one client."""
     with service(
         duration=setting.duration, concurrency=setting.concurrency, arguments=setting.arguments
     ) as simulator:

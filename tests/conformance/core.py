@@ -24,6 +24,9 @@ class Known(StrEnum):
     OPEN = "open"
 
 
+DOCUMENTED, RECORDED, OPEN = Known
+
+
 class Verdict(StrEnum):
     """What became of a fact."""
 
@@ -90,7 +93,7 @@ class Facts:
         return iter(self._facts)
 
     def add(
-        self, name: str, claim: str, *, known: Known, source: str, point: str | None = None
+        self, name: str, claim: str, known: Known, source: str, *, point: str | None = None
     ) -> Callable[[Check], Check]:
         """Put a fact into the list; see :class:`Fact`."""
 

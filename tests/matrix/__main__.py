@@ -13,8 +13,7 @@ from tests.matrix.trying import try_all
 
 
 def main() -> int:
-    """
-    Do what the command line asks for.
+    """Do what the command line asks for.
 
     :return: exit code: not zero if a row is not ok
     """

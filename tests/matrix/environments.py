@@ -22,10 +22,8 @@ _UV = (sys.executable, "-m", "uv")
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """
-    A row's own Python environment, with the wheel and the Airflow in it.
+    """A row's own Python environment, with the wheel and the Airflow in it.
 
-    :param row: the row
     :param folder: folder for everything that the row keeps
     """
 
@@ -43,11 +41,7 @@ class Environment:
         return Installation(python=self.python, airflow=self.row.line.airflow, postgres_driver="psycopg2")
 
     def variables(self, home: str) -> dict[str, str]:
-        """
-        Environment variables for an Airflow that nothing was done with yet.
-
-        :param home: name of its AIRFLOW_HOME
-        """
+        """Environment variables for an Airflow that nothing was done with yet."""
         place = self.folder / home
         place.mkdir(parents=True, exist_ok=True)
         return clean_environment() | {
@@ -57,13 +51,10 @@ class Environment:
         }
 
     def run(self, command: Sequence[str | Path], *, name: str, env: Mapping[str, str], timeout: float) -> str:
-        """
-        Run a program to its end; what it prints is kept in a file too.
+        """Run a program to its end; what it prints is kept in a file too.
 
         :param command: program and arguments
-        :param name: of that file
         :param env: its environment variables
-        :param timeout: seconds until it is given up
         :return: what it printed
         :raises StackError: when it fails
         """
@@ -90,8 +81,7 @@ class Environment:
 
 @cache
 def find_python(version: str, more: tuple[Path, ...] = ()) -> Path | None:
-    """
-    Find an interpreter.
+    """Find an interpreter.
 
     :param version: such as ``3.12``
     :param more: interpreters that are tried first
@@ -113,12 +103,9 @@ def build_wheel() -> Path:
 
 
 def make_environment(row: Row, *, python: Path, wheel: Path) -> Environment:
-    """
-    Make a fresh environment and install the wheel and what the tests need, in the versions of the pins.
+    """Make a fresh environment and install the wheel and what the tests need, in the versions of the pins.
 
-    :param row: the row
     :param python: the interpreter
-    :param wheel: the wheel
     :raises StackError: when something cannot be installed
     """
     folder = DATA / row.id.replace("/", "-python")

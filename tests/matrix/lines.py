@@ -16,8 +16,7 @@ _LINES = PINS / "lines.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """
-    Releases of Airflow that differ in their last number only, by the newest one.
+    """Releases of Airflow that differ in their last number only, by the newest one.
 
     :param name: such as ``2.11``, or :data:`LOWEST`
     :param airflow: version of Airflow
@@ -40,10 +39,8 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """
-    One environment of the matrix.
+    """One environment of the matrix.
 
-    :param line: the Airflow
     :param python: version of Python, such as ``3.11``
     """
 
@@ -62,11 +59,7 @@ def read_lines() -> list[Line]:
 
 
 def write_lines(lines: Sequence[Line]) -> None:
-    """
-    Keep the lines.
-
-    :param lines: the lines
-    """
+    """Keep the lines."""
     _LINES.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n")
 
 

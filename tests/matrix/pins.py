@@ -1,5 +1,4 @@
-"""
-The pins: for each Airflow, the versions that were there when it was released.
+"""The pins: for each Airflow, the versions that were there when it was released.
 
 Airflow does not cap what it depends on, so that today's FastAPI, cadwyn or Pydantic breaks an Airflow of last year. Its own
 constraints hold what it was tested with, and that is what there was on the day of its release. The package index knows that
@@ -51,8 +50,7 @@ _LATER = "\n# {package} is as of {day}, the day of the lowest version that pypro
 
 
 def write_pins() -> list[Line]:
-    """
-    Write the pins of every line of Airflow from the first one that the package allows to the newest.
+    """Write the pins of every line of Airflow from the first one that the package allows to the newest.
 
     :return: the lines
     :raises StackError: when something cannot be resolved

@@ -56,8 +56,7 @@ _AIRFLOW_2_SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """
-    What was seen.
+    """What was seen.
 
     :param faults: one entry for each fault, with or without a record path
     :param absent: what this Airflow does not do, each with the message that tells so
@@ -68,8 +67,7 @@ class Played:
 
 
 def play(made: Environment, *, dag_ids: Sequence[str], whole: bool) -> Played:
-    """
-    Start a row's Airflow with everything around it and play.
+    """Start a row's Airflow with everything around it and play.
 
     :param made: the row's environment
     :param dag_ids: example DAGs that it must have

@@ -59,10 +59,8 @@ def read() -> list[dict[str, Any]]:
 
 
 def blank(row: Row, *, problem: str) -> dict[str, Any]:
-    """
-    Make the record of a row in which nothing was tried.
+    """Make the record of a row in which nothing was tried.
 
-    :param row: the row
     :param problem: why not
     """
     return {
@@ -77,10 +75,8 @@ def blank(row: Row, *, problem: str) -> dict[str, Any]:
 
 
 def keep(record: dict[str, Any], *, rows: Sequence[Row]) -> None:
-    """
-    Write a record in place of the one of the same row; those of other rows stay.
+    """Write a record in place of the one of the same row; those of other rows stay.
 
-    :param record: the record
     :param rows: every row that there is, in the order of the table
     """
     blanks = [blank(row, problem="not run yet") for row in rows]
@@ -89,21 +85,13 @@ def keep(record: dict[str, Any], *, rows: Sequence[Row]) -> None:
 
 
 def write(records: Sequence[dict[str, Any]]) -> None:
-    """
-    Write both files.
-
-    :param records: all records
-    """
+    """Write both files."""
     _FIGURES.write_text(json.dumps(records, ensure_ascii=False, indent=2) + "\n")
     _PAGE.write_text(page(records))
 
 
 def page(records: Sequence[dict[str, Any]]) -> str:
-    """
-    Write the page.
-
-    :param records: all records
-    """
+    """Write the page."""
     good = sum(each["ok"] for each in records)
     parts = [
         _INTRODUCTION,

@@ -38,10 +38,8 @@ _LEFT_OUT = re.compile(r"^absent: (?P<subject>.+): (?P<tests>\d+) tests$", re.MU
 def try_all(
     rows: Sequence[Row], *, pythons: Sequence[Path], lanes: int, keep: Callable[[Record], None]
 ) -> list[Record]:
-    """
-    Try rows, some of them at a time.
+    """Try rows, some of them at a time.
 
-    :param rows: the rows
     :param pythons: interpreters that are preferred to those found on this machine
     :param lanes: how many rows are tried at a time: where one waits, another one works
     :param keep: called with each record as soon as it is there
@@ -84,11 +82,9 @@ class _Attempt:
         self._record = record
 
     def go(self, *, python: Path, wheel: Path) -> None:
-        """
-        Make the environment and do every step.
+        """Make the environment and do every step.
 
         :param python: the interpreter
-        :param wheel: the wheel
         """
         made = self._step("install", lambda: make_environment(self._row, python=python, wheel=wheel))
         if made is None:

@@ -14,8 +14,7 @@ ENOUGH = 85.0
 
 
 def main() -> int:
-    """
-    Do what the command line asks for.
+    """Do what the command line asks for.
 
     :return: exit code
     """

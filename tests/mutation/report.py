@@ -46,8 +46,7 @@ def _score(module: str, count: Counter[Outcome]) -> Score:
 
 
 def write(results: Sequence[tuple[Mutant, Outcome]], reasons: Mapping[Mutant, str]) -> None:
-    """
-    Write figures and page.
+    """Write figures and page.
 
     :param results: all mutants
     :param reasons: why those that survived may

@@ -21,10 +21,8 @@ def one_line(cell: object) -> str:
 
 
 def replace_part(page: Path, name: str, text: str) -> None:
-    """
-    Write what is between two marks of a page anew.
+    """Write what is between two marks of a page anew.
 
-    :param page: the page
     :param name: of the part, as its marks have it
     :param text: what goes between them; it ends with a line break
     :raises ValueError: when the marks are not there

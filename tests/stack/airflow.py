@@ -31,10 +31,8 @@ _NO_LOG_SERVER = "--skip-serve-logs"
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowConfig:
-    """
-    How an Airflow is set up.
+    """How an Airflow is set up.
 
-    :param home: its AIRFLOW_HOME
     :param database: what it keeps its state in
     :param dag_bundles: folders with DAGs by the names of their bundles
     :param connections: connections by id, seen by all its processes through the environment
@@ -56,8 +54,7 @@ class AirflowConfig:
 
 
 class Airflow:
-    """
-    API server, scheduler with LocalExecutor, DAG processor and triggerer: processes that can be killed and restarted singly.
+    """API server, scheduler with LocalExecutor, DAG processor and triggerer: processes that can be killed and restarted singly.
 
     :param config: how it is set up
     """
@@ -97,10 +94,8 @@ class Airflow:
             process.start()
 
     def wait_ready(self, *, timeout: float = PATIENCE, dag_ids: Collection[str] = ()) -> None:
-        """
-        Wait until every component has reported and the DAGs have been parsed.
+        """Wait until every component has reported and the DAGs have been parsed.
 
-        :param timeout: seconds until this gives up
         :param dag_ids: DAGs that must be there
         :raises StackError: when a process ends, a DAG can't be imported, or the time is over
         """
@@ -127,16 +122,14 @@ class Airflow:
         return self.add("triggerer", _NO_LOG_SERVER)
 
     def add_machine(self, *arguments: str) -> ManagedProcess:
-        """
-        Start one more process as on another machine, with a home and a folder for temporary files of its own.
+        """Start one more process as on another machine, with a home and a folder for temporary files of its own.
 
         :param arguments: what follows ``airflow``
         """
         return self.add(*arguments, _NO_LOG_SERVER, apart=True)
 
     def add(self, *arguments: str, apart: bool = False) -> ManagedProcess:
-        """
-        Start one more process.
+        """Start one more process.
 
         :param arguments: what follows ``airflow``
         :param apart: whether it has a home and a folder for temporary files of its own
@@ -150,8 +143,7 @@ class Airflow:
         return process
 
     def worker_has_left(self, instance: TaskInstance) -> bool:
-        """
-        Tell whether the executor has reported the end of the worker that deferred a task.
+        """Tell whether the executor has reported the end of the worker that deferred a task.
 
         A report that comes when the task has been resumed already makes Airflow 3.3 fail the resumed try. What must not be
         tried again waits for it; a user's task has retries.
@@ -166,11 +158,9 @@ class Airflow:
         return re.search(rf"{re.escape(report)}\d+, map_index={instance.map_index}\)", log) is not None
 
     def command(self, *arguments: str, timeout: float = PATIENCE) -> str:
-        """
-        Run an ``airflow`` command on this Airflow.
+        """Run an ``airflow`` command on this Airflow.
 
         :param arguments: what follows ``airflow``
-        :param timeout: seconds until this gives up
         :return: its standard output
         :raises StackError: when it fails
         """

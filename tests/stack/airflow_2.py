@@ -25,10 +25,8 @@ class Airflow2Api(AirflowApi):
     clearing: ClassVar[Mapping[str, Any]] = {"reset_dag_runs": True}
 
     def log(self, *, instance: TaskInstance, try_number: int | None = None) -> str:
-        """
-        Read the log of one try.
+        """Read the log of one try.
 
-        :param instance: the task instance
         :param try_number: which try, the last one by default
         """
         path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs"
@@ -45,10 +43,8 @@ class Airflow2Api(AirflowApi):
 
 
 def settings(*, home: Path, host: str, port: int, url: str, secret: str) -> dict[str, str]:
-    """
-    Make the settings that only Airflow 2 has.
+    """Make the settings that only Airflow 2 has.
 
-    :param home: its AIRFLOW_HOME
     :param host: address that the webserver listens on
     :param port: port that it listens on
     :param url: its address for others
@@ -73,10 +69,8 @@ def settings(*, home: Path, host: str, port: int, url: str, secret: str) -> dict
 
 
 def prepare(*, home: Path, dag_bundles: Mapping[str, Path]) -> None:
-    """
-    Lay out what is in files.
+    """Lay out what is in files.
 
-    :param home: its AIRFLOW_HOME
     :param dag_bundles: folders with DAGs by their names
     """
     _config_file(home).write_text(_WEBSERVER_CONFIG)
@@ -86,8 +80,7 @@ def prepare(*, home: Path, dag_bundles: Mapping[str, Path]) -> None:
 
 
 def python_path(dag_bundles: Mapping[str, Path]) -> str:
-    """
-    Let the files of a folder import each other, as those of a bundle do in Airflow 3.
+    """Let the files of a folder import each other, as those of a bundle do in Airflow 3.
 
     :param dag_bundles: folders with DAGs by their names
     :return: value of PYTHONPATH

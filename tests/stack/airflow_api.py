@@ -67,8 +67,7 @@ class ImportFailure(_Row):
 
 
 class AirflowApi:
-    """
-    A thin, typed client; the methods are named after what a user does.
+    """A thin, typed client; the methods are named after what a user does.
 
     :param base_url: address of the API server
     :param user: who logs in with a password that is the same as the name; None where nobody needs to
@@ -96,8 +95,7 @@ class AirflowApi:
         return {name: part["status"] for name, part in parts.items()}
 
     def get(self, path: str) -> bytes:
-        """
-        Load what a page shows.
+        """Load what a page shows.
 
         :param path: address below that of the API server
         """
@@ -113,19 +111,15 @@ class AirflowApi:
         return [ImportFailure.model_validate(row) for row in rows]
 
     def set_paused(self, *, dag_id: str, paused: bool) -> None:
-        """
-        Pause a DAG, or let it run.
+        """Pause a DAG, or let it run.
 
-        :param dag_id: id of the DAG
         :param paused: whether it is to be paused
         """
         self._call("PATCH", f"{self.root}/dags/{dag_id}", again=True, json={"is_paused": paused})
 
     def trigger(self, *, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """
-        Start a run by hand.
+        """Start a run by hand.
 
-        :param dag_id: id of the DAG
         :param conf: values for its params
         :return: id of the run
         """
@@ -140,26 +134,16 @@ class AirflowApi:
         return str(checked(response).json()["dag_run_id"])
 
     def run(self, *, dag_id: str, run_id: str) -> DagRun:
-        """
-        Read a run.
-
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        """
+        """Read a run."""
         return DagRun.model_validate(self._call("GET", self._run(dag_id, run_id)))
 
     def runs(self, *, dag_id: str) -> list[DagRun]:
-        """
-        Read all runs of a DAG, the first one first.
-
-        :param dag_id: id of the DAG
-        """
+        """Read all runs of a DAG, the first one first."""
         rows = self._pages(f"{self.root}/dags/{dag_id}/dagRuns", rows="dag_runs")
         return [DagRun.model_validate(row) for row in rows]
 
     def create_asset_event(self, *, uri: str, extra: Mapping[str, Any]) -> None:
-        """
-        Say that an asset was updated.
+        """Say that an asset was updated.
 
         :param uri: the asset's URI
         :param extra: what the event tells
@@ -169,29 +153,19 @@ class AirflowApi:
         self._call("POST", f"{self.root}/assets/events", json={"asset_id": asset_id, "extra": dict(extra)})
 
     def question(self, *, instance: TaskInstance) -> dict[str, Any]:
-        """
-        Read what a task asks a person, and what was answered.
-
-        :param instance: the task instance
-        """
+        """Read what a task asks a person, and what was answered."""
         return self._call("GET", self._question(instance))
 
     def answer(self, *, instance: TaskInstance, option: str) -> None:
-        """
-        Answer a task that asks a person.
+        """Answer a task that asks a person.
 
-        :param instance: the task instance
         :param option: one of those that it offers
         """
         self._call("PATCH", self._question(instance), json={"chosen_options": [option]})
 
     def wait_for_run(self, *, dag_id: str, run_id: str, timeout: float = PATIENCE) -> DagRun:
-        """
-        Wait until a run has ended, well or not.
+        """Wait until a run has ended, well or not.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param timeout: seconds until this gives up
         :raises StackError: when the time is over; the message tells the tasks' states
         """
 
@@ -207,11 +181,8 @@ class AirflowApi:
         return wait_until(ended, timeout=timeout, interval=0.5, what=what, found=states)
 
     def task_instances(self, *, dag_id: str, run_id: str, task_id: str | None = None) -> list[TaskInstance]:
-        """
-        Read the task instances of a run.
+        """Read the task instances of a run.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
         :param task_id: only those of this task
         """
         rows = self._pages(f"{self._run(dag_id, run_id)}/taskInstances", rows="task_instances")
@@ -228,14 +199,8 @@ class AirflowApi:
         timeout: float = PATIENCE,
         map_index: int = -1,
     ) -> TaskInstance:
-        """
-        Wait until a task instance is in a state, as long as its run lasts.
+        """Wait until a task instance is in a state, as long as its run lasts.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param task_id: id of the task
-        :param state: the state
-        :param timeout: seconds until this gives up
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         :raises StackError: when the run has ended before, or the time is over
         """
@@ -257,13 +222,9 @@ class AirflowApi:
     def xcom(
         self, *, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1
     ) -> Any:
-        """
-        Read an XCom value as it was pushed.
+        """Read an XCom value as it was pushed.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
         :param task_id: id of the task that pushed it
-        :param key: its key
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
         path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
@@ -274,12 +235,8 @@ class AirflowApi:
             return value
 
     def links(self, *, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, str | None]:
-        """
-        Read the extra links that a task's page shows, by name.
+        """Read the extra links that a task's page shows, by name.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param task_id: id of the task
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
         path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/links"
@@ -287,10 +244,8 @@ class AirflowApi:
         return found
 
     def log(self, *, instance: TaskInstance, try_number: int | None = None) -> str:
-        """
-        Read the log of one try, one line for each entry.
+        """Read the log of one try, one line for each entry.
 
-        :param instance: the task instance
         :param try_number: which try, the last one by default
         """
         path = f"{self._run(instance.dag_id, instance.dag_run_id)}/taskInstances/{instance.task_id}/logs/"
@@ -301,11 +256,8 @@ class AirflowApi:
     def clear(
         self, *, dag_id: str, run_id: str, task_ids: Sequence[str | tuple[str, int]] = (), **more: Any
     ) -> None:
-        """
-        Clear tasks whatever their state is, so that they run again.
+        """Clear tasks whatever their state is, so that they run again.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
         :param task_ids: ids, or pairs of id and map index
         :param more: what else the request says
         """
@@ -315,34 +267,19 @@ class AirflowApi:
         self._call("POST", f"{self.root}/dags/{dag_id}/clearTaskInstances", json=body)
 
     def clear_run(self, *, dag_id: str, run_id: str) -> None:
-        """
-        Clear all tasks of a run.
-
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        """
+        """Clear all tasks of a run."""
         self._call(
             "POST", f"{self._run(dag_id, run_id)}/clear", json={"dry_run": False, "only_failed": False}
         )
 
     def discard_task_state(self, *, dag_id: str, run_id: str, task_id: str) -> None:
-        """
-        Empty the task state store of a task, in all its mapped copies.
-
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param task_id: id of the task
-        """
+        """Empty the task state store of a task, in all its mapped copies."""
         path = f"{self._run(dag_id, run_id)}/taskInstances/{task_id}/state-store"
         self._call("DELETE", path, params={"all_map_indices": True})
 
     def mark(self, *, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
-        """
-        Set a task instance's state by hand.
+        """Set a task instance's state by hand.
 
-        :param dag_id: id of the DAG
-        :param run_id: id of the run
-        :param task_id: id of the task
         :param state: ``success``, ``failed`` or ``skipped``
         :param map_index: which of the mapped copies, -1 for a task that is not mapped
         """
@@ -351,10 +288,8 @@ class AirflowApi:
         self._call("PATCH", path, json={"new_state": state})
 
     def set_connection(self, *, conn_id: str, connection: Mapping[str, Any]) -> None:
-        """
-        Store a connection in Airflow's database, in place of the one that has its id.
+        """Store a connection in Airflow's database, in place of the one that has its id.
 
-        :param conn_id: id of the connection
         :param connection: its fields; ``extra`` is a dictionary
         """
         fields = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra", {}))}

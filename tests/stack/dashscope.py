@@ -17,11 +17,9 @@ API_KEY = "sk-demo-0123456789abcdef0123456789abcdef"
 
 
 class Simulator:
-    """
-    ``python -m airflow_provider_wanx.simulator``.
+    """``python -m airflow_provider_wanx.simulator``.
 
     :param port: port to listen on
-    :param logs: folder for its log
     :param speed: how much faster than the service's its clocks run
     :param keys: the API keys that it accepts; none for any
     :param arguments: more command line arguments

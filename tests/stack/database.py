@@ -24,8 +24,7 @@ class Database(Protocol):
         """Start the server where there is one."""
 
     def prepare(self, *, migrate: Callable[[str], None]) -> None:
-        """
-        Make an empty Airflow database of it.
+        """Make an empty Airflow database of it.
 
         :param migrate: migrates the database with the given SQLAlchemy URL
         """
@@ -35,12 +34,10 @@ class Database(Protocol):
 
 
 class SqliteDatabase:
-    """
-    A new SQLite file each time, copied from one that was migrated once for this Airflow and Python.
+    """A new SQLite file each time, copied from one that was migrated once for this Airflow and Python.
 
     :param file: where the database lies
     :param templates: folder that keeps migrated databases
-    :param installation: the Airflow
     """
 
     def __init__(self, *, file: Path, templates: Path, installation: Installation) -> None:
@@ -57,8 +54,7 @@ class SqliteDatabase:
         """Nothing to start: SQLite has no server."""
 
     def prepare(self, *, migrate: Callable[[str], None]) -> None:
-        """
-        Make an empty Airflow database of it.
+        """Make an empty Airflow database of it.
 
         :param migrate: migrates the database with the given SQLAlchemy URL
         """

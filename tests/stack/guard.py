@@ -22,8 +22,7 @@ _POLL_SECONDS = 0.05
 
 
 def session_members(*, session: int) -> list[int]:
-    """
-    Process ids of all living processes of a session.
+    """Process ids of all living processes of a session.
 
     :param session: id of the session, which is the process id of its leader
     """
@@ -40,8 +39,7 @@ def session_members(*, session: int) -> list[int]:
 
 
 def send_signal(*, pid: int, signum: int) -> bool:
-    """
-    Send a signal to a process, which may have ended since it was listed.
+    """Send a signal to a process, which may have ended since it was listed.
 
     :param pid: id of the process
     :param signum: number of the signal
@@ -55,10 +53,8 @@ def send_signal(*, pid: int, signum: int) -> bool:
 
 
 def signal_session(*, session: int, signum: int) -> None:
-    """
-    Send a signal to every process of a session.
+    """Send a signal to every process of a session.
 
-    :param session: id of the session
     :param signum: number of the signal
     """
     for pid in session_members(session=session):
@@ -66,10 +62,8 @@ def signal_session(*, session: int, signum: int) -> None:
 
 
 def end_sessions(*, sessions: Iterable[int], grace: float) -> None:
-    """
-    End sessions: politely first, then for certain.
+    """End sessions: politely first, then for certain.
 
-    :param sessions: ids of the sessions
     :param grace: seconds between SIGTERM and SIGKILL
     """
     left = set(sessions)

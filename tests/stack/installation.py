@@ -12,8 +12,7 @@ from packaging.version import Version
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """
-    An Airflow in a Python environment, with this package in it.
+    """An Airflow in a Python environment, with this package in it.
 
     :param python: the environment's interpreter
     :param airflow: version of Airflow

@@ -28,8 +28,7 @@ _LOCK = ".lock"
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """
-    What a stack is made of.
+    """What a stack is made of.
 
     :param data: folder for everything that it keeps; it is emptied first
     :param dag_bundles: folders with DAGs by the names of their bundles
@@ -63,8 +62,7 @@ class StackConfig:
 
 
 class LocalStack:
-    """
-    Starts everything on entering and ends everything on leaving, whatever happens between.
+    """Starts everything on entering and ends everything on leaving, whatever happens between.
 
     :param config: what it is made of
     """

@@ -14,8 +14,7 @@ _RANGE = range(12_000, 32_000)
 
 
 def free_ports(*, count: int) -> list[int]:
-    """
-    Find ports that nobody listens on, and that the system gives to nobody; all of them differ.
+    """Find ports that nobody listens on, and that the system gives to nobody; all of them differ.
 
     :param count: how many
     """

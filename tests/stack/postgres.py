@@ -37,12 +37,10 @@ _SETTINGS = {
 
 
 class PostgresDatabase:
-    """
-    A server of its own, with a new cluster.
+    """A server of its own, with a new cluster.
 
     :param folder: folder for the cluster; as root, one that the server's user can reach takes its place if need be
     :param port: port to listen on, on loopback only
-    :param logs: folder for its log
     :param installation: the Airflow, whose drivers are used
     :raises ProgramMissingError: when PostgreSQL is not there
     """
@@ -83,8 +81,7 @@ class PostgresDatabase:
         self._process.wait_ready(self.answers)
 
     def prepare(self, *, migrate: Callable[[str], None]) -> None:
-        """
-        Make an empty Airflow database.
+        """Make an empty Airflow database.
 
         :param migrate: migrates the database with the given SQLAlchemy URL
         """

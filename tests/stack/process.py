@@ -20,12 +20,10 @@ _LINES, _WORDS = 40, 200
 
 
 class ManagedProcess:
-    """
-    A process in a session of its own, so that Ctrl-C does not reach it and all its descendants can be found.
+    """A process in a session of its own, so that Ctrl-C does not reach it and all its descendants can be found.
 
     It may be started, killed and started again. Whatever happens to this program, the guard ends the session.
 
-    :param name: what it is called in messages
     :param command: program and arguments
     :param env: its whole environment
     :param log_file: where its output goes, added to what is there
@@ -41,8 +39,7 @@ class ManagedProcess:
         self._sessions: set[int] = set()
 
     def start(self) -> None:
-        """
-        Start it.
+        """Start it.
 
         :raises StackError: when it is running already
         """
@@ -64,8 +61,7 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """
-        Process id, which is the id of its session as well.
+        """Process id, which is the id of its session as well.
 
         :raises StackError: when it was never started
         """
@@ -77,11 +73,9 @@ class ManagedProcess:
         return self._popen is not None and self._popen.poll() is None
 
     def wait_ready(self, probe: Callable[[], bool], *, timeout: float = PATIENCE) -> None:
-        """
-        Wait until the process does its work.
+        """Wait until the process does its work.
 
         :param probe: tells whether it does
-        :param timeout: seconds until this gives up
         :raises StackError: when it ends or the time is over
         """
 
@@ -96,8 +90,7 @@ class ManagedProcess:
         )
 
     def raise_if_ended(self) -> None:
-        """
-        Tell that it is not running any more.
+        """Tell that it is not running any more.
 
         :raises StackError: when it has ended, with its last words and the place of its log
         """
@@ -106,8 +99,7 @@ class ManagedProcess:
             raise failure(self.name, status=status, log_file=self.log_file)
 
     def kill(self, signum: int = signal.SIGKILL, *, descendants: bool = True) -> None:
-        """
-        Send a signal, as an operator or the kernel would; SIGKILL waits until the process is gone.
+        """Send a signal, as an operator or the kernel would; SIGKILL waits until the process is gone.
 
         :param signum: number of the signal
         :param descendants: whether the processes that it started get it too
@@ -121,8 +113,7 @@ class ManagedProcess:
             self._popen.wait()
 
     def stop(self, *, grace: float = 5.0) -> None:
-        """
-        End it and all its descendants.
+        """End it and all its descendants.
 
         :param grace: seconds between SIGTERM and SIGKILL
         """
@@ -150,10 +141,8 @@ class ManagedProcess:
 
 
 def failure(name: str, *, status: int, log_file: Path) -> StackError:
-    """
-    Make the error that tells of a program which has ended and should not have.
+    """Make the error that tells of a program which has ended and should not have.
 
-    :param name: what it is called in messages
     :param status: its exit status, or the negative number of the signal that ended it
     :param log_file: where its output went
     """
@@ -167,11 +156,9 @@ def failure(name: str, *, status: int, log_file: Path) -> StackError:
 
 
 def run_logged(command: Sequence[str], *, name: str, env: Mapping[str, str], log_file: Path) -> None:
-    """
-    Run a program to its end.
+    """Run a program to its end.
 
     :param command: program and arguments
-    :param name: what it is called in messages
     :param env: its whole environment
     :param log_file: where its output goes, added to what is there
     :raises StackError: when it fails
@@ -185,18 +172,13 @@ def run_logged(command: Sequence[str], *, name: str, env: Mapping[str, str], log
 
 
 def shown(path: Path) -> str:
-    """
-    Write a path as short as it can be opened from here.
-
-    :param path: the path
-    """
+    """Write a path as short as it can be opened from here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def stop_all(processes: Iterable[ManagedProcess], *, grace: float = 5.0) -> None:
-    """
-    End processes with all their descendants, side by side.
+    """End processes with all their descendants, side by side.
 
     :param processes: those never started are passed over
     :param grace: seconds between SIGTERM to each process itself and SIGKILL to whatever is left

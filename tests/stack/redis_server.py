@@ -12,12 +12,10 @@ from tests.stack.process import ManagedProcess
 
 
 class RedisServer:
-    """
-    A server of its own that keeps everything in memory.
+    """A server of its own that keeps everything in memory.
 
     :param port: port to listen on, on loopback only
     :param folder: its working folder
-    :param logs: folder for its log
     :raises ProgramMissingError: when neither Redis nor Valkey is there
     """
 

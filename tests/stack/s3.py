@@ -30,11 +30,9 @@ class StoredObject:
 
 
 class LocalS3:
-    """
-    moto's server in a process of its own. It keeps everything in memory.
+    """moto's server in a process of its own. It keeps everything in memory.
 
     :param port: port to listen on
-    :param logs: folder for its log
     """
 
     def __init__(self, *, port: int, logs: Path) -> None:
@@ -78,10 +76,8 @@ class LocalS3:
         return httpx.get(f"{self.url}/moto-api/", trust_env=False).is_success
 
     def put(self, *, bucket: str, key: str, body: bytes) -> None:
-        """
-        Store an object; the bucket is made where it is missing.
+        """Store an object; the bucket is made where it is missing.
 
-        :param bucket: name of the bucket
         :param key: key of the object
         :param body: its bytes
         """
@@ -89,10 +85,8 @@ class LocalS3:
         self.client.put_object(Bucket=bucket, Key=key, Body=body)
 
     def list(self, *, bucket: str, prefix: str = "") -> list[StoredObject]:
-        """
-        List the objects of a bucket.
+        """List the objects of a bucket.
 
-        :param bucket: name of the bucket
         :param prefix: how their keys begin
         """
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -100,10 +94,8 @@ class LocalS3:
         return [StoredObject(key=row["Key"], size=row["Size"]) for row in rows]
 
     def get(self, *, bucket: str, key: str) -> bytes:
-        """
-        Read an object.
+        """Read an object.
 
-        :param bucket: name of the bucket
         :param key: key of the object
         """
         body: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -11,8 +11,7 @@ from tests.stack.ports import LOOPBACK
 
 
 class StatsdListener:
-    """
-    Listens on a free UDP port of this machine and keeps the lines that come.
+    """Listens on a free UDP port of this machine and keeps the lines that come.
 
     :param prefix: what all names begin with; it is what Airflow's ``statsd_prefix`` must be
     """
@@ -37,8 +36,7 @@ class StatsdListener:
         }
 
     def received(self, *, below: str = "") -> dict[tuple[str, str], list[float]]:
-        """
-        Return what has come: the values by name, without the prefix, and type (``c``, ``g`` or ``ms``).
+        """Return what has come: the values by name, without the prefix, and type (``c``, ``g`` or ``ms``).
 
         :param below: what the names begin with
         """

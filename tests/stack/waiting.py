@@ -36,12 +36,10 @@ def wait_until(
     interval: float = 0.1,
     found: Callable[[], str] | None = None,
 ) -> _T:
-    """
-    Wait until a condition returns something true, and return that. A look that fails is repeated like one that finds nothing.
+    """Wait until a condition returns something true, and return that. A look that fails counts as one that finds nothing.
 
     :param condition: called again and again
     :param what: what is waited for, for the message
-    :param timeout: seconds until this gives up
     :param interval: seconds between two calls
     :param found: tells for the message what there is instead
     :raises StackError: when the time is over
@@ -66,8 +64,7 @@ def wait_until(
 
 
 class PatientClient:
-    """
-    HTTP to one server, which is asked again as long as it does not answer.
+    """HTTP to one server, which is asked again as long as it does not answer.
 
     Within :func:`wait_until` it is asked once, because that looks again itself. What must not be done twice is sent once, and
     has all the time for its one answer.
@@ -92,8 +89,7 @@ class PatientClient:
         self._http.close()
 
     def answer(self, method: str, path: str, *, again: bool = False, **arguments: Any) -> httpx.Response:
-        """
-        Send a request until there is an answer, which may be a refusal.
+        """Send a request until there is an answer, which may be a refusal.
 
         :param method: the HTTP method
         :param path: address below that of the server
@@ -123,8 +119,7 @@ class PatientClient:
 
 
 def checked(response: httpx.Response) -> httpx.Response:
-    """
-    Return an answer that tells of success.
+    """Return an answer that tells of success.
 
     :param response: the answer
     :raises StackError: when it is a refusal

@@ -24,7 +24,7 @@ from airflow_provider_wanx.dashscope.errors import (
     api_error,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, without_frames
+from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, reports_failure
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def frames(error: BaseException) -> list[str]:
 
 
 def test_what_this_package_raises_leaves_none_of_its_lines_in_the_log() -> None:
-    @without_frames
+    @reports_failure
     def execute() -> None:
         with airflow_errors():
             raise InvalidInputError("bad")
@@ -128,7 +128,7 @@ def test_what_others_raise_keeps_its_traceback() -> None:
     def library() -> None:
         raise AirflowException("no such connection")
 
-    @without_frames
+    @reports_failure
     def execute() -> None:
         with airflow_errors():
             library()
@@ -152,7 +152,7 @@ class Instance:
 
 
 def ended(error: BaseException, instance: Instance) -> Any:
-    @without_frames
+    @reports_failure
     def execute(context: dict[str, Any]) -> None:
         with airflow_errors():
             raise error
@@ -223,7 +223,7 @@ def test_a_failure_is_told_even_where_its_xcom_is_not_taken() -> None:
 
 
 def test_a_timeout_of_airflows_own_has_a_kind_too() -> None:
-    @without_frames
+    @reports_failure
     def execute(context: dict[str, Any]) -> None:
         try:
             raise WaitTimeoutError("Too late.")

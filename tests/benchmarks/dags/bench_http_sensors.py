@@ -9,8 +9,7 @@ from airflow.sdk import DAG, Param
 
 
 def has_ended(response: Any) -> bool:
-    """
-    Tell whether a task has ended.
+    """Tell whether a task has ended.
 
     :param response: the service's answer about it
     """

@@ -47,7 +47,6 @@ class Visit:
     """A user's window on Airflow.
 
     :param page: the window.
-    :param base: address of Airflow.
     :param dialogs: texts of dialogs that scripts have opened.
     :param refused: what the content policy has refused, as the console tells.
     :param strangers: addresses outside of Airflow that were asked for something.
@@ -87,7 +86,6 @@ def visit(
 ) -> Iterator[Visit]:
     """Open a window that remembers nothing of others.
 
-    :param base: address of Airflow.
     :param scheme: which colours the system asks for.
     :param size: of the window, in pixels.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import Exchange
 
@@ -16,8 +16,8 @@ _CANCEL = "cnblogs/dashscope-sdk, cancel-completed-task"
 @FACTS.add(
     "cancel-pending",
     "cancelling a task that waits is answered with HTTP 200 and request_id alone",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
+    DOCUMENTED,
+    _TASKS,
 )
 def _(visit: Visit) -> Observation:
     seen = _canceled(visit)
@@ -34,9 +34,7 @@ def _canceled(visit: Visit) -> Exchange:
     return visit.queue.canceled
 
 
-@FACTS.add(
-    "canceled", "a task that was canceled is CANCELED, with one L", known=Known.DOCUMENTED, source=_TASKS
-)
+@FACTS.add("canceled", "a task that was canceled is CANCELED, with one L", DOCUMENTED, _TASKS)
 def _(visit: Visit) -> Observation:
     if _canceled(visit).status != 200:
         raise NotObservedError(f"the cancellation was refused: {_canceled(visit).refusal}")
@@ -44,9 +42,7 @@ def _(visit: Visit) -> Observation:
     return Observation(status == "CANCELED", status)
 
 
-@FACTS.add(
-    "canceled-free", "a task that was canceled has made nothing", known=Known.DOCUMENTED, source=_MODEL
-)
+@FACTS.add("canceled-free", "a task that was canceled has made nothing", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     body = visit.queue.third.look("CANCELED").body
     count = (body.get("usage") or {}).get("image_count", 0)
@@ -67,30 +63,20 @@ def _not_pending(seen: Exchange | None) -> Observation:
 @FACTS.add(
     "cancel-ended",
     "cancelling a task that has ended is refused with HTTP 400 UnsupportedOperation, “… in PENDING status.”",
-    known=Known.RECORDED,
-    source=_CANCEL,
+    RECORDED,
+    _CANCEL,
     point="cancel-ended",
 )
 def _(visit: Visit) -> Observation:
     return _not_pending(visit.queue.canceled_ended)
 
 
-@FACTS.add(
-    "cancel-running",
-    "cancelling a task that runs is refused likewise",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
-)
+@FACTS.add("cancel-running", "cancelling a task that runs is refused likewise", DOCUMENTED, _TASKS)
 def _(visit: Visit) -> Observation:
     return _not_pending(visit.queue.canceled_running)
 
 
-@FACTS.add(
-    "cancel-twice",
-    "cancelling a task a second time is refused likewise",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
-)
+@FACTS.add("cancel-twice", "cancelling a task a second time is refused likewise", DOCUMENTED, _TASKS)
 def _(visit: Visit) -> Observation:
     if _canceled(visit).status != 200:
         raise NotObservedError(f"the first cancellation was refused: {_canceled(visit).refusal}")

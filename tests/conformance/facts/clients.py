@@ -13,7 +13,7 @@ from airflow_provider_wanx.dashscope import (
     check_image,
 )
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE, repaint_cost
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.service import pictures
 from tests.conformance.service.tracks import Track
 from tests.conformance.service.visit import Visit
@@ -22,10 +22,7 @@ FACTS = Facts()
 
 
 @FACTS.add(
-    "client-submits",
-    "the client submits, and the task that it names exists",
-    known=Known.DOCUMENTED,
-    source="model page",
+    "client-submits", "the client submits, and the task that it names exists", DOCUMENTED, "model page"
 )
 def _(visit: Visit) -> Observation:
     first = visit.queue.second.first.output
@@ -38,8 +35,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-reads-task",
     "the client reads a portrait: one file, its style, its price, times with a zone",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, get-task-image-generation-success",
+    RECORDED,
+    "cnblogs/dashscope-sdk, get-task-image-generation-success",
 )
 def _(visit: Visit) -> Observation:
     visit.success  # noqa: B018 - the task has to have ended
@@ -56,22 +53,14 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add(
-    "client-reads-failure",
-    "the client tells a failed task's code",
-    known=Known.DOCUMENTED,
-    source="model page",
-)
+@FACTS.add("client-reads-failure", "the client tells a failed task's code", DOCUMENTED, "model page")
 def _(visit: Visit) -> Observation:
     task = visit.client.get_task(visit.failed.output["task_id"])
     return Observation(task.status is TaskStatus.FAILED and bool(task.code), f"{task.status} {task.code}")
 
 
 @FACTS.add(
-    "client-wait",
-    "the client's wait returns a task that has succeeded",
-    known=Known.DOCUMENTED,
-    source="task-management page",
+    "client-wait", "the client's wait returns a task that has succeeded", DOCUMENTED, "task-management page"
 )
 def _(visit: Visit) -> Observation:
     visit.success  # noqa: B018 - the task has to have ended
@@ -82,8 +71,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-wait-canceled",
     "the client's wait ends with an error when a task was canceled",
-    known=Known.DOCUMENTED,
-    source="task-management page",
+    DOCUMENTED,
+    "task-management page",
 )
 def _(visit: Visit) -> Observation:
     visit.queue.third.look("CANCELED")
@@ -97,8 +86,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-download",
     "the client downloads a result whole: as long as the store says, and a picture",
-    known=Known.DOCUMENTED,
-    source="model page",
+    DOCUMENTED,
+    "model page",
 )
 def _(visit: Visit) -> Observation:
     with visit.client.download(visit.result_url) as (received, chunks):
@@ -112,8 +101,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-lists",
     "the client reads the list: rows with a state, a time and a model, and the service's clock",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, list-task",
+    RECORDED,
+    "cnblogs/dashscope-sdk, list-task",
 )
 def _(visit: Visit) -> Observation:
     wanted = visit.queue.first.task_id
@@ -128,8 +117,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-cancel-ended",
     "the client takes the refusal to cancel an ended task for “no”, not for an error",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, cancel-completed-task",
+    RECORDED,
+    "cnblogs/dashscope-sdk, cancel-completed-task",
 )
 def _(visit: Visit) -> Observation:
     visit.success  # noqa: B018 - the task has to have ended
@@ -140,8 +129,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-wrong-key",
     "the client raises AuthenticationError for a wrong key",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, auth-error",
+    RECORDED,
+    "cnblogs/dashscope-sdk, auth-error",
 )
 def _(visit: Visit) -> Observation:
     target = visit.target
@@ -156,22 +145,14 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "client-uploads",
-    "the client puts a file into the temporary store",
-    known=Known.DOCUMENTED,
-    source="temporary-storage page",
+    "client-uploads", "the client puts a file into the temporary store", DOCUMENTED, "temporary-storage page"
 )
 def _(visit: Visit) -> Observation:
     url = visit.client.upload_file(filename="note.txt", content=b"conformance", model=REPAINT_MODEL)
     return Observation(url.startswith("oss://dashscope-instant/"), f"{url.partition('/')[0]}//…")
 
 
-@FACTS.add(
-    "client-limits",
-    "the client reads the model's limits",
-    known=Known.DOCUMENTED,
-    source="quota page",
-)
+@FACTS.add("client-limits", "the client reads the model's limits", DOCUMENTED, "quota page")
 def _(visit: Visit) -> Observation:
     page = visit.client.get_quotas(model=REPAINT_MODEL)
     found = [quota for quota in page.quotas if quota.model == REPAINT_MODEL and quota.model_limit is not None]
@@ -181,8 +162,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "client-checks-pictures",
     "what the client refuses before money is spent, the service refuses as well: a picture of 128 × 128 pixels",
-    known=Known.DOCUMENTED,
-    source="model page",
+    DOCUMENTED,
+    "model page",
 )
 def _(visit: Visit) -> Observation:
     try:

@@ -9,7 +9,7 @@ from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
-from tests.conformance.core import Facts, Known, Observation
+from tests.conformance.core import DOCUMENTED, RECORDED, Facts, Observation
 from tests.conformance.service.visit import Visit
 
 UPLOADS, RESULTS = Facts(), Facts()
@@ -22,12 +22,7 @@ _FIELDS = {
 }  # fmt: skip
 
 
-@UPLOADS.add(
-    "upload-policy",
-    "the policy stands in data, with its ten fields",
-    known=Known.RECORDED,
-    source=_POLICY,
-)
+@UPLOADS.add("upload-policy", "the policy stands in data, with its ten fields", RECORDED, _POLICY)
 def _(visit: Visit) -> Observation:
     data = visit.policy.body["data"]
     missing = sorted(_FIELDS - data.keys())
@@ -37,8 +32,8 @@ def _(visit: Visit) -> Observation:
 @UPLOADS.add(
     "upload-policy-values",
     "a policy is good for 300 seconds, private, without overwriting, in a folder below dashscope-instant/",
-    known=Known.RECORDED,
-    source=_POLICY,
+    RECORDED,
+    _POLICY,
 )
 def _(visit: Visit) -> Observation:
     data = visit.policy.body["data"]
@@ -50,9 +45,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@UPLOADS.add(
-    "upload-policy-base64", "the policy is base64 of a JSON object", known=Known.RECORDED, source=_POLICY
-)
+@UPLOADS.add("upload-policy-base64", "the policy is base64 of a JSON object", RECORDED, _POLICY)
 def _(visit: Visit) -> Observation:
     document = json.loads(base64.b64decode(visit.policy.body["data"]["policy"], validate=True))
     return Observation(isinstance(document, dict), f"an object of {', '.join(sorted(document))}")
@@ -61,8 +54,8 @@ def _(visit: Visit) -> Observation:
 @UPLOADS.add(
     "upload-answer",
     "an upload with the policy's fields and without the key is answered with HTTP 200 and nothing",
-    known=Known.DOCUMENTED,
-    source=_STORE,
+    DOCUMENTED,
+    _STORE,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.uploaded
@@ -71,27 +64,20 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@UPLOADS.add(
-    "upload-once", "a second upload of the same name is refused", known=Known.RECORDED, source=_POLICY
-)
+@UPLOADS.add("upload-once", "a second upload of the same name is refused", RECORDED, _POLICY)
 def _(visit: Visit) -> Observation:
     seen = visit.uploaded_twice
     return Observation(seen.status >= 400, f"HTTP {seen.status} {_code(seen.content)}")
 
 
-@UPLOADS.add("upload-private", "an uploaded file cannot be downloaded", known=Known.DOCUMENTED, source=_STORE)
+@UPLOADS.add("upload-private", "an uploaded file cannot be downloaded", DOCUMENTED, _STORE)
 def _(visit: Visit) -> Observation:
     host, key = visit.policy.body["data"]["upload_host"], visit.oss_url.removeprefix("oss://")
     seen = visit.wire.fetch("GET", f"{host}/{key}")
     return Observation(seen.status >= 400, f"HTTP {seen.status} {_code(seen.content)}")
 
 
-@UPLOADS.add(
-    "upload-bad-signature",
-    "an upload with another signature is refused",
-    known=Known.DOCUMENTED,
-    source=_STORE,
-)
+@UPLOADS.add("upload-bad-signature", "an upload with another signature is refused", DOCUMENTED, _STORE)
 def _(visit: Visit) -> Observation:
     unsigned = {**visit.policy.body["data"], "signature": "bm90IHNpZ25lZA=="}
     seen = visit.put("unsigned.txt", b"no", unsigned)
@@ -104,8 +90,8 @@ _SUCCESS = "cnblogs/dashscope-sdk, get-task-image-generation-success"
 @RESULTS.add(
     "result-signed",
     "a result's address carries Expires, OSSAccessKeyId and Signature",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -117,8 +103,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-expires",
     "a result's address is good until 86,400 seconds after the end of the task",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -130,8 +116,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-name",
     "a result is named viapi-video/<date>/<uuid>/<time>_style<number>_<random>.jpg",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     path = urlsplit(visit.result_url).path
@@ -143,8 +129,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-download",
     "a result can be downloaded without the key, and is a picture",
-    known=Known.DOCUMENTED,
-    source="model page",
+    DOCUMENTED,
+    "model page",
 )
 def _(visit: Visit) -> Observation:
     width, height = visit.result_size
@@ -153,12 +139,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@RESULTS.add(
-    "result-short-side",
-    "the short side of a result has 1536 pixels",
-    known=Known.DOCUMENTED,
-    source="model page",
-)
+@RESULTS.add("result-short-side", "the short side of a result has 1536 pixels", DOCUMENTED, "model page")
 def _(visit: Visit) -> Observation:
     width, height = visit.result_size
     return Observation(min(width, height) == 1536, f"{width} × {height} pixels")
@@ -167,8 +148,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "result-needs-signature",
     "without its query, a result's address is refused",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
     point="result-signed",
 )
 def _(visit: Visit) -> Observation:
@@ -177,10 +158,7 @@ def _(visit: Visit) -> Observation:
 
 
 @RESULTS.add(
-    "result-scheme",
-    "a result's address begins with https:// on the service's hosts",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    "result-scheme", "a result's address begins with https:// on the service's hosts", RECORDED, _SUCCESS
 )
 def _(visit: Visit) -> Observation:
     wanted = urlsplit(visit.target.config.base_url).scheme
@@ -189,10 +167,7 @@ def _(visit: Visit) -> Observation:
 
 
 @RESULTS.add(
-    "result-place",
-    "results are at output.results[0].url, not at output.result_url",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    "result-place", "results are at output.results[0].url, not at output.result_url", RECORDED, _SUCCESS
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -206,8 +181,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "duration",
     "a portrait is done within a minute of its start (documented: about 15 seconds; recorded: 8)",
-    known=Known.DOCUMENTED,
-    source="model page, newest",
+    DOCUMENTED,
+    "model page, newest",
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -219,8 +194,8 @@ def _(visit: Visit) -> Observation:
 @RESULTS.add(
     "date-header",
     "answers carry a Date header, in GMT, of the present time",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, all recordings",
+    RECORDED,
+    "cnblogs/dashscope-sdk, all recordings",
     point="list-date-header",
 )
 def _(visit: Visit) -> Observation:

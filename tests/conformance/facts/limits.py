@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, Facts, NotObservedError, Observation
 from tests.conformance.service.bursts import Burst
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import Exchange
@@ -20,8 +20,8 @@ _LIMITS = {
 @FACTS.add(
     "quotas-address",
     "the limits are at /quotas, or at /models/limits",
-    known=Known.DOCUMENTED,
-    source=f"{_QUOTAS}, two versions",
+    DOCUMENTED,
+    f"{_QUOTAS}, two versions",
 )
 def _(visit: Visit) -> Observation:
     seen = {path: visit.wire.send("GET", path).status for path in ("/quotas", "/models/limits")}
@@ -30,12 +30,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add(
-    "quotas-shape",
-    "output has total, page_no, page_size and quotas",
-    known=Known.DOCUMENTED,
-    source=_QUOTAS,
-)
+@FACTS.add("quotas-shape", "output has total, page_no, page_size and quotas", DOCUMENTED, _QUOTAS)
 def _(visit: Visit) -> Observation:
     output = visit.quotas.output
     return Observation(
@@ -43,19 +38,19 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add("quotas-page", "a page has 20 models", known=Known.DOCUMENTED, source=_QUOTAS)
+@FACTS.add("quotas-page", "a page has 20 models", DOCUMENTED, _QUOTAS)
 def _(visit: Visit) -> Observation:
     size = visit.quotas.output["page_size"]
     return Observation(size == 20, f"page_size {size}")
 
 
-@FACTS.add("quotas-model", "model shows that model only", known=Known.DOCUMENTED, source=_QUOTAS)
+@FACTS.add("quotas-model", "model shows that model only", DOCUMENTED, _QUOTAS)
 def _(visit: Visit) -> Observation:
     models = [each["model"] for each in visit.quotas.output["quotas"]]
     return Observation(models == ["wanx-style-repaint-v1"], ", ".join(models[:3]) or "none")
 
 
-@FACTS.add("quotas-name", "name shows models by a part of their name", known=Known.DOCUMENTED, source=_QUOTAS)
+@FACTS.add("quotas-name", "name shows models by a part of their name", DOCUMENTED, _QUOTAS)
 def _(visit: Visit) -> Observation:
     path = "/quotas" if visit.wire.send("GET", "/quotas").status == 200 else "/models/limits"
     output = visit.wire.send("GET", path, params={"name": "style-repaint"}).output
@@ -67,10 +62,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "quotas-entry",
-    "an entry has model, workspace_id, model_limit and workspace_limit",
-    known=Known.DOCUMENTED,
-    source=_QUOTAS,
+    "quotas-entry", "an entry has model, workspace_id, model_limit and workspace_limit", DOCUMENTED, _QUOTAS
 )
 def _(visit: Visit) -> Observation:
     entry = visit.quotas.output["quotas"][0]
@@ -78,7 +70,7 @@ def _(visit: Visit) -> Observation:
     return Observation(not missing, f"without {', '.join(missing)}" if missing else "all four")
 
 
-@FACTS.add("quotas-fields", "a model's limits have seven fields", known=Known.DOCUMENTED, source=_QUOTAS)
+@FACTS.add("quotas-fields", "a model's limits have seven fields", DOCUMENTED, _QUOTAS)
 def _(visit: Visit) -> Observation:
     missing = sorted(_LIMITS - visit.quota.keys())
     return Observation(not missing, f"without {', '.join(missing)}" if missing else "all seven")
@@ -87,8 +79,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "submit-limit",
     "this model's limit is 2 submissions a second",
-    known=Known.DOCUMENTED,
-    source="model page",
+    DOCUMENTED,
+    "model page",
     point="submissions",
 )
 def _(visit: Visit) -> Observation:
@@ -99,8 +91,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "concurrency-limit",
     "this model's limit is one running task",
-    known=Known.DOCUMENTED,
-    source="model page",
+    DOCUMENTED,
+    "model page",
     point="one-running",
 )
 def _(visit: Visit) -> Observation:
@@ -108,13 +100,7 @@ def _(visit: Visit) -> Observation:
     return Observation(number == 1, f"async_user_concurrency_limit {number}")
 
 
-@FACTS.add(
-    "queue-length",
-    "1,000 tasks of this model may wait",
-    known=Known.OPEN,
-    source="no document",
-    point="queue-length",
-)
+@FACTS.add("queue-length", "1,000 tasks of this model may wait", OPEN, "no document", point="queue-length")
 def _(visit: Visit) -> Observation:
     number = visit.quota["async_user_queue_limit"]
     return Observation(number == 1000, f"async_user_queue_limit {number}")
@@ -133,8 +119,8 @@ def _exceeded(burst: Burst, limit: int) -> Observation:
 @FACTS.add(
     "submit-rate",
     "more than 2 submissions in a second are refused with HTTP 429",
-    known=Known.DOCUMENTED,
-    source="rate-limit page",
+    DOCUMENTED,
+    "rate-limit page",
     point="submissions",
 )
 def _(visit: Visit) -> Observation:
@@ -144,8 +130,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "task-rate",
     "more than 20 questions about tasks in a second are refused with HTTP 429",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
+    DOCUMENTED,
+    _TASKS,
     point="requests",
 )
 def _(visit: Visit) -> Observation:
@@ -155,8 +141,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "throttling-words",
     "they are refused with Throttling.RateQuota “Requests rate limit exceeded, please try again later.”",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
+    DOCUMENTED,
+    _TASKS,
 )
 def _(visit: Visit) -> Observation:
     refused = _refused(visit.task_burst)
@@ -165,13 +151,7 @@ def _(visit: Visit) -> Observation:
     return Observation((body["code"], body["message"]) == ("Throttling.RateQuota", words), refused[0].refusal)
 
 
-@FACTS.add(
-    "retry-after",
-    "a refusal has no Retry-After header",
-    known=Known.OPEN,
-    source="no document",
-    point="retry-after",
-)
+@FACTS.add("retry-after", "a refusal has no Retry-After header", OPEN, "no document", point="retry-after")
 def _(visit: Visit) -> Observation:
     values = {seen.headers.get("retry-after") for seen in _refused(visit.task_burst)} - {None}
     return Observation(
@@ -182,8 +162,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "shared-limit",
     "the three task endpoints have a limit each: 15 requests to each of them in one second are all answered",
-    known=Known.OPEN,
-    source="task-management page, in two ways",
+    OPEN,
+    "task-management page, in two ways",
     point="shared-limit",
 )
 def _(visit: Visit) -> Observation:
@@ -197,10 +177,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "recovery",
-    "after a refusal, the service answers again within a minute",
-    known=Known.DOCUMENTED,
-    source="rate-limit page",
+    "recovery", "after a refusal, the service answers again within a minute", DOCUMENTED, "rate-limit page"
 )
 def _(visit: Visit) -> Observation:
     _refused(visit.task_burst)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.facts.rows import own_row
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import Exchange
@@ -45,10 +45,7 @@ def _listed(visit: Visit, **query: Any) -> list[bool]:
 
 
 @FACTS.add(
-    "list-addresses",
-    "the list answers at /tasks and at /tasks/",
-    known=Known.DOCUMENTED,
-    source=f"{_PAGE}, official SDK",
+    "list-addresses", "the list answers at /tasks and at /tasks/", DOCUMENTED, f"{_PAGE}, official SDK"
 )
 def _(visit: Visit) -> Observation:
     statuses = [visit.wire.send("GET", path).status for path in ("/tasks", "/tasks/")]
@@ -56,11 +53,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "list-flat",
-    "its answer has data at the top level, and no output",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-rows",
+    "list-flat", "its answer has data at the top level, and no output", RECORDED, _LIST, point="list-rows"
 )
 def _(visit: Visit) -> Observation:
     body = visit.plain_list.body
@@ -70,8 +63,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-total",
     "it says how many rows there are: total is no smaller than what a page shows",
-    known=Known.RECORDED,
-    source=_LIST,
+    RECORDED,
+    _LIST,
     point="list-total",
 )
 def _(visit: Visit) -> Observation:
@@ -85,8 +78,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-page-fields",
     "it has total_page, page_no and page_size, and total_page is total by page_size",
-    known=Known.RECORDED,
-    source=_LIST,
+    RECORDED,
+    _LIST,
     point="list-page-fields",
 )
 def _(visit: Visit) -> Observation:
@@ -98,7 +91,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add("list-default-page", "without page_size, a page has 10 rows", known=Known.DOCUMENTED, source=_PAGE)
+@FACTS.add("list-default-page", "without page_size, a page has 10 rows", DOCUMENTED, _PAGE)
 def _(visit: Visit) -> Observation:
     body = visit.plain_list.body
     return Observation(body["page_size"] == 10 and len(body["data"]) <= 10, f"page_size {body['page_size']}")
@@ -107,8 +100,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-page-no",
     "page_no leads to further rows: page 2 has others than page 1",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    DOCUMENTED,
+    _PAGE,
     point="list-page-no",
 )
 def _(visit: Visit) -> Observation:
@@ -126,8 +119,8 @@ def _single_rows(visit: Visit) -> list[Exchange]:
 @FACTS.add(
     "list-moving-rows",
     "while nothing changes, no row is on two pages",
-    known=Known.OPEN,
-    source="no document",
+    OPEN,
+    "no document",
     point="list-moving-rows",
 )
 def _(visit: Visit) -> Observation:
@@ -138,13 +131,7 @@ def _(visit: Visit) -> Observation:
     return Observation(True, "three tasks on three pages of one row, four times")
 
 
-@FACTS.add(
-    "list-order",
-    "the newest task comes first",
-    known=Known.OPEN,
-    source="no document",
-    point="list-order",
-)
+@FACTS.add("list-order", "the newest task comes first", OPEN, "no document", point="list-order")
 def _(visit: Visit) -> Observation:
     visit.queue  # noqa: B018 - there have to be tasks
     created = [row["gmt_create"] for row in visit.wire.list(page_size=10).body["data"]]
@@ -158,8 +145,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-lateness",
     "a task is in the list as soon as its submission is answered",
-    known=Known.OPEN,
-    source="no document",
+    OPEN,
+    "no document",
     point="list-lateness",
 )
 def _(visit: Visit) -> Observation:
@@ -172,8 +159,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-end-lateness",
     "the list shows a task's end as soon as the task itself does",
-    known=Known.OPEN,
-    source="no document",
+    OPEN,
+    "no document",
     point="list-lateness",
 )
 def _(visit: Visit) -> Observation:
@@ -183,13 +170,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add(
-    "list-largest-page",
-    "100 rows may be asked for",
-    known=Known.OPEN,
-    source="no document",
-    point="list-largest-page",
-)
+@FACTS.add("list-largest-page", "100 rows may be asked for", OPEN, "no document", point="list-largest-page")
 def _(visit: Visit) -> Observation:
     seen = {size: visit.wire.list(page_size=size) for size in (100, 1000)}
     told = "; ".join(
@@ -210,8 +191,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-status-filter",
     "status shows tasks of one state only",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    DOCUMENTED,
+    _PAGE,
     point="list-status-filter",
 )
 def _(visit: Visit) -> Observation:
@@ -225,8 +206,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-model-filter",
     "model_name shows tasks of one model only",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    DOCUMENTED,
+    _PAGE,
     point="list-model-filter",
 )
 def _(visit: Visit) -> Observation:
@@ -234,7 +215,7 @@ def _(visit: Visit) -> Observation:
     return Observation(all(own) and not any(other), f"{sum(own)} of 3 of this model, {sum(other)} of another")
 
 
-@FACTS.add("list-task-filter", "task_id shows one task only", known=Known.DOCUMENTED, source=_PAGE)
+@FACTS.add("list-task-filter", "task_id shows one task only", DOCUMENTED, _PAGE)
 def _(visit: Visit) -> Observation:
     wanted = visit.queue.first.task_id
     ids = [row["task_id"] for row in visit.wire.list(task_id=wanted).body["data"]]
@@ -244,8 +225,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-sdk-filters",
     "region and api_key_id, as the SDK sends them, show the tasks of that region and key",
-    known=Known.DOCUMENTED,
-    source="official SDK",
+    DOCUMENTED,
+    "official SDK",
 )
 def _(visit: Visit) -> Observation:
     row = own_row(visit)
@@ -268,8 +249,8 @@ def _span(visit: Visit, zone: Any) -> dict[str, str]:
 @FACTS.add(
     "list-time-filter",
     "start_time and end_time are China time",
-    known=Known.OPEN,
-    source="task-management page, without a zone",
+    OPEN,
+    "task-management page, without a zone",
     point="list-time-filter",
 )
 def _(visit: Visit) -> Observation:
@@ -281,10 +262,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "list-half-spans",
-    "with one of start_time and end_time, the other is 24 hours away",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    "list-half-spans", "with one of start_time and end_time, the other is 24 hours away", DOCUMENTED, _PAGE
 )
 def _(visit: Visit) -> Observation:
     span = _span(visit, CHINA_TIME)
@@ -301,8 +279,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-scope",
     "it shows every task of the account: all three of this visit",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    DOCUMENTED,
+    _PAGE,
     point="list-scope",
 )
 def _(visit: Visit) -> Observation:

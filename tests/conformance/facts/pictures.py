@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, Facts, NotObservedError, Observation
 from tests.conformance.service.pictures import size_of
 from tests.conformance.service.tracks import Track
 from tests.conformance.service.visit import Visit
@@ -40,24 +40,19 @@ def _refused(bad: Track | Exchange, *codes: str) -> Observation:
 @FACTS.add(
     "picture-oss",
     "a picture in the temporary store is taken, by its oss:// URL and the header X-DashScope-OssResourceResolve",
-    known=Known.DOCUMENTED,
-    source="temporary-storage page",
+    DOCUMENTED,
+    "temporary-storage page",
 )
 def _(visit: Visit) -> Observation:
     return _taken(visit.queue.first)
 
 
-@FACTS.add("picture-base64", "a picture in a data: URL is taken", known=Known.DOCUMENTED, source=_NEWEST)
+@FACTS.add("picture-base64", "a picture in a data: URL is taken", DOCUMENTED, _NEWEST)
 def _(visit: Visit) -> Observation:
     return _taken(visit.queue.second)
 
 
-@FACTS.add(
-    "newer-styles",
-    "styles from 14 on are taken: style 35",
-    known=Known.DOCUMENTED,
-    source=_NEWEST,
-)
+@FACTS.add("newer-styles", "styles from 14 on are taken: style 35", DOCUMENTED, _NEWEST)
 def _(visit: Visit) -> Observation:
     output = visit.queue.second.look("SUCCEEDED").output
     return Observation(output["style_index"] == 35, f"SUCCEEDED, style_index {output['style_index']}")
@@ -66,20 +61,15 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "oss-needs-header",
     "an oss:// URL without that header is refused, or its task fails",
-    known=Known.DOCUMENTED,
-    source="temporary-storage page",
+    DOCUMENTED,
+    "temporary-storage page",
 )
 def _(visit: Visit) -> Observation:
     code, seen = _reason(visit.unresolved)
     return Observation(bool(code), seen)
 
 
-@FACTS.add(
-    "no-deduplication",
-    "the same input submitted twice makes two tasks",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
-)
+@FACTS.add("no-deduplication", "the same input submitted twice makes two tasks", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     twice = (visit.unreachable, visit.unreachable_again)
     ids = {each.task_id for each in twice if isinstance(each, Track)}
@@ -89,10 +79,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "unreachable-picture",
-    "a picture that cannot be had is refused with InvalidURL…",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    "unreachable-picture", "a picture that cannot be had is refused with InvalidURL…", DOCUMENTED, _MODEL
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.unreachable, "InvalidURL")
@@ -101,8 +88,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-picture",
     "a file that is no picture is refused with InvalidURL… or InvalidImageFormat",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    DOCUMENTED,
+    _MODEL,
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.no_picture, "InvalidURL", "InvalidImageFormat")
@@ -111,8 +98,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "small-picture",
     "a picture of less than 256 × 256 pixels is refused with InvalidImageResolution",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    DOCUMENTED,
+    _MODEL,
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.small, "InvalidImageResolution")
@@ -121,8 +108,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "huge-picture",
     "a picture of more than 5760 × 3240 pixels is refused with InvalidImageResolution",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    DOCUMENTED,
+    _MODEL,
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.huge, "InvalidImageResolution")
@@ -131,14 +118,14 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "gif-picture",
     "a picture that is no JPEG, PNG, BMP or WEBP is refused with InvalidURL… or InvalidImageFormat",
-    known=Known.DOCUMENTED,
-    source=f"{_MODEL}, error-code page",
+    DOCUMENTED,
+    f"{_MODEL}, error-code page",
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.gif, "InvalidURL", "InvalidImageFormat")
 
 
-@FACTS.add("too-large-file", "a file of more than 10 MiB is refused", known=Known.DOCUMENTED, source=_MODEL)
+@FACTS.add("too-large-file", "a file of more than 10 MiB is refused", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     code, seen = _reason(visit.too_large)
     return Observation(bool(code), seen)
@@ -147,8 +134,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "bad-picture",
     "a bad picture fails the task, not the submission",
-    known=Known.OPEN,
-    source="model page, both",
+    OPEN,
+    "model page, both",
     point="bad-picture",
 )
 def _(visit: Visit) -> Observation:
@@ -164,19 +151,15 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "picture-http-and-reference",
     "a picture at an https address is taken, and style -1 with style_ref_url in a data: URL",
-    known=Known.DOCUMENTED,
-    source=_NEWEST,
+    DOCUMENTED,
+    _NEWEST,
 )
 def _(visit: Visit) -> Observation:
     return _taken(visit.reference)
 
 
 @FACTS.add(
-    "wide-pictures",
-    "a picture of 1.8:1 is taken",
-    known=Known.OPEN,
-    source="model page: 1.5:1 or 2:1",
-    point="wide-pictures",
+    "wide-pictures", "a picture of 1.8:1 is taken", OPEN, "model page: 1.5:1 or 2:1", point="wide-pictures"
 )
 def _(visit: Visit) -> Observation:
     code, seen = _reason(visit.wide)
@@ -193,8 +176,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "ten-megabytes",
     "“10 MB” means 10 MiB: a file of 10,201,062 bytes is taken",
-    known=Known.OPEN,
-    source=_MODEL,
+    OPEN,
+    _MODEL,
     point="ten-megabytes",
 )
 def _(visit: Visit) -> Observation:
@@ -203,10 +186,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "picture-formats",
-    "JPEG, WEBP, PNG (as the picture of a style) and BMP are taken",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    "picture-formats", "JPEG, WEBP, PNG (as the picture of a style) and BMP are taken", DOCUMENTED, _MODEL
 )
 def _(visit: Visit) -> Observation:
     tasks = {

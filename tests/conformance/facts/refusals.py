@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.service import pictures
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import ASYNC, Exchange
@@ -21,12 +21,7 @@ def _refused(seen: Exchange, status: int, code: str, words: str = "") -> Observa
     )
 
 
-@FACTS.add(
-    "error-envelope",
-    "an error is a JSON object of code, message and request_id",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
-)
+@FACTS.add("error-envelope", "an error is a JSON object of code, message and request_id", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     body = visit.wire.send("GET", "/tasks", key="sk-conformance-no-such-key").body
     texts = all(isinstance(body.get(name), str) for name in ("code", "message", "request_id"))
@@ -36,17 +31,15 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "wrong-key",
     "a wrong key is refused with HTTP 401 InvalidApiKey “Invalid API-key provided.”",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, auth-error",
+    RECORDED,
+    "cnblogs/dashscope-sdk, auth-error",
 )
 def _(visit: Visit) -> Observation:
     seen = visit.wire.send("GET", "/tasks", key="sk-conformance-no-such-key")
     return _refused(seen, 401, "InvalidApiKey", "Invalid API-key provided.")
 
 
-@FACTS.add(
-    "no-key", "a request without a key is refused with HTTP 401", known=Known.DOCUMENTED, source=_MODEL
-)
+@FACTS.add("no-key", "a request without a key is refused with HTTP 401", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     seen = visit.wire.send("GET", "/tasks", key=None)
     return Observation(seen.status == 401, seen.refusal)
@@ -55,8 +48,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "wrong-workspace",
     "a workspace that the account does not have is refused with HTTP 401 NOT AUTHORIZED",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.wire.send("GET", "/tasks", headers={"X-DashScope-WorkSpace": "ws-conformance-none"})
@@ -66,8 +59,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-async-header",
     "a submission without X-DashScope-Async is refused with HTTP 403 AccessDenied, “does not support synchronous calls”",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     return _refused(
@@ -76,10 +69,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "content-type",
-    "a submission that is not declared as JSON is refused with HTTP 4xx",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    "content-type", "a submission that is not declared as JSON is refused with HTTP 4xx", DOCUMENTED, _MODEL
 )
 def _(visit: Visit) -> Observation:
     seen = visit.refused(_BAD, headers={**ASYNC, "Content-Type": "text/plain"})
@@ -89,8 +79,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-json",
     "a submission that is no JSON is refused with HTTP 400 and a code BadRequest.…",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.refused(None, content=b'{"model": ')
@@ -100,8 +90,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-model",
     "a submission without a model is refused with HTTP 400 BadRequest.EmptyModel",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.refused(_BAD, model=None), 400, "BadRequest.EmptyModel")
@@ -110,8 +100,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-input",
     "a submission without input is refused with HTTP 400 BadRequest.EmptyInput",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     return _refused(visit.refused(None), 400, "BadRequest.EmptyInput")
@@ -120,8 +110,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "unknown-model",
     "an unknown model is refused with HTTP 404 ModelNotFound (documented), or 404 or 400 InvalidParameter (recorded)",
-    known=Known.DOCUMENTED,
-    source=_ERRORS,
+    DOCUMENTED,
+    _ERRORS,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.refused(_BAD, model="wanx-style-repaint-v0")
@@ -142,12 +132,12 @@ def _refused_for_itself(visit: Visit, given: dict[str, object]) -> Observation:
     return Observation(400 <= seen.status < 500, seen.refusal)
 
 
-@FACTS.add("image-url-required", "input.image_url is required", known=Known.DOCUMENTED, source=_MODEL)
+@FACTS.add("image-url-required", "input.image_url is required", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     return _refused_for_itself(visit, {"style_index": 3})
 
 
-@FACTS.add("style-required", "input.style_index is required", known=Known.DOCUMENTED, source=_MODEL)
+@FACTS.add("style-required", "input.style_index is required", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     return _refused_for_itself(visit, {"image_url": pictures.NOWHERE})
 
@@ -155,8 +145,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "style-numbers",
     "styles are -1, 0 to 9, 14, 15 and 30 to 40: 12 is refused",
-    known=Known.DOCUMENTED,
-    source="model page, newest",
+    DOCUMENTED,
+    "model page, newest",
 )
 def _(visit: Visit) -> Observation:
     return _refused_for_itself(visit, {"image_url": pictures.NOWHERE, "style_index": 12})
@@ -165,8 +155,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "style-reference-required",
     "style -1 is refused without input.style_ref_url",
-    known=Known.DOCUMENTED,
-    source="model page, newest",
+    DOCUMENTED,
+    "model page, newest",
 )
 def _(visit: Visit) -> Observation:
     return _refused_for_itself(visit, {"image_url": pictures.NOWHERE, "style_index": -1})
@@ -175,8 +165,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "unknown-task",
     "an id that does not exist is answered with HTTP 200, its echo and UNKNOWN, without a reason",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, get-task-unknown",
+    RECORDED,
+    "cnblogs/dashscope-sdk, get-task-unknown",
     point="unknown-task",
 )
 def _(visit: Visit) -> Observation:
@@ -193,8 +183,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "cancel-unknown",
     "cancelling an unknown id is refused with UnsupportedOperation, or with words about the state PENDING",
-    known=Known.OPEN,
-    source="no document",
+    OPEN,
+    "no document",
     point="cancel-unknown",
 )
 def _(visit: Visit) -> Observation:
@@ -207,8 +197,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "wrong-span",
     "a list request for more than 24 hours is refused with code and message at the top level",
-    known=Known.DOCUMENTED,
-    source="task-management page",
+    DOCUMENTED,
+    "task-management page",
 )
 def _(visit: Visit) -> Observation:
     seen = visit.wire.list(start_time="20240101000000", end_time="20240103000000")

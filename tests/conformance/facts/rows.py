@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.service.visit import Visit
 
 FACTS = Facts()
@@ -29,37 +29,26 @@ def own_row(visit: Visit) -> dict[str, Any]:
     return row
 
 
-@FACTS.add("list-row", "a row has the twelve recorded fields", known=Known.RECORDED, source=_LIST)
+@FACTS.add("list-row", "a row has the twelve recorded fields", RECORDED, _LIST)
 def _(visit: Visit) -> Observation:
     missing = sorted(_ROW - own_row(visit).keys())
     return Observation(not missing, f"without {', '.join(missing)}" if missing else "all twelve")
 
 
-@FACTS.add(
-    "list-no-results",
-    "a row has neither results nor the reason of a failure",
-    known=Known.RECORDED,
-    source=_LIST,
-)
+@FACTS.add("list-no-results", "a row has neither results nor the reason of a failure", RECORDED, _LIST)
 def _(visit: Visit) -> Observation:
     more = sorted(own_row(visit).keys() & {"results", "output", "url", "code", "message", "usage"})
     return Observation(not more, ", ".join(more) or "neither")
 
 
-@FACTS.add("list-task-id", "a row has task_id", known=Known.RECORDED, source=_LIST, point="list-task-id")
+@FACTS.add("list-task-id", "a row has task_id", RECORDED, _LIST, point="list-task-id")
 def _(visit: Visit) -> Observation:
     rows = visit.plain_list.body["data"]
     good = sum(isinstance(row.get("task_id"), str) and bool(row["task_id"]) for row in rows)
     return Observation(0 < good == len(rows), f"{good} of {len(rows)} rows")
 
 
-@FACTS.add(
-    "list-status",
-    "a row's state is status, not task_status",
-    known=Known.RECORDED,
-    source=_LIST,
-    point="list-status",
-)
+@FACTS.add("list-status", "a row's state is status, not task_status", RECORDED, _LIST, point="list-status")
 def _(visit: Visit) -> Observation:
     row = own_row(visit)
     return Observation(row["status"] == "SUCCEEDED" and "task_status" not in row, f"status {row['status']}")
@@ -79,8 +68,8 @@ def _milliseconds(row: dict[str, Any], name: str) -> float:
 @FACTS.add(
     "list-gmt-create",
     "gmt_create is the time of the submission, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
+    RECORDED,
+    _LIST,
     point="list-gmt-create",
 )
 def _(visit: Visit) -> Observation:
@@ -92,8 +81,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-start-time",
     "start_time is the time at which the task began to run, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
+    RECORDED,
+    _LIST,
     point="list-start-time",
 )
 def _(visit: Visit) -> Observation:
@@ -107,8 +96,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-end-time",
     "end_time is the time of the end, in milliseconds since 1970",
-    known=Known.RECORDED,
-    source=_LIST,
+    RECORDED,
+    _LIST,
     point="list-end-time",
 )
 def _(visit: Visit) -> Observation:
@@ -120,8 +109,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "list-unfinished",
     "the row of a task that has not ended has no end_time",
-    known=Known.DOCUMENTED,
-    source=_PAGE,
+    DOCUMENTED,
+    _PAGE,
     point="list-end-time",
 )
 def _(visit: Visit) -> Observation:
@@ -140,8 +129,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "one-clock",
     "gmt_create and the Date of an answer are by one clock, to 5 seconds",
-    known=Known.OPEN,
-    source="no document",
+    OPEN,
+    "no document",
     point="one-clock",
 )
 def _(visit: Visit) -> Observation:
@@ -149,20 +138,13 @@ def _(visit: Visit) -> Observation:
     return Observation(abs(apart) <= 5, f"{apart:+.1f} seconds apart")
 
 
-@FACTS.add(
-    "list-request-id", "a row's request_id is that of the submission", known=Known.RECORDED, source=_LIST
-)
+@FACTS.add("list-request-id", "a row's request_id is that of the submission", RECORDED, _LIST)
 def _(visit: Visit) -> Observation:
     same = own_row(visit)["request_id"] == visit.submitted.body["request_id"]
     return Observation(same, "the same" if same else "another")
 
 
-@FACTS.add(
-    "list-model-and-region",
-    "a row has the model's name and the region cn-beijing",
-    known=Known.RECORDED,
-    source=_LIST,
-)
+@FACTS.add("list-model-and-region", "a row has the model's name and the region cn-beijing", RECORDED, _LIST)
 def _(visit: Visit) -> Observation:
     row = own_row(visit)
     seen = (row["model_name"], row["region"])
@@ -170,10 +152,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "list-unique-key",
-    "user_api_unique_key is apikey:version:group:task:function:model",
-    known=Known.RECORDED,
-    source=_LIST,
+    "list-unique-key", "user_api_unique_key is apikey:version:group:task:function:model", RECORDED, _LIST
 )
 def _(visit: Visit) -> Observation:
     key = str(own_row(visit)["user_api_unique_key"])

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from airflow_provider_wanx.dashscope import TaskStatus
 from airflow_provider_wanx.dashscope.models import CHINA_TIME
-from tests.conformance.core import Facts, Known, NotObservedError, Observation
+from tests.conformance.core import DOCUMENTED, OPEN, RECORDED, Facts, NotObservedError, Observation
 from tests.conformance.service.visit import Visit
 from tests.conformance.service.wire import Exchange
 
@@ -38,8 +38,8 @@ def _submitted(visit: Visit) -> Exchange:
 @FACTS.add(
     "submit-answer",
     "a submission is answered with output.task_id, output.task_status PENDING and request_id",
-    known=Known.RECORDED,
-    source=_SUBMIT,
+    RECORDED,
+    _SUBMIT,
 )
 def _(visit: Visit) -> Observation:
     body = _submitted(visit).body
@@ -50,7 +50,7 @@ def _(visit: Visit) -> Observation:
     )
 
 
-@FACTS.add("ids", "task_id and request_id are UUIDs, and different", known=Known.RECORDED, source=_SUBMIT)
+@FACTS.add("ids", "task_id and request_id are UUIDs, and different", RECORDED, _SUBMIT)
 def _(visit: Visit) -> Observation:
     body = _submitted(visit).body
     ids = (body["output"]["task_id"], body["request_id"])
@@ -61,8 +61,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "submit-headers",
     "answers to submissions carry x-dashscope-call-gateway, req-cost-time, req-arrive-time and resp-start-time",
-    known=Known.RECORDED,
-    source=_SUBMIT,
+    RECORDED,
+    _SUBMIT,
 )
 def _(visit: Visit) -> Observation:
     headers = _submitted(visit).headers
@@ -76,8 +76,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "no-rate-headers",
     "answers have no header about rate limits",
-    known=Known.RECORDED,
-    source="cnblogs/dashscope-sdk, all recordings",
+    RECORDED,
+    "cnblogs/dashscope-sdk, all recordings",
 )
 def _(visit: Visit) -> Observation:
     names = [name for name in _submitted(visit).headers if "ratelimit" in name.replace("-", "").lower()]
@@ -87,8 +87,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "known-at-once",
     "a task is known right after its submission, and not UNKNOWN",
-    known=Known.OPEN,
-    source="no recording",
+    OPEN,
+    "no recording",
     point="unknown-at-first",
 )
 def _(visit: Visit) -> Observation:
@@ -100,8 +100,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "pending-look",
     "a task that waits is PENDING, has a submit_time, and neither scheduled_time nor end_time",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
+    DOCUMENTED,
+    _TASKS,
 )
 def _(visit: Visit) -> Observation:
     output = visit.queue.second.look("PENDING").output
@@ -111,10 +111,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "running-look",
-    "a task that runs has submit_time and scheduled_time, and no end_time",
-    known=Known.RECORDED,
-    source=_RUNNING,
+    "running-look", "a task that runs has submit_time and scheduled_time, and no end_time", RECORDED, _RUNNING
 )
 def _(visit: Visit) -> Observation:
     output = _running(visit).output
@@ -126,8 +123,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "running-metrics",
     "task_metrics of a task that runs count it as a success already, as the page's sample shows: they do not tell its end",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    DOCUMENTED,
+    _MODEL,
 )
 def _(visit: Visit) -> Observation:
     metrics = _running(visit).output["task_metrics"]
@@ -137,8 +134,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "success-keys",
     "the answer about a portrait has the ten recorded fields and no task_metrics",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     keys = visit.success.output.keys()
@@ -152,8 +149,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "success-error-fields",
     "a portrait that succeeded has error_code 0 and error_message Success",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -161,18 +158,13 @@ def _(visit: Visit) -> Observation:
     return Observation(seen == (0, "Success"), f"{seen[0]}, {seen[1]}")
 
 
-@FACTS.add("success-style", "it names its style", known=Known.RECORDED, source=_SUCCESS)
+@FACTS.add("success-style", "it names its style", RECORDED, _SUCCESS)
 def _(visit: Visit) -> Observation:
     style = visit.success.output["style_index"]
     return Observation(style == 3, f"style_index {style!r}")
 
 
-@FACTS.add(
-    "usage",
-    "usage is image_count 1, beside the output",
-    known=Known.RECORDED,
-    source=_SUCCESS,
-)
+@FACTS.add("usage", "usage is image_count 1, beside the output", RECORDED, _SUCCESS)
 def _(visit: Visit) -> Observation:
     usage = visit.success.body["usage"]
     return Observation(usage == {"image_count": 1}, f"{usage}")
@@ -181,8 +173,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "time-formats",
     "submit_time and scheduled_time have milliseconds, start_time and end_time have none",
-    known=Known.RECORDED,
-    source=_SUCCESS,
+    RECORDED,
+    _SUCCESS,
 )
 def _(visit: Visit) -> Observation:
     output = visit.success.output
@@ -193,13 +185,7 @@ def _(visit: Visit) -> Observation:
     return Observation(fine and coarse, f"digits of a second: {digits}")
 
 
-@FACTS.add(
-    "time-zone",
-    "times without a zone are China time (UTC+8)",
-    known=Known.RECORDED,
-    source=_SUCCESS,
-    point="time-zone",
-)
+@FACTS.add("time-zone", "times without a zone are China time (UTC+8)", RECORDED, _SUCCESS, point="time-zone")
 def _(visit: Visit) -> Observation:
     submitted = _submitted(visit)
     text = visit.success.output["submit_time"]
@@ -208,12 +194,7 @@ def _(visit: Visit) -> Observation:
     return Observation(abs(hours) < 1 / 60, f"UTC{8 + hours:+.1f}")
 
 
-@FACTS.add(
-    "times-in-order",
-    "submit_time, scheduled_time and end_time follow each other",
-    known=Known.RECORDED,
-    source=_SUCCESS,
-)
+@FACTS.add("times-in-order", "submit_time, scheduled_time and end_time follow each other", RECORDED, _SUCCESS)
 def _(visit: Visit) -> Observation:
     output = visit.success.output
     submitted, scheduled, ended = (
@@ -227,8 +208,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "statuses",
     "there are no states but PENDING, RUNNING, SUSPENDED, SUCCEEDED, FAILED, CANCELED and UNKNOWN",
-    known=Known.OPEN,
-    source="task-management page, official SDK",
+    OPEN,
+    "task-management page, official SDK",
     point="new-states",
 )
 def _(visit: Visit) -> Observation:
@@ -238,10 +219,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "status-order",
-    "a task goes from PENDING over RUNNING to SUCCEEDED and never back",
-    known=Known.DOCUMENTED,
-    source=_TASKS,
+    "status-order", "a task goes from PENDING over RUNNING to SUCCEEDED and never back", DOCUMENTED, _TASKS
 )
 def _(visit: Visit) -> Observation:
     visit.queue.second.look("SUCCEEDED")
@@ -256,8 +234,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "queued-not-refused",
     "a submission during another task's run is accepted, and waits",
-    known=Known.DOCUMENTED,
-    source="rate-limit page, of similar models",
+    DOCUMENTED,
+    "rate-limit page, of similar models",
 )
 def _(visit: Visit) -> Observation:
     second = visit.queue.second
@@ -268,10 +246,7 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "one-at-a-time",
-    "one task runs at a time: the second begins when the first has ended",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    "one-at-a-time", "one task runs at a time: the second begins when the first has ended", DOCUMENTED, _MODEL
 )
 def _(visit: Visit) -> Observation:
     ended = datetime.fromisoformat(visit.success.output["end_time"])
@@ -284,8 +259,8 @@ def _(visit: Visit) -> Observation:
 @FACTS.add(
     "failed-look",
     "a task that failed is answered with HTTP 200, its code and message in output, not beside it",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    DOCUMENTED,
+    _MODEL,
 )
 def _(visit: Visit) -> Observation:
     seen = visit.failed
@@ -297,31 +272,20 @@ def _(visit: Visit) -> Observation:
 
 
 @FACTS.add(
-    "failed-usage",
-    "a task that failed counts 0 images, as image_count or image_num",
-    known=Known.DOCUMENTED,
-    source=_MODEL,
+    "failed-usage", "a task that failed counts 0 images, as image_count or image_num", DOCUMENTED, _MODEL
 )
 def _(visit: Visit) -> Observation:
     usage = visit.failed.body["usage"]
     return Observation(usage in ({"image_count": 0}, {"image_num": 0}), f"{usage}")
 
 
-@FACTS.add(
-    "failed-times", "a task that failed has submit_time and end_time", known=Known.DOCUMENTED, source=_MODEL
-)
+@FACTS.add("failed-times", "a task that failed has submit_time and end_time", DOCUMENTED, _MODEL)
 def _(visit: Visit) -> Observation:
     output = visit.failed.output
     return Observation({"submit_time", "end_time"} <= output.keys(), ", ".join(output))
 
 
-@FACTS.add(
-    "still-served",
-    "the model is not retired",
-    known=Known.OPEN,
-    source="model page",
-    point="retirement",
-)
+@FACTS.add("still-served", "the model is not retired", OPEN, "model page", point="retirement")
 def _(visit: Visit) -> Observation:
     seen = visit.submitted
     return Observation(

@@ -199,10 +199,7 @@ def when(condition: Callable[[httpx.Request], bool], edit: Edit) -> Edit:
 
 
 class AdvancingClock(Clock):
-    """Lets a local DashScope jump ahead instead of waiting, so that its time passes between requests only.
-
-    :param simulator: which.
-    """
+    """Lets a local DashScope jump ahead instead of waiting, so that its time passes between requests only."""
 
     def __init__(self, simulator: SimulatorHandle) -> None:
         self._simulator = simulator

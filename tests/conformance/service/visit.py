@@ -19,10 +19,7 @@ from tests.conformance.service.wire import ASYNC, RESOLVE, Exchange, Target, Wir
 
 
 class Visit:
-    """Everything that is done at the service. Nothing is done before a fact asks for it, and nothing twice.
-
-    :param target: which service.
-    """
+    """Everything that is done at the service. Nothing is done before a fact asks for it, and nothing twice."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

@@ -110,7 +110,7 @@ def test_a_copy_links_to_its_one_result_in_the_gallery(
 def test_a_copy_links_to_its_folder_in_aws_while_it_waits_and_to_the_object_then(
     dashscope: BackgroundSimulator, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wanx.links.urls._is_aws", lambda client: True)
+    monkeypatch.setattr("airflow_provider_wanx.links.urls.is_aws", lambda client: True)
     (task_id,) = submit_repaints(dashscope, 3)
     runner = copy(task_id, bucket.name, wait_for_completion=True, deferrable=True)
     deferred = deferral(runner.start)

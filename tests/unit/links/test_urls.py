@@ -11,8 +11,7 @@ from airflow_provider_wanx.links.urls import (
     INTERNATIONAL_CONSOLE,
     console_url,
     gallery_url,
-    s3_folder_url,
-    s3_object_url,
+    s3_url,
 )
 
 
@@ -57,19 +56,19 @@ def test_the_console_is_that_of_the_accounts_region_and_a_stranger_has_none(
 )
 def test_an_object_of_aws_is_shown_in_the_console_of_its_partition(region: str, console: str) -> None:
     client = store("https://s3.eu-central-1.amazonaws.com", region)
-    assert s3_object_url(client, "pictures", "a b/<&?>.jpg") == f"{console}prefix=a%20b%2F%3C%26%3F%3E.jpg"
+    assert s3_url(client, "pictures", "a b/<&?>.jpg") == f"{console}prefix=a%20b%2F%3C%26%3F%3E.jpg"
 
 
 def test_a_folder_of_aws_is_listed_in_the_console() -> None:
-    assert s3_folder_url(store("https://s3.amazonaws.com"), "pictures", "out/") == (
+    assert s3_url(store("https://s3.amazonaws.com"), "pictures", "out/") == (
         "https://console.aws.amazon.com/s3/buckets/pictures?region=eu-central-1&prefix=out%2F"
     )
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "https://s3.amazonaws.com.example.com"])
 def test_another_store_is_not_taken_for_aws(endpoint: str) -> None:
-    assert s3_object_url(store(endpoint), "pictures", "out/a.jpg") is None
-    assert s3_folder_url(store(endpoint), "pictures", "out/") is None
+    assert s3_url(store(endpoint), "pictures", "out/a.jpg") is None
+    assert s3_url(store(endpoint), "pictures", "out/") is None
 
 
 def test_nothing_in_an_airflow_id_leads_to_another_page_of_the_gallery() -> None:

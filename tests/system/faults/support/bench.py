@@ -71,8 +71,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """
-    Which Airflow the rows are played on.
+    """Which Airflow the rows are played on.
 
     :param data: folder for everything that it keeps
     :param dag_bundles: more folders with DAGs by the names of their bundles
@@ -91,8 +90,7 @@ class Ground:
 
 
 class Bench:
-    """
-    Starts everything on entering and ends everything on leaving.
+    """Starts everything on entering and ends everything on leaving.
 
     :param faults: the rows that will be played
     :param scratch: an empty folder

@@ -41,12 +41,8 @@ _MODEL = "wanx-style-repaint-v1"
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """
-    What was set aside for a row before Airflow started.
+    """What was set aside for a row before Airflow started.
 
-    :param key: the API key of its connection
-    :param simulator_port: port of its simulator
-    :param simulator_url: address of its simulator
     :param proxy: stands before the simulator, if the row wants it
     :param s3_proxy: stands before the local S3, if the row wants it
     """
@@ -60,8 +56,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """
-    A row of the table.
+    """A row of the table.
 
     :param problems: what is not as it must be; no part of the table
     """
@@ -79,10 +74,8 @@ class Row:
 
 
 class Case:
-    """
-    A row in the making.
+    """A row in the making.
 
-    :param fault: the row
     :param place: what was set aside for it
     :param bench: what it is played on
     :param meeting: where it waits for the outage that it is about
@@ -143,16 +136,14 @@ class Case:
         unfinished.rename(self._orders / point)
 
     def hold(self, *, times: int | None = None) -> None:
-        """
-        Let the service's tasks run until :meth:`release`.
+        """Let the service's tasks run until :meth:`release`.
 
         :param times: only that many of them
         """
         self.simulator.add_fault(endpoint="job", kind="outcome", runs_for=LONG, times=times)
 
     def block(self, *, times: int = 1) -> None:
-        """
-        Occupy the service with somebody else's tasks until :meth:`release`, so that ours have to queue.
+        """Occupy the service with somebody else's tasks until :meth:`release`, so that ours have to queue.
 
         :param times: how many tasks the service works on at a time
         """
@@ -220,8 +211,7 @@ class Case:
         return [task for task in found if task["task_id"] not in self._strangers]
 
     def looks(self, *, well: bool = False) -> int:
-        """
-        How often somebody has asked the service how tasks are.
+        """How often somebody has asked the service how tasks are.
 
         :param well: count only requests that were answered well
         """
@@ -238,8 +228,7 @@ class Case:
         return cast("datetime", now)
 
     def lost_waits(self, since: datetime | None = None) -> int:
-        """
-        How many of this row's waits no triggerer has.
+        """How many of this row's waits no triggerer has.
 
         :param since: triggerers that were not heard of since then have none
         """

@@ -14,8 +14,7 @@ Scenario = Callable[["Case"], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """
-    One row of the table.
+    """One row of the table.
 
     :param id: name of the row's connection, folder and objects
     :param title: what goes wrong
@@ -70,8 +69,7 @@ def add(fault: Fault) -> None:
 
 
 def fault(title: str, *, injected: str, **options: Any) -> Callable[[Scenario], Scenario]:
-    """
-    Make a row of a function, whose name becomes the row's id.
+    """Make a row of a function, whose name becomes the row's id.
 
     :param title: what goes wrong
     :param injected: how it is made to go wrong

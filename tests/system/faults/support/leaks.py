@@ -16,8 +16,7 @@ _SIGNATURE = re.compile(
 
 
 class Leaks:
-    """
-    Finds secrets.
+    """Finds secrets.
 
     :param secrets: API keys and the like, as they are; signatures of URLs are found by their form
     """
@@ -27,8 +26,7 @@ class Leaks:
         self._words = re.compile(words or r"(?!)")
 
     def find(self, places: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """
-        Search texts.
+        """Search texts.
 
         :param places: pairs of a place's name and its text
         :return: what was found, by the place's name
@@ -43,8 +41,7 @@ class Leaks:
 
 
 def tables(dsn: str) -> Iterator[tuple[str, str]]:
-    """
-    Every row of every table, as text.
+    """Every row of every table, as text.
 
     :param dsn: the database, for libpq
     """
@@ -59,8 +56,7 @@ def tables(dsn: str) -> Iterator[tuple[str, str]]:
 
 
 def trigger_rows(rows: Iterable[str], *, fernet_key: str) -> Iterator[tuple[str, str]]:
-    """
-    Rows of the trigger table as they were while somebody waited, with their arguments decrypted where they are encrypted.
+    """Rows of the trigger table as they were while somebody waited, with their arguments decrypted where they are encrypted.
 
     :param rows: class path and arguments, with a blank between
     :param fernet_key: Airflow's
@@ -73,11 +69,7 @@ def trigger_rows(rows: Iterable[str], *, fernet_key: str) -> Iterator[tuple[str,
 
 
 def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """
-    Every file below a folder.
-
-    :param folder: the folder
-    """
+    """Every file below a folder."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield f"file {path.relative_to(folder)}", path.read_text(errors="replace")

@@ -84,8 +84,7 @@ def _place(key: TriedKey) -> tuple[int, TriedKey]:
 
 
 class Observer:
-    """
-    Reads the database a few times a second, in a thread of its own; also keeps every trigger row that was ever there.
+    """Reads the database a few times a second, in a thread of its own; also keeps every trigger row that was ever there.
 
     :param dsn: the database, for libpq
     :param airflow: version of the Airflow whose it is
@@ -121,11 +120,9 @@ class Observer:
         return self._stopping.is_set()
 
     def until(self, condition: Callable[[Snapshot], _T | None], *, timeout: float, what: str) -> _T:
-        """
-        Wait until a snapshot fulfils a condition, and return what the condition returned.
+        """Wait until a snapshot fulfils a condition, and return what the condition returned.
 
         :param condition: called with each new snapshot
-        :param timeout: seconds until this gives up
         :param what: what is waited for, for the message
         :raises StackError: when the time is over, or the observer was stopped
         """

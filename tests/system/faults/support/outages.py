@@ -15,11 +15,9 @@ DATABASE_DOWN = 20.0
 
 
 class Outages:
-    """
-    Outages by name.
+    """Outages by name.
 
     :param airflow: whom they hit
-    :param database: its database
     """
 
     def __init__(self, *, airflow: Airflow, database: PostgresDatabase) -> None:
@@ -107,8 +105,7 @@ class Outages:
 
 
 class Meeting:
-    """
-    Where the rows that share an outage wait for each other before it strikes.
+    """Where the rows that share an outage wait for each other before it strikes.
 
     :param parties: how many rows
     :param strike: causes the outage
@@ -118,10 +115,8 @@ class Meeting:
         self._barrier = threading.Barrier(parties, action=strike)
 
     def wait(self, *, timeout: float) -> None:
-        """
-        Wait until every row is where the outage is to find it, and until that is over.
+        """Wait until every row is where the outage is to find it, and until that is over.
 
-        :param timeout: seconds until this gives up
         :raises StackError: another row did not come that far
         """
         try:

@@ -29,8 +29,7 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass(kw_only=True)
 class Trouble:
-    """
-    What goes wrong with a request.
+    """What goes wrong with a request.
 
     :param method: requests with this method only; empty is any
     :param path: requests whose path holds this only
@@ -62,8 +61,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class FaultyProxy:
-    """
-    Passes requests on, unless there is trouble.
+    """Passes requests on, unless there is trouble.
 
     :param target: tells the address that it stands for
     """
@@ -107,8 +105,7 @@ class FaultyProxy:
         return made
 
     def add_at_random(self, troubles: Sequence[Mapping[str, Any]], *, share: float, seed: int) -> None:
-        """
-        Cause one of some troubles now and then.
+        """Cause one of some troubles now and then.
 
         :param troubles: see :class:`Trouble`
         :param share: of all requests that nothing else happens to

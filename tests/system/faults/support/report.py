@@ -16,10 +16,8 @@ _HEAD = ("Fault", "Injected", "Submissions", "Billed", "Objects", "States", "")
 
 
 def write(rows: Sequence[Row], *, folder: Path, played_on: str) -> None:
-    """
-    Write the table.
+    """Write the table.
 
-    :param rows: its rows
     :param folder: where ``reliability.json`` goes, and where the table in ``reliability.md`` is replaced, if that is there
     :param played_on: what it was found out with
     """

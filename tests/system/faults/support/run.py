@@ -20,13 +20,10 @@ _ERRORS = re.compile(r"^\w*(?:Exception|Timeout|Error|Skip)\w*: .*", re.MULTILIN
 
 
 class Run:
-    """
-    A run.
+    """A run.
 
     :param api: Airflow's API, for what a user does
     :param observer: Airflow's database, for what becomes of it
-    :param dag_id: id of the DAG
-    :param run_id: id of the run
     """
 
     def __init__(self, *, api: AirflowApi, observer: Observer, dag_id: str, run_id: str) -> None:
@@ -41,11 +38,8 @@ class Run:
         return self.dag_id, self.run_id
 
     def reaches(self, task_id: str, state: str, *, map_index: int = -1, try_number: int = 1) -> Instance:
-        """
-        Wait until a task is in a state.
+        """Wait until a task is in a state.
 
-        :param task_id: id of the task
-        :param state: the state
         :param map_index: which of the mapped copies
         :param try_number: in this try or a later one
         :raises StackError: it does not come to that
@@ -70,8 +64,7 @@ class Run:
         )
 
     def ends(self, state: str, *, work: float = 0.0) -> None:
-        """
-        Wait until the run ends.
+        """Wait until the run ends.
 
         :param state: how it must end
         :param work: seconds for which the service still has to work
@@ -92,8 +85,7 @@ class Run:
         discard_state: bool = False,
         keep_task_state: bool = False,
     ) -> None:
-        """
-        Clear tasks, as a user does.
+        """Clear tasks, as a user does.
 
         :param task_ids: their ids
         :param downstream: whether the tasks after them are cleared too
@@ -145,8 +137,7 @@ class Run:
         return max(found, key=len, default=[])
 
     def tried_again(self, task_id: str) -> None:
-        """
-        Check that a task's fault has cost it a try.
+        """Check that a task's fault has cost it a try.
 
         :raises StackError: it has not
         """

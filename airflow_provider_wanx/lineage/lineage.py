@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, repaint_cost
+from airflow_provider_wanx.dashscope.repaint import repaint_cost
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import Task
 
-MOST_DATASETS = 100
-"""Inputs, and outputs, that one event names at most: whoever collects events takes no endless ones."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a task's work. None is for what is not known.
+class Lineage:
+    """What a task reads and makes. None is for what is not known.
 
     :param inputs: addresses of what it reads.
     :param outputs: addresses of what it makes.
@@ -58,18 +55,4 @@ def made_by(tasks: Iterable[Task]) -> dict[str, Any]:
         "images": sum((task.usage.image_count or 0) for task in good if task.usage is not None),
         "cost": float(sum(costs)) if costs else None,
         "styles": sorted({task.style_index for task in good if task.style_index is not None}),
-    }
-
-
-def facts_of(made: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Read what :func:`made_by` says, as arguments of :class:`Facts`; empty if there is nothing to read."""
-    if not made:
-        return {}
-    styles = tuple(made.get("styles") or ())
-    return {
-        "images": made.get("images"),
-        "cost": made.get("cost"),
-        "styles": styles,
-        # Only the repaint model's answers name a style.
-        **({"model": REPAINT_MODEL} if styles else {}),
     }
