@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +9,7 @@ import pytest
 
 from tests.unit.simulator.conftest import REPAINT, REPAINT_PATH, Service, data_url
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PORTRAIT = "https://pictures.example/portrait.jpg"
-
-
-def test_accepted_submission_is_answered_with_a_pending_task(service: Service) -> None:
-    response = service.repaint()
-    body = response.json()
-    assert response.status_code == 200
-    assert set(body) == {"output", "request_id"}
-    assert body["output"].keys() == {"task_status", "task_id"}
-    assert body["output"]["task_status"] == "PENDING"
-    assert UUID.fullmatch(body["output"]["task_id"])
-    assert UUID.fullmatch(body["request_id"])
 
 
 @pytest.mark.parametrize(
@@ -53,31 +40,6 @@ def test_input_that_does_not_fit_is_refused_with_400(
 def test_every_documented_style_is_accepted(service: Service) -> None:
     for style in (-1, *range(10), 14, 15, *range(30, 41)):
         assert service.repaint(style=style, style_ref_url=PORTRAIT).status_code == 200, style
-
-
-def test_missing_async_header_is_refused_with_403(service: Service) -> None:
-    del service.http.headers["X-DashScope-Async"]
-    response = service.repaint()
-    assert (response.status_code, response.json()["code"]) == (403, "AccessDenied")
-    assert "does not support synchronous calls" in response.json()["message"]
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "code"),
-    [
-        (b"{", "application/json", "BadRequest.IllegalInput"),
-        (b"[]", "application/json", "BadRequest.IllegalInput"),
-        (b"{}", "text/plain", "BadRequest.IllegalInput"),
-        (b'{"input": {"image_url": "x"}}', "application/json; charset=utf-8", "BadRequest.EmptyModel"),
-    ],
-)
-def test_body_that_is_no_submission_is_refused(
-    service: Service, body: bytes, content_type: str, code: str
-) -> None:
-    response = service.http.post(
-        f"/services/{REPAINT_PATH}", content=body, headers={"Content-Type": content_type}
-    )
-    assert (response.status_code, response.json()["code"]) == (400, code)
 
 
 def test_body_beyond_the_limit_is_refused(service: Service) -> None:

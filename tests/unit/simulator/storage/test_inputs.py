@@ -9,11 +9,6 @@ import pytest
 from tests.unit.simulator.conftest import Service, data_url, picture
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP"])
-def test_documented_formats_are_taken(service: Service, kind: str) -> None:
-    assert service.ended(image=data_url(picture((300, 300), kind)))["task_status"] == "SUCCEEDED"
-
-
 @pytest.mark.parametrize(
     ("make", "code"),
     [

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import httpx
@@ -40,26 +37,6 @@ def upload(data: dict[str, Any], content: bytes, **changes: str) -> httpx.Respon
     return httpx.post(data["upload_host"], data=form(data, **changes), files={"file": ("face.jpg", content)})
 
 
-def test_policy_has_the_recorded_fields(service: Service) -> None:
-    data = policy(service)
-    assert data.keys() == {
-        "policy", "signature", "upload_dir", "upload_host", "expire_in_seconds", "max_file_size_mb",
-        "capacity_limit_mb", "oss_access_key_id", "x_oss_object_acl", "x_oss_forbid_overwrite",
-    }  # fmt: skip
-    assert data["upload_dir"].startswith("dashscope-instant/")
-    assert (data["expire_in_seconds"], data["max_file_size_mb"]) == (300, 1024)
-    document = json.loads(base64.b64decode(data["policy"]))
-    assert datetime.fromisoformat(document["expiration"]).tzinfo is not None
-
-
-def test_uploaded_file_can_be_repainted(service: Service, portrait: bytes) -> None:
-    data = policy(service)
-    response = upload(data, portrait)
-    assert (response.status_code, response.content) == (200, b"")
-    service.http.headers.update(RESOLVE)
-    assert service.ended(image=f"oss://{data['upload_dir']}/face.jpg")["task_status"] == "SUCCEEDED"
-
-
 def test_uploaded_file_is_for_its_model_only_and_not_for_ever(service: Service, portrait: bytes) -> None:
     data = policy(service, model="wanx-v1")
     upload(data, portrait)
@@ -71,14 +48,6 @@ def test_uploaded_file_is_for_its_model_only_and_not_for_ever(service: Service, 
     assert service.ended(image=f"oss://{data['upload_dir']}/face.jpg")["task_status"] == "SUCCEEDED"
     service.simulator.advance(3600)
     assert service.ended(image=f"oss://{data['upload_dir']}/face.jpg")["code"] == "InvalidURL"
-
-
-def test_file_is_never_overwritten(service: Service, portrait: bytes) -> None:
-    data = policy(service)
-    assert upload(data, portrait).status_code == 200
-    again = upload(data, b"other")
-    assert (again.status_code, again.headers["content-type"]) == (409, "application/xml")
-    assert "<Code>FileAlreadyExists</Code>" in again.text
 
 
 def test_policy_expires(service: Service, portrait: bytes) -> None:

@@ -3,32 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
-from tests.unit.simulator.conftest import REPAINT, REPAINT_PATH, Service, StandingTime
+from tests.unit.simulator.conftest import REPAINT, Service
 
 CHINA = timezone(timedelta(hours=8))
-
-
-def test_list_rows_are_flat_with_epoch_times_and_no_results(
-    standing_time: StandingTime, service: Service
-) -> None:
-    standing_time.passed = 2.5
-    response = service.repaint()
-    service.submitted()
-    service.simulator.advance(8.5)
-    listing = service.rows()
-    assert listing.keys() == {"total", "data", "total_page", "page_no", "page_size", "request_id"}
-    running, ended = listing["data"]
-    assert ended.keys() == {
-        "api_key_id", "caller_parent_id", "caller_uid", "gmt_create", "start_time", "end_time", "model_name", "region",
-        "request_id", "status", "task_id", "user_api_unique_key",
-    }  # fmt: skip
-    assert ended["task_id"] == response.json()["output"]["task_id"]
-    assert ended["request_id"] == response.json()["request_id"]
-    assert ended["gmt_create"] == (standing_time.began + 2.5) * 1000
-    assert ended["end_time"] - ended["start_time"] == 8000
-    assert ended["user_api_unique_key"] == f"apikey:v1:{REPAINT_PATH.replace('/', ':')}:{REPAINT}"
-    assert running["status"] == "RUNNING"
-    assert "end_time" not in running
 
 
 def test_list_pages_hold_every_task_once_newest_first(service: Service) -> None:
