@@ -1,1 +1,1 @@
-"""Repaint thousands of images in one Airflow task: the input, the ledger, the policy, the run."""
+"""Repaint thousands of images in one Airflow task: the input, the ledger, the policy, the work."""

@@ -1,46 +1,51 @@
-"""A batch as an operator sees it: begin or go on, do a step, hold still while nobody works on it, finish."""
+"""A batch: begin or go on, do all that can be done now, hold still while nobody works on it, finish.
+
+One thread keeps the ledger. Others open pictures, submit them one after the other, and copy results beside it.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_wanx.batch.account import Account
+from airflow_provider_wanx.batch.destination import BatchDestination
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
-from airflow_provider_wanx.batch.outcomes import Outcomes
+from airflow_provider_wanx.batch.outcomes import Outcome, changes, fetch, note
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
-from airflow_provider_wanx.batch.policy import Ceiling
-from airflow_provider_wanx.batch.report import (
-    STATUS,
-    status,
-    summary,
-    write_manifests,
+from airflow_provider_wanx.batch.policy import (
+    LONGEST_WAIT_SECONDS,
+    PAUSE_SECONDS,
+    THREADS,
+    Ceiling,
+    Pace,
+    Wait,
+    most_in_flight,
+    next_wait,
 )
+from airflow_provider_wanx.batch.report import STATUS, progress, status, summary, write_manifests
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.row import Row, RowStatus
-from airflow_provider_wanx.batch.run import BatchRun, Wave, progress_line
-from airflow_provider_wanx.batch.submitting import UNCERTAIN, Submitting, WarningsOnly
+from airflow_provider_wanx.batch.submissions import Submissions, WarningsOnly
+from airflow_provider_wanx.batch.threads import Turns, ahead, threads
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
-    InvalidInputError,
+    DashScopeError,
     LedgerInUseError,
     ProviderError,
 )
-from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
-from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.dashscope.models import ModelLimit
+from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.destination import S3Destination
-from airflow_provider_wanx.jobs.keys import LEDGER, check_no_ledger
+from airflow_provider_wanx.jobs.keys import LEDGER
 from airflow_provider_wanx.jobs.marks import batch_mark
-from airflow_provider_wanx.s3.addresses import split_s3_prefix
-from airflow_provider_wanx.s3.error_messages import s3_errors
-from airflow_provider_wanx.s3.objects import ObjectStore
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.sources import Source
@@ -48,44 +53,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, TaskRequest
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchDestination:
-    """Where a batch's results and its ledger go.
-
-    :param prefix: what all keys begin with: empty, or ending in a slash.
-    :param results: takes the results.
-    """
-
-    prefix: str
-    results: S3Destination
-
-    @property
-    def url(self) -> str:
-        """``s3://bucket/prefix/``."""
-        return f"s3://{self.results.bucket}/{self.prefix}"
-
-    def store(self, name: str = "") -> ObjectStore:
-        """Return the small objects below the destination."""
-        return ObjectStore(
-            self.results.client,
-            bucket=self.results.bucket,
-            prefix=self.prefix + name,
-            max_bytes=MAX_OBJECT_BYTES,
-            metadata=self.results.metadata,
-        )
-
-    def upload(self, path: Path, name: str, content_type: str) -> None:
-        """Put a local file below the destination.
-
-        :raises S3Error: S3 does not take it.
-        """
-        with s3_errors(f"write {self.url}{name}"), path.open("rb") as file:
-            arguments = {"ContentType": content_type, "Metadata": self.results.metadata}
-            self.results.client.upload_fileobj(
-                file, self.results.bucket, self.prefix + name, ExtraArgs=arguments
-            )
-
-
+@dataclass(kw_only=True)
 class Batch:
     """One worker's hold on a batch. As a context manager, it gives the ledger back when an error ends the work.
 
@@ -97,52 +65,43 @@ class Batch:
     :param request: makes what is submitted for an image, and checks it.
     :param ceiling: what ends it early.
     :param on_unconfirmed: what to do with an image whose submission may have been accepted.
-    :param owner: the Airflow task.
     :param formats: of the manifest.
     :param log: the task's log.
     """
 
-    def __init__(
-        self,
-        *,
-        hook: DashScopeHook,
-        destination: BatchDestination,
-        source: Source,
-        model: str,
-        keys: ResultKeys,
-        request: Callable[[Row], TaskRequest],
-        ceiling: Ceiling,
-        on_unconfirmed: OnUnconfirmed,
-        owner: Identity,
-        formats: Sequence[str],
-        log: Log,
-    ) -> None:
-        self._hook = hook
-        self.destination = destination
-        self._source = source
-        self._addresses = SignedAddresses(source)
-        self._model = model
-        self._keys = keys
-        self._request = request
-        self._ceiling = ceiling
-        self._on_unconfirmed = on_unconfirmed
-        self._owner = owner
-        self._formats = formats
-        self._log = log
-        self._run: BatchRun | None = None
-        self._manifests: list[str] = []
-        self.is_ours = False
+    hook: DashScopeHook
+    destination: BatchDestination
+    source: Source
+    model: str
+    keys: ResultKeys
+    request: Callable[[Row], TaskRequest]
+    ceiling: Ceiling
+    on_unconfirmed: OnUnconfirmed
+    formats: Sequence[str]
+    log: Log
+    is_ours: bool = field(default=False, init=False)
+    ledger: Ledger = field(init=False)
+    _is_planned: bool = field(default=False, init=False)
+    _manifests: list[str] = field(default_factory=list, init=False)
+    _fatal: ProviderError | None = field(default=None, init=False)
+    _heard: bool = field(default=False, init=False)
+    _line_at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        told = {
+            name: without_signature(each) if isinstance(each, str) else each
+            for name, each in self.source.identity.items()
+        }
         self.ledger = Ledger(
-            destination.store(LEDGER),
-            owner=owner,
-            identity={
-                **{
-                    name: without_signature(each) if isinstance(each, str) else each
-                    for name, each in source.identity.items()
-                },
-                "model": model,
-                "s3_key": keys.template,
-            },
+            self.destination.store(LEDGER),
+            owner=self.destination.owner,
+            identity={**told, "model": self.model, "s3_key": self.keys.template},
+        )
+        self._addresses = SignedAddresses(self.source)
+        # Whoever waits for tasks uses the rest of the rate.
+        self._turns = Turns(0.3 * self.hook.get_conn().config.limits.requests_per_second)
+        self._copier = ResultCopier(
+            hook=self.hook, destination=self.destination.results, log=WarningsOnly(self.log)
         )
 
     def begin(self, *, retry_failed: bool) -> None:
@@ -155,15 +114,19 @@ class Batch:
         self.is_ours = True
         known = self.ledger.totals.rows
         added = self._plan()
+        notes = self.ledger.notes
         if retry_failed:
-            self._want_failed_again()
-        self._work().begin_pace()
-        self._log.info(
+            self.ledger.examples.clear()
+            for row in list(self.ledger.rows.in_states(RowStatus.FAILED)):
+                self.ledger.update(row, **_wanted_again(row))
+        # Nobody may have worked on the batch for days.
+        notes.pace, notes.troubles = [(time.time(), notes.ended)], 0
+        self.log.info(
             "%s: %s rows, %s of them new. %s",
-            self._source.description,
+            self.source.description,
             self.ledger.totals.images,
             added,
-            self.progress if known else f"The ledger is {self.destination.url}{LEDGER}",
+            self.progress if known else f"The ledger is {self.ledger.url}",
         )
 
     def go_on(self, *, left_as: str | None) -> None:
@@ -172,79 +135,158 @@ class Batch:
         :param left_as: :attr:`Ledger.version` at the end of that worker's work.
         """
         is_known = self.ledger.acquire(left_as=left_as)
-        self.is_ours = True
+        self.is_ours = self._is_planned = True
         if not is_known:
             self._plan()
 
     def _plan(self) -> int:
-        added = plan(self.ledger, self._addresses, keys=self._keys)
+        added = plan(self.ledger, self._addresses, keys=self.keys)
         self.ledger.notes.signed = bool(self._addresses)
+        self._is_planned = True
         return added
 
-    def _want_failed_again(self) -> None:
-        self.ledger.examples.clear()
-        for row in list(self.ledger.rows.in_states(RowStatus.FAILED)):
-            self.ledger.update(
-                row, **_wanted_again(row), failed_tasks=0, failed_copies=0, code=None, message=None
-            )
-
-    def _work(self) -> BatchRun:
-        if self._run is None:
-            copier = ResultCopier(
-                hook=self._hook, destination=self.destination.results, log=WarningsOnly(self._log)
-            )
-            outcomes = Outcomes(
-                hook=self._hook,
-                ledger=self.ledger,
-                copier=copier,
-                keys=self._keys,
-                prefix=self.destination.prefix,
-                log=self._log,
-            )
-            submitting = Submitting(
-                hook=self._hook,
-                ledger=self.ledger,
-                outcomes=outcomes,
-                request=self._request_for,
-                on_unconfirmed=self._on_unconfirmed,
-                log=self._log,
-            )
-            self._run = BatchRun(
-                ledger=self.ledger,
-                submitting=submitting,
-                outcomes=outcomes,
-                ceiling=self._ceiling,
-                account=Account.read(self._hook, self._model, self._log),
-                log=self._log,
-            )
-        return self._run
-
-    def _request_for(self, row: Row) -> TaskRequest:
-        return self._request(self._addresses.signed(row) if self.ledger.notes.signed else row)
-
-    @property
-    def progress(self) -> str:
-        """One line about how far the batch has come."""
-        return progress_line(self.ledger, self._ceiling, self._work().pace)
-
-    def step(self, ended: Collection[str]) -> Wave | None:
+    def step(self, ended: Collection[str]) -> Wait | None:
         """Do all that can be done now.
 
         :param ended: ids of the tasks that have ended.
         :return: what to wait for, None if every image is done.
-        :raises ProviderError: the batch cannot go on.
+        :raises ProviderError: the batch cannot go on; the ledger is up to date.
         """
-        wave = self._work().step(ended)
+        self._fatal, self._heard = None, False
+        with threads(THREADS) as copying, threads(THREADS) as submitting:
+            submissions = Submissions(
+                hook=self.hook,
+                ledger=self.ledger,
+                pool=submitting,
+                on_unconfirmed=self.on_unconfirmed,
+                log=self.log,
+            )
+            submissions.reconcile()
+            fetching = {
+                copying.submit(copy_context().run, self._fetch, row): row
+                for row in self.ledger.rows.in_states(RowStatus.SUBMITTED)
+                if row.dashscope_task_id in ended
+            }
+            try:
+                # Images whose tasks have failed for a transient reason are among those that are left.
+                while self._submit(submissions, submitting, fetching):
+                    pass
+            finally:
+                # What was sent is noted, whatever ends the work.
+                submissions.take_answers()
+        notes = self.ledger.notes
+        notes.pace = [*notes.pace, (time.time(), notes.ended)][-10:]
+        try:
+            found = self._next_wait(submissions, is_misled=bool(ended) and not self._heard)
+        finally:
+            self.ledger.compact()
         self._write_status("running")
-        return wave
+        return found
 
-    def hold(self, wave: Wave) -> None:
-        """Keep the ledger while a wave is waited for."""
-        self.ledger.hold()
+    def _submit(
+        self,
+        submissions: Submissions,
+        pool: ThreadPoolExecutor,
+        fetching: dict[Future[Outcome], Row],
+    ) -> bool:
+        """Submit as many images as may be in flight, and note what is fetched meanwhile; tell whether more can be submitted."""
+        # What has ended and is still being copied is in the service's queue no more.
+        rows = islice(submissions.candidates(), self._room(still_copied=len(fetching)))
+        for row, opened in ahead(pool, self._prepare, rows, most=THREADS // 2):
+            if not self._may_submit(submissions):
+                break
+            submissions.submit(row, opened)
+            self._take_outcomes(fetching, timeout=0)
+        # What was submitted last has been written in no intent.
+        self.ledger.flush()
+        while fetching:
+            self._take_outcomes(fetching, timeout=60)
+        is_left = next(submissions.candidates(), None) is not None
+        return is_left and self._room() > 0 and self._may_submit(submissions)
 
-    def give_back(self) -> None:
-        """Let others have the ledger."""
-        self.ledger.give_back()
+    def _room(self, *, still_copied: int = 0) -> int:
+        most = most_in_flight(self.pace, queue_limit=self._limits.async_user_queue_limit)
+        return max(0, most - (self.ledger.totals.in_flight - still_copied))
+
+    def _may_submit(self, submissions: Submissions) -> bool:
+        totals, ceiling = self.ledger.totals, self.ceiling
+        may_go_on = self._fatal is None and submissions.may_go_on and not ceiling.too_many_failures(totals)
+        return may_go_on and ceiling.affords_one_more(totals)
+
+    def _prepare(self, row: Row) -> TaskRequest:
+        """Check a picture and make it reachable for the service, if there is a key for its result: not all names make one."""
+        # No id of the service and no extension is longer.
+        self.keys.key(replace(row, dashscope_task_id="0" * 36), extension=".jpeg")
+        request = self.request(self._addresses.signed(row) if self.ledger.notes.signed else row)
+        content = request.build_input()
+        return replace(request, build_input=lambda: content)
+
+    def _fetch(self, row: Row) -> Outcome:
+        return fetch(row, hook=self.hook, copier=self._copier, keys=self.keys, turns=self._turns)
+
+    def _take_outcomes(self, fetching: dict[Future[Outcome], Row], *, timeout: float) -> None:
+        """Record what has been fetched in the meantime."""
+        done, _ = wait(fetching, timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in done:
+            self._record(fetching.pop(future), future.result())
+        self.ledger.renew()
+        if time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + 60
+            self.log.info("%s", self.progress)
+
+    def _record(self, row: Row, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self.log.warning("Row %s: %s", row.row, outcome.error)
+        try:
+            found = changes(row, outcome)
+        except ProviderError as error:
+            self._fatal = self._fatal or error
+            return
+        if found:
+            self._heard = True
+            note(self.ledger, row, found, log=self.log)
+            self.ledger.notes.ended += row.status is not RowStatus.SUBMITTED
+        if row.status is RowStatus.PLANNED and outcome.task is not None:
+            self.log.info("%s Row %s is submitted again.", outcome.task.describe(), row.row)
+
+    def _next_wait(self, submissions: Submissions, *, is_misled: bool) -> Wait | None:
+        """Decide what to wait for.
+
+        :param is_misled: whether somebody has reported ends that have not come, for example a triggerer with another key: it
+            shall not wake one worker after the other.
+        """
+        totals = self.ledger.totals
+        if error := self._fatal or submissions.fatal:
+            raise error
+        if self.ceiling.too_many_failures(totals):
+            self._cancel_queued()
+        self.ceiling.check(totals)
+        if not totals.open:
+            return None
+        in_flight = self.ledger.rows.in_states(RowStatus.SUBMITTED)
+        ids = [row.dashscope_task_id for row in in_flight if row.dashscope_task_id]
+        if not ids and submissions.trouble is not None:
+            self.ledger.notes.troubles += 1
+            if self.ledger.notes.troubles > LONGEST_WAIT_SECONDS / PAUSE_SECONDS:
+                minutes = LONGEST_WAIT_SECONDS / 60
+                raise DashScopeError(
+                    f"The service has taken no submission for {minutes:.0f} minutes. {submissions.trouble}",
+                    retryable=True,
+                )
+        more = bool(totals.counts[RowStatus.PLANNED]) and self.ceiling.affords_one_more(totals)
+        return next_wait([] if is_misled else ids, more_to_submit=more)
+
+    def _cancel_queued(self) -> None:
+        """Take back what the service has not begun with; it costs nothing then."""
+        for row in list(self.ledger.rows.in_states(RowStatus.SUBMITTED)):
+            self._turns.wait()
+            try:
+                canceled = self.hook.cancel_task(row.dashscope_task_id or "")
+            except ProviderError as error:
+                self.log.warning("DashScope task %s could not be canceled: %s", row.dashscope_task_id, error)
+                continue
+            if canceled:
+                self.ledger.update(row, status=RowStatus.PLANNED, dashscope_task_id=None)
 
     def leave(self) -> None:
         """Let others have the ledger that an earlier worker has held.
@@ -261,23 +303,36 @@ class Batch:
         self.ledger.compact(lease=0)
         return self.summary
 
-    def _write_manifests(self) -> None:
-        write_manifests(
-            (
-                row.in_manifest(bucket=self.destination.results.bucket, price=self._ceiling.price)
-                for row in self.ledger.rows
-                if not row.removed
-            ),
-            self._formats,
-            own_columns=self.ledger.notes.columns,
-            upload=self.destination.upload,
-        )
-        self._manifests = [f"{self.destination.url}manifest.{name}" for name in self._formats]
+    @cached_property
+    def _limits(self) -> ModelLimit:
+        """What the service tells of the account's limits. It is only advice, so an answer that does not come is no obstacle."""
+        try:
+            quotas = self.hook.get_quotas(model=self.model).quotas
+        except ProviderError as error:
+            self.log.warning("The account's limits cannot be read, so the documented ones count: %s", error)
+            quotas = ()
+        found = (quota.model_limit for quota in quotas if quota.model == self.model)
+        return next(filter(None, found), ModelLimit())
+
+    @property
+    def concurrency(self) -> int:
+        """Images that the service works on at a time."""
+        return max(1, self._limits.async_user_concurrency_limit or 1)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the account works."""
+        return Pace(self.ledger.notes.pace, self.concurrency)
+
+    @property
+    def progress(self) -> str:
+        """One line about how far the batch has come."""
+        return progress(self.ledger.totals, self.ceiling, self.pace)
 
     @property
     def summary(self) -> dict[str, Any]:
         """What has become of the batch, as a small JSON object; with the manifests, once they are written."""
-        told = summary(self.ledger, self._ceiling, destination=self.destination.url)
+        told = summary(self.ledger, self.ceiling, destination=self.destination.url)
         return {**told, "manifest": self._manifests} if self._manifests else told
 
     @property
@@ -286,6 +341,21 @@ class Batch:
         return batch_mark(
             self.summary, bucket=self.destination.results.bucket, prefix=self.destination.prefix
         )
+
+    def _write_manifests(self) -> None:
+        bucket, price = self.destination.results.bucket, self.ceiling.price
+        write_manifests(
+            (row.in_manifest(bucket=bucket, price=price) for row in self.ledger.rows if not row.removed),
+            self.formats,
+            own_columns=self.ledger.notes.columns,
+            upload=self.destination.upload,
+        )
+        self._manifests = [f"{self.destination.url}manifest.{name}" for name in self.formats]
+
+    def _write_status(self, state: str) -> None:
+        told = status(self.ledger, self.ceiling, self.pace, destination=self.destination, state=state)
+        body = json.dumps(told, ensure_ascii=False, indent=1).encode()
+        self.destination.store().write(STATUS, body, replacing=None)
 
     def __enter__(self) -> Self:
         return self
@@ -296,55 +366,28 @@ class Batch:
         # A deferral is no Exception: then the ledger stays the task's. Nor is a kill, after which the next try takes it anyway.
         if not isinstance(exc, Exception) or not self.is_ours or isinstance(exc, LedgerInUseError):
             return
-        last = [lambda: self._write_status("stopped")] if self._run is not None else []
+        last: list[Callable[[], object]] = [self.ledger.give_back]
+        if self._is_planned:
+            last.insert(0, lambda: self._write_status("stopped"))
         if isinstance(exc, BatchStoppedError):
             last = [self.ledger.compact, self._write_manifests, *last]
         # Whatever of it fails, a new run shall not have to wait until the lease is over.
-        for step in (*last, self.ledger.give_back):
+        for step in last:
             try:
                 step()
             except ProviderError as error:
                 # What is to be told is the first error.
-                self._log.warning("At the end of the work on %s: %s", self.destination.url, error)
-
-    def _write_status(self, state: str) -> None:
-        document: Mapping[str, Any] = status(
-            self.ledger,
-            self._ceiling,
-            self._work().pace,
-            destination=self.destination.url,
-            state=state,
-            owner=str(self._owner),
-        )
-        self.destination.store().write(
-            STATUS, json.dumps(document, ensure_ascii=False, indent=1).encode(), replacing=None
-        )
+                self.log.warning("At the end of the work on %s: %s", self.destination.url, error)
 
 
 def _wanted_again(row: Row) -> dict[str, Any]:
     """How a failed row begins anew, without paying for what has been paid for."""
-    if row.code == UNCERTAIN and row.submission is not None:
-        # The service's list may tell by now.
-        return {"status": RowStatus.INTENT}
-    if (
-        row.billed
-        and row.dashscope_task_id
-        and time.time() - (row.submit_time or 0) < RESULT_LIFETIME_SECONDS
-    ):
+    anew = {"failed_tasks": 0, "failed_copies": 0, "code": None, "message": None}
+    if row.submission is not None:
+        # It stayed unconfirmed. The service's list may tell by now.
+        return {**anew, "status": RowStatus.INTENT}
+    is_there = time.time() - (row.submit_time or 0) < RESULT_LIFETIME_SECONDS
+    if row.billed and row.dashscope_task_id and is_there:
         # Only its copy has failed, and the result is still there.
-        return {"status": RowStatus.SUBMITTED, "billed": 0}
-    return {"status": RowStatus.PLANNED, "submission": None, "dashscope_task_id": None}
-
-
-def split_destination(url: str) -> tuple[str | None, str, str]:
-    """Read a destination.
-
-    :param url: ``s3://bucket/prefix`` or ``s3://conn_id@bucket/prefix``.
-    :return: connection id or None, bucket, prefix: empty or with a slash at its end.
-    :raises InvalidInputError: it is none.
-    """
-    if not url.strip().startswith("s3://"):
-        raise InvalidInputError(f"destination {quoted(url)} is not like s3://bucket/prefix/.")
-    conn_id, bucket, prefix = split_s3_prefix(url.strip())
-    check_no_ledger(prefix)
-    return conn_id, bucket, prefix
+        return {**anew, "status": RowStatus.SUBMITTED, "billed": 0}
+    return {**anew, "status": RowStatus.PLANNED, "dashscope_task_id": None}

@@ -1,36 +1,25 @@
-"""What has become of tasks that have ended: read the task, copy its result, and write the outcome into the ledger."""
+"""What becomes of a row: read its task when that has ended, copy its result, and say what the ledger is to note of it."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from threading import Lock
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES
-from airflow_provider_wanx.batch.policy import IMAGE_RETRIES
+from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
+from airflow_provider_wanx.batch.policy import MOST_FAILURES, RETRIES
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.redaction import without_query
-from airflow_provider_wanx.jobs.keys import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.ledger.ledger import Ledger
     from airflow_provider_wanx.batch.result_keys import ResultKeys
+    from airflow_provider_wanx.batch.threads import Turns
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
     from airflow_provider_wanx.jobs.copying import CopiedResult, ResultCopier
 
-LOOKS_SHARE = 0.3
-"""Part of the account's rate at which ended tasks are read; whoever waits uses the rest."""
-
-MOST_COPIES = 5
-"""Wakes that try to copy one result."""
-
-OWN_KINDS = (ErrorKind.INPUT, ErrorKind.CONTENT)
-"""What is wrong with one image; any other lasting error stops the batch, or every image would meet it."""
+_OWN_KINDS = (ErrorKind.INPUT, ErrorKind.CONTENT)
 
 
 @dataclass(frozen=True)
@@ -41,173 +30,98 @@ class Outcome:
     copied: CopiedResult | None = None
     error: ProviderError | None = None
 
-    @property
-    def is_news(self) -> bool:
-        """Whether more is known than before."""
-        return self.error is not None or (self.task is not None and self.task.status.is_terminal)
 
+def fetch(row: Row, *, hook: DashScopeHook, copier: ResultCopier, keys: ResultKeys, turns: Turns) -> Outcome:
+    """Read a task that has ended, and copy its result. It may be called by several threads.
 
-class Outcomes:
-    """The outcomes of a batch's tasks. Threads may :meth:`fetch` one; the ledger's own thread does everything else.
-
-    ``fatal`` is why the batch cannot go on.
-
-    :param hook: the connection that the tasks were submitted with.
-    :param ledger: the batch's ledger.
-    :param copier: copies results.
+    :param hook: the connection that the task was submitted with.
     :param keys: makes the keys of results.
-    :param prefix: what the keys of all results begin with.
-    :param log: the task's log.
+    :param turns: to read a task.
     """
-
-    def __init__(
-        self,
-        *,
-        hook: DashScopeHook,
-        ledger: Ledger,
-        copier: ResultCopier,
-        keys: ResultKeys,
-        prefix: str,
-        log: Log,
-    ) -> None:
-        self.fatal: ProviderError | None = None
-        self.turns = Turns(hook.get_conn().config.limits.requests_per_second * LOOKS_SHARE)
-        self._hook = hook
-        self._ledger = ledger
-        self._copier = copier
-        self._keys = keys
-        self._prefix = prefix
-        self._log = log
-
-    def fetch(self, row: Row) -> Outcome:
-        """Read a task that has ended, and copy its result; runs beside the submissions and changes nothing here."""
-        self.turns.wait()
-        task = None
-        try:
-            task = self._hook.get_task(row.dashscope_task_id or "")
-            if task.status is not TaskStatus.SUCCEEDED:
-                return Outcome(task)
-            if not task.results:
-                raise NoFileError(task)
-            copied = self._copier.copy(
-                task,
-                task.results[0],
-                key_for=lambda extension: self._prefix + self._keys.key(row, extension=extension),
-                metadata=Origin(source=source_address(row.image), style=row.style).metadata(),
-            )
-        except ProviderError as error:
-            return Outcome(task, error=error)
-        return Outcome(task, copied)
-
-    def record(self, row: Row, outcome: Outcome) -> None:
-        """Write an outcome into the ledger."""
-        task, error = outcome.task, outcome.error
-        if error is not None:
-            self._record_error(row, task, error)
-        elif task is not None and outcome.copied is not None:
-            self._record_success(row, task, outcome.copied)
-        elif task is not None and task.status.is_terminal:
-            self._record_bad_end(row, task)
-
-    def _record_success(self, row: Row, task: Task, copied: CopiedResult) -> None:
-        # Whatever is said to be billed, a budget counts no result as free.
-        billed = max(1, (task.usage and task.usage.image_count) or 0)
-        self._ledger.update(
-            row,
-            status=RowStatus.SUCCEEDED,
-            key=copied.key,
-            bytes=copied.bytes,
-            sha256=copied.sha256,
-            content_type=copied.content_type,
-            billed=row.billed + billed,
-            code=None,
-            message=None,
-            **_times(task),
+    task = None
+    try:
+        turns.wait()
+        task = hook.get_task(row.dashscope_task_id or "")
+        if task.status is not TaskStatus.SUCCEEDED:
+            return Outcome(task)
+        if not task.results:
+            raise NoFileError(task)
+        copied = copier.copy(
+            task,
+            task.results[0],
+            key_for=lambda extension: keys.key(row, extension=extension),
+            metadata=row.metadata,
         )
-        self._count_end()
-
-    def _record_bad_end(self, row: Row, task: Task) -> None:
-        verdict = classify(code=task.code or "", http_status=None, message=task.message or "")
-        if task.status is TaskStatus.UNKNOWN and not row.failed_copies:
-            # Whoever waited for it saw it end. It is looked at again with the next ones: what it made may have been paid for.
-            self._ledger.update(row, failed_copies=1)
-            return
-        self._count_end()
-        if task.status is TaskStatus.CANCELED:
-            self._ledger.update(row, status=RowStatus.PLANNED, dashscope_task_id=None)
-        elif task.status is TaskStatus.FAILED and verdict.retryable and row.failed_tasks < IMAGE_RETRIES:
-            self._log.info("%s Submitting the image of row %s again.", task.describe(), row.row)
-            self._ledger.update(
-                row,
-                status=RowStatus.PLANNED,
-                dashscope_task_id=None,
-                failed_tasks=row.failed_tasks + 1,
-            )
-        else:
-            self.fail(row, task.code or str(task.status), task.message or task.describe(), **_times(task))
-
-    def _record_error(self, row: Row, task: Task | None, error: ProviderError) -> None:
-        self._log.warning("Row %s: %s", row.row, error)
-        kind = getattr(error, "kind", None)
-        if isinstance(error, S3Error) or (task is None and not error.retryable and kind not in OWN_KINDS):
-            # The destination takes nothing, or the service answers nothing: the other images would fare no better.
-            self.fatal = self.fatal or error
-        elif error.retryable and row.failed_copies < MOST_COPIES:
-            self._ledger.update(row, failed_copies=row.failed_copies + 1)
-        else:
-            self.fail(row, code_of(error), str(error), billed=row.billed + (1 if task else 0))
-
-    def check_key(self, row: Row) -> None:
-        """Find out before an image is paid for whether there is a key for its result.
-
-        :raises InvalidInputError: there is none.
-        """
-        # No id of the service and no extension is longer.
-        longest = replace(row, dashscope_task_id="0" * 36)
-        key = self._prefix + self._keys.key(longest, extension=".jpeg")
-        if len(key.encode()) > MAX_KEY_BYTES:
-            raise InvalidInputError(
-                f"The key of its result, {key!r}, is longer than S3's {MAX_KEY_BYTES} bytes."
-            )
-
-    def fail(self, row: Row, code: str, message: str, **more: Any) -> None:
-        """Put into the ledger that an image will not be repainted.
-
-        :param code: the service's code, or one of this package.
-        """
-        if len(self._ledger.examples.get(code, ())) < EXAMPLES:
-            # Many that fail alike would fill the log.
-            self._log.warning(
-                "Row %s (%s) has failed: %s: %s", row.row, without_query(row.image)[:200], code, message
-            )
-        self._ledger.update(row, status=RowStatus.FAILED, code=code, message=message, **more)
-
-    def _count_end(self) -> None:
-        self._ledger.notes.ended += 1
+    except ProviderError as error:
+        return Outcome(task, error=error)
+    return Outcome(task, copied)
 
 
-def _times(task: Task) -> dict[str, float]:
+def changes(row: Row, outcome: Outcome) -> dict[str, Any]:
+    """Say what the ledger is to note; nothing of a task that has not ended.
+
+    :raises ProviderError: the other images would fare no better.
+    """
+    task, error = outcome.task, outcome.error
+    if error is not None:
+        # The destination takes nothing, or the service answers nothing.
+        if isinstance(error, S3Error) or (
+            task is None and not error.retryable and not concerns_one_image(error)
+        ):
+            raise error
+        if error.retryable and row.failed_copies < MOST_FAILURES:
+            return {"failed_copies": row.failed_copies + 1}
+        return failed(error) | {"billed": row.billed + (task is not None)}
+    if task is None or not task.status.is_terminal:
+        return {}
     times = {"submit_time": task.submit_time, "end_time": task.end_time}
-    return {name: value.timestamp() for name, value in times.items() if value is not None}
+    seconds = {name: value.timestamp() for name, value in times.items() if value is not None}
+    if (copied := outcome.copied) is not None:
+        return {
+            **seconds,
+            "status": RowStatus.SUCCEEDED,
+            "key": copied.key,
+            "bytes": copied.bytes,
+            "sha256": copied.sha256,
+            "content_type": copied.content_type,
+            # Whatever is said to be billed, a budget counts no result as free.
+            "billed": row.billed + max(1, (task.usage and task.usage.image_count) or 0),
+            "code": None,
+            "message": None,
+        }
+    if task.status is TaskStatus.UNKNOWN and not row.failed_copies:
+        # Whoever waited for it saw it end. It is looked at again with the next ones: what it made may have been paid for.
+        return {"failed_copies": 1}
+    again = {"status": RowStatus.PLANNED, "dashscope_task_id": None}
+    if task.status is TaskStatus.CANCELED:
+        return again
+    verdict = classify(code=task.code or "", http_status=None, message=task.message or "")
+    if task.status is TaskStatus.FAILED and verdict.retryable and row.failed_tasks < RETRIES:
+        return {**again, "failed_tasks": row.failed_tasks + 1}
+    code, message = task.code or str(task.status), task.message or task.describe()
+    return {**seconds, "status": RowStatus.FAILED, "code": code, "message": message}
 
 
-def code_of(error: ProviderError) -> str:
-    """Return the service's code of an error, or what this package calls it."""
-    return str(getattr(error, "code", "") or type(error).__name__.removesuffix("Error"))
+def note(ledger: Ledger, row: Row, changes: dict[str, Any], *, log: Log) -> None:
+    """Write into the ledger what has become of a row. Of many that fail alike, some go into the log."""
+    if changes.get("status") is RowStatus.FAILED and len(ledger.examples.get(changes["code"], ())) < EXAMPLES:
+        image, code = without_query(row.image)[:200], changes["code"]
+        log.warning("Row %s (%s) has failed: %s: %s", row.row, image, code, changes["message"])
+    ledger.update(row, **changes)
 
 
-class Turns:
-    """Lets threads go on one after the other, so many a second."""
+def failed(error: ProviderError) -> dict[str, Any]:
+    """Say what the ledger is to note of an image that will not be repainted."""
+    return {"status": RowStatus.FAILED, **reason(error)}
 
-    def __init__(self, rate: float) -> None:
-        self._spacing = 1 / rate
-        self._lock = Lock()
-        self._next = 0.0
 
-    def wait(self) -> None:
-        """Wait for the next turn."""
-        with self._lock:
-            now = time.monotonic()
-            turn = max(self._next, now)
-            self._next = turn + self._spacing
-        time.sleep(turn - now)
+def reason(error: ProviderError) -> dict[str, Any]:
+    """Say what went wrong: the service's code of it, or what this package calls it, and the words."""
+    return {"code": error.code or type(error).__name__.removesuffix("Error"), "message": str(error)}
+
+
+def concerns_one_image(error: ProviderError) -> bool:
+    """Tell whether others may fare better; any other lasting error stops the batch, or every image would meet it."""
+    if isinstance(error, S3Error):
+        return error.concerns_one_object and not error.retryable
+    return isinstance(error, InvalidInputError) or error.kind in _OWN_KINDS

@@ -17,9 +17,6 @@ from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
 
-MOST_ROWS = 1_000_000
-"""Rows of one input. A manifest without end would fill the bucket."""
-
 
 class SignedAddresses:
     """The addresses of images whose URL is signed. The ledger keeps no signature, so they come from the input whenever needed.
@@ -55,7 +52,9 @@ class SignedAddresses:
         return self._rows.get(row.identity, row)
 
 
-def plan(ledger: Ledger, source: Iterable[Row | InvalidRow], *, keys: ResultKeys) -> int:
+def plan(
+    ledger: Ledger, source: Iterable[Row | InvalidRow], *, keys: ResultKeys, most: int = 1_000_000
+) -> int:
     """Let the rows of the ledger be those of an input; those that the input does not have any more are kept aside.
 
     An image that is wanted twice in the same style is planned once; the second row refers to the first.
@@ -63,30 +62,29 @@ def plan(ledger: Ledger, source: Iterable[Row | InvalidRow], *, keys: ResultKeys
     :param ledger: takes the rows; written only if all of the input is good.
     :param source: the input.
     :param keys: makes the keys of results, which must differ.
+    :param most: rows of one input. A manifest without end would fill the bucket.
     :return: number of rows that were added.
     :raises InvalidInputError: the input has bad rows, too many, or two rows would have results under one key.
     """
     planning = _Planning(ledger, keys)
     invalid: list[InvalidRow] = []
-    bad = good = 0
-    for row in source:
+    bad = number = 0
+    for number, row in enumerate(source, start=1):
+        if number > most:
+            raise InvalidInputError(
+                f"The input has more than {most:,} rows. Divide it with shard, or into several batches. "
+                "Nothing was submitted."
+            )
         if isinstance(row, InvalidRow):
             bad += 1
             invalid = [*invalid, row][:EXAMPLES]
-        else:
-            good += 1
-            if not bad:
-                planning.take(row)
-        if bad + good > MOST_ROWS:
-            raise InvalidInputError(
-                f"The input has more than {MOST_ROWS:,} rows. Divide it with shard, or into several batches. "
-                "Nothing was submitted."
-            )
+        elif not bad:
+            planning.take(row)
     if bad:
         told = "; ".join(f"{each.place}: {each.reason}" for each in invalid)
         more = f"; and {bad - len(invalid)} more" if bad > len(invalid) else ""
         raise InvalidInputError(
-            f"{bad} of {bad + good} rows cannot be repainted: {told}{more}. Nothing was submitted."
+            f"{bad} of {number} rows cannot be repainted: {told}{more}. Nothing was submitted."
         )
     ledger.notes.columns = list(planning.columns)
     ledger.revise(planning.changes())

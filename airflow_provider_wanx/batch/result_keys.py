@@ -10,7 +10,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import source_name
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.styles import style_name
-from airflow_provider_wanx.jobs.keys import KeyTemplate
+from airflow_provider_wanx.jobs.keys import MAX_KEY_BYTES, KeyTemplate
 
 FIELDS = (
     "row", "name", "source_name", "style", "style_name", "dashscope_task_id", "index", "run_id", "extension",
@@ -27,20 +27,22 @@ DEFAULT_KEY = "{style_name}/{name}-{row}{extension}"
 
 
 class ResultKeys:
-    """Makes the keys under which results are stored, below the destination.
+    """Makes the keys under which results are stored.
 
     :param template: with the fields of :data:`FIELDS` in braces, or own columns.
     :param run_id: of the DAG run.
+    :param prefix: what all keys begin with, empty or ending in a slash.
     :raises InvalidInputError: it is no safe key.
     """
 
-    def __init__(self, template: str, *, run_id: str = "") -> None:
+    def __init__(self, template: str, *, run_id: str = "", prefix: str = "") -> None:
         self._own = tuple(sorted(set(_COLUMN.findall(template)) - set(FIELDS)))
         self._template = KeyTemplate(
             template, fields=(*FIELDS, *self._own), default_name="{name}-{row}{extension}"
         )
         self.template = self._template.template
         self._run_id = run_id
+        self._prefix = prefix
 
     def key(self, row: Row, *, extension: str) -> str:
         """Make the key of a row's result.
@@ -65,6 +67,11 @@ class ResultKeys:
         if _OWN.match(key):
             raise InvalidInputError(
                 f"The batch itself writes {quoted(key)}. Put a folder or another name into s3_key: {quoted(self.template)}."
+            )
+        key = self._prefix + key
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise InvalidInputError(
+                f"The key of its result, {key!r}, is longer than S3's {MAX_KEY_BYTES} bytes."
             )
         return key
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
-from airflow_provider_wanx.batch.account import Account
-from airflow_provider_wanx.batch.batch import Batch, BatchDestination, split_destination
+from airflow_provider_wanx.batch.batch import Batch
+from airflow_provider_wanx.batch.destination import BatchDestination, split_destination
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
-from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling
+from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling, Wait
 from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
-from airflow_provider_wanx.batch.run import Wave
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
@@ -44,10 +43,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wanx.batch.input.sources import Source
-
-BACKSTOP_SECONDS = RESULT_LIFETIME_SECONDS / 2
-"""Seconds past the end of a wave at which Airflow itself ends a deferral: with no triggerer for so long, results would be lost
-soon, and somebody should know."""
 
 
 class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
@@ -254,17 +249,17 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         ended: Collection[str],
         end_time: float | None,
     ) -> dict[str, Any]:
-        while (wave := self._step(context, batch, ended)) is not None:
+        while (wait := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
-                batch.give_back()
+                batch.ledger.give_back()
                 goes_on = "A retry, or another run, goes on from there."
                 raise AirflowTaskTimeout(f"execution_timeout is over. {batch.progress} {goes_on}")
-            wave = wave.until(end_time)
-            batch.hold(wave)
+            how = {"poll_interval": DEFAULT_POLL_INTERVAL_SECONDS, **vars(wait)}
+            how["wake_at"] = min(wait.wake_at, end_time or wait.wake_at)
+            batch.ledger.hold()
             if self.deferrable:
-                self._defer(wave, batch, end_time=end_time)
-            how = {"poll_interval": DEFAULT_POLL_INTERVAL_SECONDS, "log": self.log, **wave.conditions}
-            ended = wait_for_some(hook, wave.dashscope_task_ids, **how)
+                self._defer(how, batch, end_time=end_time)
+            ended = wait_for_some(hook, how.pop("dashscope_task_ids"), log=self.log, **how)
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
         self.add_lineage(outputs=outputs, images=summary["billed"], cost=summary["cost"])
@@ -272,7 +267,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         announce(context, self.outlets, made=[(url, summary) for url in summary["manifest"]], extra=summary)
         return summary
 
-    def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wave | None:
+    def _step(self, context: Context, batch: Batch, ended: Collection[str]) -> Wait | None:
         try:
             return batch.step(ended)
         finally:
@@ -281,45 +276,37 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
     def _mark(self, context: Context, batch: Batch) -> None:
         context["ti"].xcom_push(key=MARK, value=batch.mark)
 
-    def _defer(self, wave: Wave, batch: Batch, *, end_time: float | None) -> None:
+    def _defer(self, how: Mapping[str, Any], batch: Batch, *, end_time: float | None) -> None:
         self.defer(
             trigger=DashScopeBatchTrigger(
-                dashscope_task_ids=wave.dashscope_task_ids,
-                dashscope_conn_id=self.dashscope_conn_id,
-                poll_interval=DEFAULT_POLL_INTERVAL_SECONDS,
-                progress=batch.progress,
-                **wave.conditions,
+                dashscope_conn_id=self.dashscope_conn_id, progress=batch.progress, **how
             ),
             method_name="execute_complete",
             kwargs={"end_time": end_time, "ledger": batch.ledger.version},
-            timeout=timedelta(seconds=wave.seconds + BACKSTOP_SECONDS),
+            # With no triggerer for so long, results would be lost soon, and somebody should know.
+            timeout=timedelta(seconds=how["wake_at"] - time.time() + RESULT_LIFETIME_SECONDS / 2),
         )
 
     def _look(self, context: Context, hook: DashScopeHook) -> dict[str, Any]:
         from airflow_provider_wanx.batch.dry_run import dry_run  # for workers only; DAG parsing needs less
 
-        batch, pictures = self._batch(context, hook), self._pictures(hook)
+        pictures = self._pictures(hook)
         return dry_run(
-            source=self._source(),
-            ledger=batch.ledger,
+            self._batch(context, hook),
             check=lambda row: check_pictures(pictures, image=row.image, style_reference=row.style_reference),
-            hook=hook,
-            model=REPAINT_MODEL,
-            account=Account.read(hook, REPAINT_MODEL, self.log),
-            ceiling=self._ceiling(),
             retry_failed=bool(self.retry_failed),
-            log=self.log,
         )
 
     def _batch(self, context: Context, hook: DashScopeHook) -> Batch:
         check_formats(self.manifest_formats)
         pictures = self._pictures(hook)
+        destination = self._destination(context)
         return Batch(
             hook=hook,
-            destination=self._destination(context),
+            destination=destination,
             source=self._source(),
             model=REPAINT_MODEL,
-            keys=ResultKeys(self.s3_key, run_id=context["ti"].run_id),
+            keys=ResultKeys(self.s3_key, run_id=context["ti"].run_id, prefix=destination.prefix),
             request=lambda row: repaint_request(
                 pictures,
                 image=row.image,
@@ -327,9 +314,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
                 style_reference=row.style_reference,
                 log=self.log,
             ),
-            ceiling=self._ceiling(),
+            ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
             on_unconfirmed=self.on_unconfirmed_submit,
-            owner=identity_of(context["ti"]),
             formats=self.manifest_formats,
             log=self.log,
         )
@@ -349,18 +335,16 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
     def _destination(self, context: Context) -> BatchDestination:
         conn_id, bucket, prefix = split_destination(self.destination)
         self._sources.rule(self).check(self.destination, "destination")
+        owner = identity_of(context["ti"])
         results = S3Destination(
             aws_conn_id=conn_id or self.aws_conn_id,
             bucket=bucket,
-            owner=identity_of(context["ti"]),
+            owner=owner,
             extra_args=given(self.extra_args) or {},
         )
         results.check()
-        return BatchDestination(prefix=prefix, results=results)
+        return BatchDestination(prefix=prefix, owner=owner, results=results)
 
     def _pictures(self, hook: DashScopeHook) -> ImageSource:
         how = self._sources.for_images(self)
         return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)
-
-    def _ceiling(self) -> Ceiling:
-        return Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost)

@@ -42,13 +42,8 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments, from which any triggerer can make this trigger again."""
         path, arguments = super().serialize()
-        return path, {
-            **arguments,
-            "wake_when_left": self.wake_when_left,
-            "wake_within": self.wake_within,
-            "wake_at": self.wake_at,
-            "progress": self.progress,
-        }
+        own = ("wake_when_left", "wake_within", "wake_at", "progress")
+        return path, {**arguments, **{name: getattr(self, name) for name in own}}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event: ``ended``: ids of the tasks that have ended, or whose wait makes no sense any more."""

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from airflow_provider_wanx.batch.input import manifests
 from airflow_provider_wanx.batch.input.rows import RowMaker
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
-from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
+from airflow_provider_wanx.batch.policy import Ceiling, Pace
 from airflow_provider_wanx.batch.report import status
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
@@ -38,7 +38,7 @@ from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
 from airflow_provider_wanx.plugins.gallery.pages import plain
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
-from tests.unit.batch.ledgers import World, add, images, submit
+from tests.unit.batch.ledgers import DESTINATION, World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.mutations import Mutator
 
@@ -122,8 +122,8 @@ def _read_ledger(name: str) -> Callable[[bytes], None]:
         wanted = {wish.image for wish in images(6)}
         assert {row.image for row in ledger.rows.in_states(RowStatus.PLANNED)} <= wanted
         assert ledger.totals.billed >= 0
-        pace = Pace(tuple(Sample(*each) for each in ledger.notes.pace))
-        told = status(ledger, Ceiling(price=PRICE), pace, destination="s3://b/", state="running", owner="o")
+        pace = Pace(ledger.notes.pace)
+        told = status(ledger, Ceiling(price=PRICE), pace, destination=DESTINATION, state="running")
         rows = [row.in_manifest(bucket="b", price=PRICE) for row in ledger.rows]
         json.dumps([told, rows])
 
@@ -297,9 +297,8 @@ PLACES = {
                 _WORLD.acquired(),
                 Ceiling(price=PRICE),
                 Pace(),
-                destination="s3://b/",
+                destination=DESTINATION,
                 state="running",
-                owner="o",
             )
         ),
         _read_with(entries.Status),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.jobs import copying, search
@@ -35,7 +35,7 @@ def world(
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
-    monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)
     painted = picture(64, 64, kind="JPEG")
     monkeypatch.setattr(painter, "repaint", lambda *args, **more: painted)

@@ -26,19 +26,11 @@ if TYPE_CHECKING:
 Record = tuple[str, Mapping[str, Any]]
 """Where it stands in the file, and its cells by column."""
 
-_ROWS_AT_ONCE = 1000
-
 ROW_CHARACTERS = 16 * 1024 * 1024
 """Characters of one row of text: an inlined picture of 10 MB has 14 million."""
 
-MOST_LINES = 5_000_000
-"""Lines of one file: some for each row of the largest batch."""
-
 GROUP_BYTES = 1024**3
 """Bytes of one group of rows in Parquet, uncompressed."""
-
-MOST_LEVELS = 100
-"""Lists and objects within each other. JSON is read and written to a depth that differs between versions of Python."""
 
 
 def read_jsonl(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
@@ -75,7 +67,9 @@ def read_csv(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
 
 
 class _Lines:
-    """The lines of a text; no row is longer than a row may be, and there are not more than an input may have."""
+    """The lines of a text; no row is longer than a row may be, and there are not more than some for each row of a batch."""
+
+    most = 5_000_000
 
     def __init__(self, file: BinaryIO, *, what: str) -> None:
         self.number = 0
@@ -97,8 +91,8 @@ class _Lines:
                 raise InvalidInputError(
                     f"{self._what}, line {self.number} is too long for a row: it has more than {ROW_CHARACTERS:,} characters."
                 )
-            if self.number > MOST_LINES:
-                raise InvalidInputError(f"{self._what} has more than {MOST_LINES:,} lines. Divide it.")
+            if self.number > self.most:
+                raise InvalidInputError(f"{self._what} has more than {self.most:,} lines. Divide it.")
             yield line
 
     def row_ends(self) -> None:
@@ -160,7 +154,7 @@ def read_parquet(file: BinaryIO, what: str) -> Iterator[Record | InvalidRow]:
         # Without a buffer of its own, and with pre-buffering, a whole group of rows is read ahead.
         parquet = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
         _check_sizes(parquet, what)
-        for batch in parquet.iter_batches(batch_size=_ROWS_AT_ONCE):
+        for batch in parquet.iter_batches(batch_size=200):
             for record in _with_texts_for_times(batch).to_pylist():
                 number += 1
                 yield f"row {number}", record
@@ -200,13 +194,14 @@ READERS: Mapping[str, Callable[[BinaryIO, str], Iterator[Record | InvalidRow]]] 
 """How to read a file by its extension: open at its beginning, with its name for messages."""
 
 
-def json_value(cell: Any, *, levels: int = MOST_LEVELS) -> Any:
+def json_value(cell: Any, *, levels: int = 100) -> Any:
     """Turn a cell into what JSON can hold: a number that is none into null, and whatever has no place in JSON into text.
 
+    :param levels: of lists and objects within each other. How many JSON may have differs between versions of Python.
     :raises ValueError: it is nested too deeply.
     """
     if not levels:
-        raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+        raise ValueError("it is nested too deeply")
     match cell:
         case None | bool() | int() | str():
             return cell
@@ -218,19 +213,14 @@ def json_value(cell: Any, *, levels: int = MOST_LEVELS) -> Any:
             return [json_value(value, levels=levels - 1) for value in cell]
         case bytes():
             return _text(cell)
-        case Decimal() if cell.is_finite():
-            return _number(cell)
+        case Decimal() if cell.is_finite() and cell.as_tuple().exponent == 0:
+            return int(cell)
+        case Decimal() if cell.is_finite() and Decimal(repr(float(cell))) == cell:
+            return float(cell)
         case datetime.date() | datetime.time():
             return cell.isoformat()
         case _:
             return str(cell)
-
-
-def _number(cell: Decimal) -> int | float | str:
-    """Return the number that JSON would have for it; as text if a float is another one."""
-    if cell == cell.to_integral_value() and cell.as_tuple().exponent == 0:
-        return int(cell)
-    return float(cell) if Decimal(repr(float(cell))) == cell else str(cell)
 
 
 def _text(content: bytes) -> str:

@@ -25,6 +25,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from threading import RLock
 from typing import Any
 
 from airflow_provider_wanx.batch.ledger.segments import Segments
@@ -58,9 +59,10 @@ EXAMPLES = 10
 
 
 class Ledger:
-    """One batch's ledger. Not safe for threads: one of them keeps it.
+    """One batch's ledger. One thread keeps it; others may :meth:`update` rows of their own, and :meth:`flush`.
 
-    ``rows`` has all rows, and ``totals`` says what they come to.
+    ``rows`` has all rows, and ``totals`` says what they come to. Whatever writes raises :exc:`LedgerInUseError` once another
+    run has taken the ledger over.
 
     :param objects: the objects, under a prefix of their own.
     :param owner: who wants to work with it.
@@ -80,6 +82,7 @@ class Ledger:
         self.url = self._store.url()
         self._owner = owner
         self._clock = clock
+        self._lock = RLock()
         self._token = uuid.uuid4().hex
         self._writes = 0
         self._journal: dict[int, Row] = {}
@@ -114,8 +117,8 @@ class Ledger:
         :raises InvalidInputError: it is another input's, or a newer version's.
         :raises UnreadableError: something in it cannot be read.
         """
-        header, rows, _ = self._store.read_rows(JOURNAL)
-        self._read_index(header)
+        header, rows, _ = self._store.read(JOURNAL, Header)
+        self._read_index(header or Header())
         self._load(rows, is_known=False)
 
     def acquire(self, *, left_as: str | None = None) -> bool:
@@ -128,7 +131,8 @@ class Ledger:
         :raises InvalidInputError: it is another input's, a newer version's, or its store cannot keep two runs apart.
         :raises UnreadableError: something in it cannot be read.
         """
-        header, rows, self._journal_etag = self._store.read_rows(JOURNAL)
+        found, rows, self._journal_etag = self._store.read(JOURNAL, Header)
+        header = found or Header()
         self._check_owner(header)
         self._read_index(header)
         known = self._index_etag if self.version == left_as else None
@@ -136,7 +140,7 @@ class Ledger:
         self._write_journal(lease=LEASE_SECONDS)
         try:
             if self._index_etag == ABSENT:
-                self._store.check_conditions()
+                self._store.objects.check_conditions(JOURNAL)
             # Whoever had it until now may have written to the rest of it since it was read.
             self._read_index(header)
             self._load(rows, is_known=self._index_etag == known)
@@ -146,10 +150,7 @@ class Ledger:
         return self._index_etag == known
 
     def give_back(self) -> None:
-        """Keep all changes to planned rows, and be the owner no more. Rows that were appended since are dropped.
-
-        :raises LedgerInUseError: another run has taken the ledger over.
-        """
+        """Keep all changes to planned rows, and be the owner no more. Rows that were appended since are dropped."""
         self._write_journal(lease=0)
 
     def _load(self, journal: Iterable[Row], *, is_known: bool) -> None:
@@ -176,7 +177,7 @@ class Ledger:
 
         :param journal: the header of the journal, which knows how many rows the index must have.
         """
-        found, self._index_etag = self._store.read_index()
+        found, _, self._index_etag = self._store.read(INDEX, Index)
         index = found or Index(identity=self._index.identity)
         if index.identity != self._index.identity:
             raise InvalidInputError(
@@ -212,44 +213,39 @@ class Ledger:
 
     def update(self, row: Row, **changes: Any) -> None:
         """Change a row; :meth:`flush` keeps the change."""
-        self.totals.add(row, -1)
-        self.rows.change({row.row: changes})
-        self.totals.add(row)
-        self._journal[row.row] = self.rows[row.row]
-        self._unwritten = True
-        self._exemplify(row)
+        with self._lock:
+            self.totals.add(row, -1)
+            self.rows.change({row.row: changes})
+            self.totals.add(row)
+            self._journal[row.row] = self.rows[row.row]
+            self._unwritten = True
+            self._exemplify(row)
 
     def _exemplify(self, row: Row) -> None:
-        examples = self.examples.setdefault(row.code or "", []) if row.state is RowStatus.FAILED else None
-        if examples is not None and len(examples) < EXAMPLES:
+        if row.state is RowStatus.FAILED and len(self.examples.get(row.code or "", ())) < EXAMPLES:
             # They go into XCom and status.json, which are no place for signatures and inlined pictures.
             image, message = without_query(row.image)[:200], (row.message or "")[:500]
-            examples.append(Example(row=row.row, image=image, message=message))
+            example = Example(row=row.row, image=image, message=message)
+            self.examples.setdefault(row.code or "", []).append(example)
 
     def flush(self) -> None:
-        """Keep all changes.
-
-        :raises LedgerInUseError: another run has taken the ledger over.
-        """
-        if self._unwritten:
-            self._write_journal(lease=LEASE_SECONDS)
-            if self._journal_bytes > JOURNAL_BYTES:
-                self.compact()
+        """Keep all changes."""
+        with self._lock:
+            if self._unwritten:
+                self._write_journal(lease=LEASE_SECONDS)
+                if self._journal_bytes > JOURNAL_BYTES:
+                    self.compact()
 
     def renew(self, *, at_once: bool = False) -> None:
         """Stay the owner, if it is time to say so.
 
         :param at_once: say so even if it is not.
-        :raises LedgerInUseError: another run has taken the ledger over.
         """
         if at_once or self._expires - self._clock() < LEASE_SECONDS / 2:
             self._write_journal(lease=LEASE_SECONDS)
 
     def hold(self) -> None:
-        """Stay the owner, for almost as long as anybody is believed, while nobody works on the batch.
-
-        :raises LedgerInUseError: another run has taken the ledger over.
-        """
+        """Stay the owner, for almost as long as anybody is believed, while nobody works on the batch."""
         # Clocks may differ by what is left out.
         self._write_journal(lease=LONGEST_LEASE_SECONDS - LEASE_SECONDS / 2)
 
@@ -257,16 +253,16 @@ class Ledger:
         """Write changed rows to where they belong, and empty the journal.
 
         :param lease: seconds for which the ledger stays this owner's from now on; 0 to give it back.
-        :raises LedgerInUseError: another run has taken the ledger over.
         """
-        if self._unwritten:
-            self._write_journal(lease=LEASE_SECONDS)
-        self.rows.write()
-        self.rows.fill(self._index)
-        self._index_etag = self._store.write_index(self._index, self._index_etag)
-        self._index_rows = self._index.rows
-        self._journal = {}
-        self._write_journal(lease=lease)
+        with self._lock:
+            if self._unwritten:
+                self._write_journal(lease=LEASE_SECONDS)
+            self.rows.write()
+            self.rows.fill(self._index)
+            self._index_etag, _ = self._store.write(INDEX, self._index, [], self._index_etag)
+            self._index_rows = self._index.rows
+            self._journal = {}
+            self._write_journal(lease=lease)
 
     def recount(self) -> Iterator[Row]:
         """Go through all rows, and count them: nothing that the index says of them is believed."""
@@ -277,19 +273,20 @@ class Ledger:
         self.totals = self.rows.totals()
 
     def _write_journal(self, *, lease: float) -> None:
-        self._writes += 1
-        self._expires = self._clock() + lease
-        header = Header(
-            owner=self._owner if lease else None,
-            expires=self._expires,
-            rows=self._index_rows,
-            token=f"{self._token}-{self._writes}",
-        )
-        rows = list(self._journal.values())
-        self._journal_etag, self._journal_bytes = self._store.write_rows(
-            JOURNAL, header, rows, self._journal_etag
-        )
-        self._unwritten = False
+        with self._lock:
+            self._writes += 1
+            self._expires = self._clock() + lease
+            header = Header(
+                owner=self._owner if lease else None,
+                expires=self._expires,
+                rows=self._index_rows,
+                token=f"{self._token}-{self._writes}",
+            )
+            rows = list(self._journal.values())
+            self._journal_etag, self._journal_bytes = self._store.write(
+                JOURNAL, header, rows, self._journal_etag
+            )
+            self._unwritten = False
 
 
 def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -158,7 +158,7 @@ class Segments:
         segment, name = self._segments[number], segment_name(number)
         if segment.rows is not None:
             return segment.rows
-        _, rows, etag = self._store.read_rows(name)
+        _, rows, etag = self._store.read(name, Header)
         if self._is_known and etag != segment.etag:
             raise LedgerInUseError(
                 f"Somebody has changed {self._store.url(name)} without taking the ledger over, so this try ends here. "
@@ -174,12 +174,14 @@ class Segments:
 
     def _write(self, number: int) -> None:
         segment, name = self._segments[number], segment_name(number)
-        is_left_behind = segment.etag == ABSENT and (left_behind := self._store.etag(name)) != ABSENT
+        is_left_behind = (
+            segment.etag == ABSENT and (left_behind := self._store.objects.read(name).etag) != ABSENT
+        )
         # An object that no index knows is of a plan that was broken off, if the ledger is still ours.
         self._renew(at_once=is_left_behind)
         if is_left_behind:
             segment.etag = left_behind
-        segment.etag, _ = self._store.write_rows(name, Header(), segment.rows or [], segment.etag)
+        segment.etag, _ = self._store.write(name, Header(), segment.rows or [], segment.etag)
         segment.changed = False
         segment.sums = segment.totals()
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -21,12 +21,9 @@ from airflow_provider_wanx.dashscope.errors import (
     LedgerInUseError,
     UnreadableError,
 )
-from airflow_provider_wanx.dashscope.store import ABSENT
-from airflow_provider_wanx.dashscope.store import replace as replace_object
+from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.s3.objects import ObjectStore
-
-T = TypeVar("T")
 
 VERSION = 1
 
@@ -176,6 +173,7 @@ class Index:
 
     identity: dict[str, Any]
     version: int = VERSION
+    lines: Count = 0
     segments: list[Totals] = field(default_factory=list)
     etags: list[str] = field(default_factory=list)
     examples: dict[str, list[Example]] = field(default_factory=dict)
@@ -187,94 +185,42 @@ class Index:
         return sum(each.rows for each in self.segments)
 
 
-_HEADER, _INDEX = TypeAdapter(Header), TypeAdapter(Index)
+H = TypeVar("H", Header, Index)
+
+_STORED: dict[Any, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Header, Index)}
 
 
 class LedgerStore:
-    """Reads and writes the objects of one ledger.
+    """Reads and writes the objects of one ledger: lines of JSON, of which the first tells of the object; the others are rows.
 
     :param objects: the objects, under a prefix of their own.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+        self.objects = objects
+        self.url = objects.url
 
-    def url(self, name: str = "") -> str:
-        """Return the URL of an object, or of the ledger."""
-        return self._objects.url(name)
+    def read(self, name: str, kind: type[H]) -> tuple[H | None, list[Row], str]:
+        """Read an object.
 
-    def check_conditions(self) -> None:
-        """Find out whether the store can keep two runs apart; the journal must exist.
-
-        :raises InvalidInputError: it cannot.
-        """
-        self._objects.check_conditions(JOURNAL)
-
-    def etag(self, name: str) -> str:
-        """Return an object's version, :data:`ABSENT` if it does not exist."""
-        return self._objects.read(name).etag
-
-    def read_rows(self, name: str) -> tuple[Header, list[Row], str]:
-        """Read the journal or some rows.
-
-        :return: the header, the rows, and the object's version, :data:`ABSENT` if it does not exist.
+        :param kind: of its first line.
+        :return: the first line, the rows, and the object's version; None, none, and :data:`ABSENT` if it does not exist.
         :raises InvalidInputError: a newer version has written it.
         :raises UnreadableError: it cannot be read.
         """
-        found = self._objects.read(name)
+        found = self.objects.read(name)
         if found.etag == ABSENT:
-            return Header(), [], ABSENT
-        return (*self._parse(name, found.body, _read_rows), found.etag)
-
-    def read_index(self) -> tuple[Index | None, str]:
-        """Read the index.
-
-        :return: the index and its version; None and :data:`ABSENT` if it does not exist.
-        :raises InvalidInputError: a newer version has written it.
-        :raises UnreadableError: it cannot be read.
-        """
-        found = self._objects.read(INDEX)
-        if found.etag == ABSENT:
-            return None, ABSENT
-        return self._parse(INDEX, found.body, _INDEX.validate_json), found.etag
-
-    def write_rows(self, name: str, header: Header, rows: list[Row], etag: str) -> tuple[str, int]:
-        """Write the journal or some rows, below a header that says how many there are: a part of the object shows as such.
-
-        :param etag: the version that is replaced.
-        :return: the new version, and the size in bytes.
-        :raises LedgerInUseError: another run has taken the ledger over.
-        :raises InvalidInputError: it would be too large to be read again.
-        """
-        first = _HEADER.dump_python(replace(header, lines=len(rows)), exclude_none=True)
-        body = b"".join(_json(line) + b"\n" for line in (first, *(row.to_json() for row in rows)))
-        return self._write(name, body, etag), len(body)
-
-    def write_index(self, index: Index, etag: str) -> str:
-        """Write the index; return its new version.
-
-        :param etag: the version that is replaced.
-        :raises LedgerInUseError: another run has taken the ledger over.
-        """
-        return self._write(INDEX, _json(_INDEX.dump_python(index)), etag)
-
-    def miss(self, name: str) -> NoReturn:
-        """Refuse to go on without what somebody has deleted: images would be paid for again.
-
-        :raises UnreadableError: always.
-        """
-        raise UnreadableError(
-            f"{self.url(name)} is missing or too old, so it is not known which images were paid for. Nothing was "
-            "submitted. Restore its last version, or choose another destination."
-        )
-
-    def _parse(self, name: str, body: bytes, read: Callable[[bytes], T]) -> T:
+            return None, [], ABSENT
         try:
-            _check_values(body)
-            # The version is in the first line of every object, and decides how the rest is to be read.
-            version = json.loads(body.partition(b"\n")[0])["version"]
+            _check_values(found.body)
+            first, *lines = found.body.removesuffix(b"\n").split(b"\n")
+            # It decides how the rest is to be read.
+            version = json.loads(first)["version"]
             if version == VERSION:
-                return read(body)
+                header: H = _STORED[kind].validate_json(first)
+                if header.lines != len(lines):
+                    raise ValueError(f"it announces other than its {len(lines)} lines")
+                return header, [Row.from_line(line) for line in lines], found.etag
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnreadableError(
                 f"{self.url(name)} cannot be read ({_reason(error)}), so it is not known which images were paid for. "
@@ -285,7 +231,17 @@ class LedgerStore:
             f"version {VERSION}. Nothing was submitted. Install a later airflow-provider-wanx, or choose another destination."
         )
 
-    def _write(self, name: str, body: bytes, etag: str) -> str:
+    def write(self, name: str, first: Header | Index, rows: list[Row], etag: str) -> tuple[str, int]:
+        """Write an object.
+
+        :param first: its first line. That says how many follow, so that a part of the object shows as such.
+        :param etag: the version that is replaced.
+        :return: the new version, and the size in bytes.
+        :raises LedgerInUseError: another run has taken the ledger over.
+        :raises InvalidInputError: it would be too large to be read again.
+        """
+        stored = _STORED[type(first)].dump_python(first) | {"lines": len(rows)}
+        body = b"".join(_json(line) + b"\n" for line in (stored, *(row.to_json() for row in rows)))
         try:
             _check_values(body)
         except ValueError as error:
@@ -293,20 +249,22 @@ class LedgerStore:
                 f"{self.url(name)} cannot be written: {error}. Give less in the input's own columns."
             ) from None
         try:
-            return replace_object(self._objects, name, body, seen=etag)
+            return replace(self.objects, name, body, seen=etag), len(body)
         except ConflictError:
             raise LedgerInUseError(
                 f"Another run or try has taken over {self.url(name)}, so this one ends here. The images that it has "
                 "submitted are in the ledger; the other one goes on with them."
             ) from None
 
+    def miss(self, name: str) -> NoReturn:
+        """Refuse to go on without what somebody has deleted: images would be paid for again.
 
-def _read_rows(body: bytes) -> tuple[Header, list[Row]]:
-    first, *lines = body.removesuffix(b"\n").split(b"\n")
-    header = _HEADER.validate_json(first)
-    if header.lines != len(lines):
-        raise ValueError(f"it announces other than its {len(lines)} lines")
-    return header, [Row.from_line(line) for line in lines]
+        :raises UnreadableError: always.
+        """
+        raise UnreadableError(
+            f"{self.url(name)} is missing or too old, so it is not known which images were paid for. Nothing was "
+            "submitted. Restore its last version, or choose another destination."
+        )
 
 
 def _json(value: Any) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
@@ -14,7 +14,7 @@ POLL_SPEED = 3.0
 list would look fresh."""
 
 vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 3 / POLL_SPEED
-vars(run)["RESULTS_WITHIN_SECONDS"] = 300 / SPEED
+vars(policy)["RESULTS_WITHIN_SECONDS"] = 300 / SPEED
 
 with DAG(
     dag_id="bench_bulk",

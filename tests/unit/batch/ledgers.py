@@ -7,17 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_wanx.batch.destination import BatchDestination
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.identity import Identity
+from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3
 
 OWNER = Identity(dag_id="portraits", run_id="monday", task_id="bulk", map_index=-1)
 OTHER = Identity(dag_id="portraits", run_id="tuesday", task_id="bulk", map_index=2)
+
+DESTINATION = BatchDestination(
+    prefix="out/", owner=OWNER, results=S3Destination(aws_conn_id=None, bucket="results")
+)
 
 IDENTITY = {"prefix": "s3://people/", "styles": [2]}
 

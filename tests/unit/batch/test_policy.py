@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_wanx.batch.ledger.stored import Totals
 from airflow_provider_wanx.batch.policy import (
-    PACE_SAMPLES,
+    LONGEST_WAIT_SECONDS,
+    PAUSE_SECONDS,
+    RESULTS_WITHIN_SECONDS,
     Ceiling,
     Pace,
-    Sample,
     duration,
     most_in_flight,
-    wake_when_left,
+    next_wait,
 )
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 
@@ -35,18 +35,13 @@ class TestPace:
     def test_until_it_is_known_the_documented_time_counts(self) -> None:
         assert Pace().seconds_per_image == 15
         assert Pace(concurrency=5).seconds_per_image == 3
-        assert Pace((Sample(10.0, 0), Sample(20.0, 0))).seconds_per_image == 15
+        assert Pace(((10.0, 0), (20.0, 0))).seconds_per_image == 15
 
-    def test_it_is_measured_over_the_last_wakes(self) -> None:
-        pace = Pace()
-        for number in range(PACE_SAMPLES + 5):
-            # At first an image takes a minute, then two seconds.
-            pace = pace.after(Sample(60.0 * number if number < 5 else 240 + 2.0 * (number - 4), number))
-        assert len(pace.samples) == PACE_SAMPLES
-        assert pace.seconds_per_image == 2
+    def test_it_is_measured_from_the_first_sample_to_the_last(self) -> None:
+        assert Pace(((0.0, 0), (10.0, 9), (60.0, 30))).seconds_per_image == 2
 
     def test_a_clock_that_was_set_back_is_no_pace(self) -> None:
-        assert Pace((Sample(100.0, 0), Sample(50.0, 10))).seconds_per_image == 15
+        assert Pace(((100.0, 0), (50.0, 10))).seconds_per_image == 15
 
 
 class TestInFlight:
@@ -64,7 +59,7 @@ class TestInFlight:
     def test_it_is_the_least_of_an_hour_and_half_the_queue(
         self, seconds: float, queue_limit: int | None, most: int
     ) -> None:
-        pace = Pace((Sample(0.0, 0), Sample(10 * seconds, 10)))
+        pace = Pace(((0.0, 0), (10 * seconds, 10)))
         assert most_in_flight(pace, queue_limit=queue_limit) == most
 
     @pytest.mark.parametrize(
@@ -74,11 +69,15 @@ class TestInFlight:
     def test_a_worker_wakes_at_half_and_at_the_end_for_the_last_quarter(
         self, in_flight: int, more: bool, left: int
     ) -> None:
-        assert wake_when_left(in_flight, more_to_submit=more) == left
+        ids = [str(number) for number in range(in_flight)]
+        wait = next_wait(ids, more_to_submit=more)
+        assert (wait.dashscope_task_ids, wait.wake_when_left) == (ids, left)
+        assert RESULTS_WITHIN_SECONDS < wait.wake_at - time.time() <= LONGEST_WAIT_SECONDS
 
-    @given(in_flight=st.integers(1, 10_000), more=st.booleans())
-    def test_something_has_always_ended_when_a_worker_wakes(self, in_flight: int, more: bool) -> None:
-        assert 0 <= wake_when_left(in_flight, more_to_submit=more) < in_flight
+    def test_without_any_it_is_a_pause(self) -> None:
+        wait = next_wait([], more_to_submit=True)
+        assert wait.wake_when_left == 0
+        assert 0 < wait.wake_at - time.time() <= PAUSE_SECONDS
 
 
 class TestCeiling:

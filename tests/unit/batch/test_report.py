@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.batch.policy import Ceiling, Pace, Sample
+from airflow_provider_wanx.batch.policy import Ceiling, Pace
 from airflow_provider_wanx.batch.report import (
     INDEX,
-    PARQUET_ROWS,
     check_formats,
     status,
     summary,
@@ -22,7 +21,7 @@ from airflow_provider_wanx.batch.report import (
 )
 from airflow_provider_wanx.batch.row import Row, RowStatus, money
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from tests.unit.batch.ledgers import World
+from tests.unit.batch.ledgers import DESTINATION, World
 
 PRICE = Decimal("0.12")
 
@@ -64,8 +63,8 @@ def test_the_summary_counts_states_and_failures_with_few_examples() -> None:
 
 def test_the_time_left_follows_from_the_pace() -> None:
     ledger = World().planned(10)
-    pace = Pace((Sample(0.0, 0), Sample(100.0, 50)))
-    told = status(ledger, Ceiling(price=PRICE), pace, destination="s3://x/", state="running", owner="o")
+    pace = Pace(((0.0, 0), (100.0, 50)))
+    told = status(ledger, Ceiling(price=PRICE), pace, destination=DESTINATION, state="running")
     assert (told["images_per_hour"], told["seconds_left"], told["in_flight"]) == (1800.0, 20, 0)
 
 
@@ -91,7 +90,7 @@ def test_an_inlined_picture_is_not_repeated_in_the_manifest() -> None:
 def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    count = PARQUET_ROWS + 3
+    count = 10_003
     rows = [
         row(number, columns={"id": str(number)}).in_manifest(bucket="b", price=PRICE)
         for number in range(count)

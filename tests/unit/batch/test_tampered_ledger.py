@@ -253,7 +253,7 @@ class TestSize:
     def test_more_values_than_any_ledger_has_are_refused_before_they_are_read(self, world: World) -> None:
         world.planned(3).give_back()
         many = b"[" + b"[]," * MAX_VALUES + b"[]]"
-        world.put("index.json", world.body("index.json")[:-1] + b',"x":' + many + b"}")
+        world.put("index.json", world.body("index.json")[:-2] + b',"x":' + many + b"}")
         with pytest.raises(UnreadableError, match="more than 400,000 values"):
             world.acquired()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import batch, policy
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.jobs import copying, search, submitter
@@ -33,10 +33,10 @@ def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)
-    monkeypatch.setattr(run, "RESULTS_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)
     made = Bulk(
-        bucket, lambda images: monkeypatch.setattr(run, "most_in_flight", lambda *given, **more: images)
+        bucket, lambda images: monkeypatch.setattr(batch, "most_in_flight", lambda *given, **more: images)
     )
     made.portraits("ann", "bob", "cleo")
     return made

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -21,8 +22,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from airflow_provider_wanx.batch import dry_run, run
-from airflow_provider_wanx.batch.outcomes import Outcome, Outcomes
+from airflow_provider_wanx.batch import policy
+from airflow_provider_wanx.batch.batch import Batch
+from airflow_provider_wanx.batch.dry_run import dry_run
+from airflow_provider_wanx.batch.outcomes import Outcome
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.marks import ownership
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
@@ -155,7 +158,7 @@ class TestRun:
         status = bulk.json("status.json")
         assert (status["state"], status["in_flight"], status["seconds_left"]) == ("finished", 0, 0)
         header = json.loads(bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[0])
-        assert header.get("owner") is None
+        assert header["owner"] is None
 
     def test_another_run_submits_what_is_new_and_nothing_else(self, bulk: Bulk, service: Service) -> None:
         simulator = service()
@@ -222,9 +225,9 @@ class TestRun:
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         simulator = service()
-        fetch, seen = Outcomes.fetch, []
+        fetch, seen = Batch._fetch, []
 
-        def fetch_late(self: Outcomes, row: Any) -> Outcome:
+        def fetch_late(self: Batch, row: Any) -> Outcome:
             # What is being copied is in the service's queue no more, so there is room for the next of three.
             moment = threading.Event()
             for _ in range(500 if row.row < 2 else 0):
@@ -234,7 +237,7 @@ class TestRun:
                 moment.wait(0.02)
             return fetch(self, row)
 
-        monkeypatch.setattr(Outcomes, "fetch", fetch_late)
+        monkeypatch.setattr(Batch, "_fetch", fetch_late)
         bulk.at_most(1)
         bulk.run()
         assert seen == [0, 1]
@@ -365,8 +368,8 @@ class TestDryRun:
 
     def test_it_opens_no_more_connections_to_s3_than_boto_keeps(self) -> None:
         # Of each one more, urllib3 would warn that its pool is full.
-        assert dry_run.CHECKS <= MAX_POOL_CONNECTIONS
-        assert run.COPIES <= MAX_POOL_CONNECTIONS
+        assert signature(dry_run).parameters["threads"].default <= MAX_POOL_CONNECTIONS
+        assert policy.THREADS <= MAX_POOL_CONNECTIONS
 
     def test_it_counts_what_is_done_and_learns_from_the_accounts_history(
         self, bulk: Bulk, service: Service

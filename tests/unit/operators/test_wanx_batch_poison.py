@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.batch import row_record, run, submitting
+from airflow_provider_wanx.batch import policy, submissions
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import LostAnswerError
@@ -37,8 +37,8 @@ CONTENT = {
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TROUBLE_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(row_record, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(policy, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(submissions, "SLOW_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -138,17 +138,17 @@ def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_th
     simulator = service()
     simulator.add_fault(endpoint="submit", kind="status", status=500, code="InternalError.Algo", style=BROKEN)
     images = [f"s3://{bulk.bucket.name}/in/{name}.png" for name in ("ann", "bob", "cleo")]
-    bulk.portraits("ann", "bob", "cleo", *(f"p{number}" for number in range(submitting.MOST_MISSES)))
+    bulk.portraits("ann", "bob", "cleo", *(f"p{number}" for number in range(policy.MOST_FAILURES)))
     lines = [
         *(
             {"image": f"s3://{bulk.bucket.name}/in/p{number}.png", "style": BROKEN}
-            for number in range(submitting.MOST_MISSES)
+            for number in range(policy.MOST_FAILURES)
         ),
         *({"image": image, "style": 2} for image in images),
     ]
     manifest = bulk.bucket.put("people.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
     summary = bulk.run(images=manifest, style=None)
-    assert (summary["succeeded"], summary["failed"]) == (3, submitting.MOST_MISSES)
+    assert (summary["succeeded"], summary["failed"]) == (3, policy.MOST_FAILURES)
     assert accepted(simulator) == 3
 
 

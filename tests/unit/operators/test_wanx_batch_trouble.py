@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.batch import run
-from airflow_provider_wanx.batch.batch import BatchDestination
-from airflow_provider_wanx.batch.outcomes import Outcomes
+from airflow_provider_wanx.batch import batch, policy
+from airflow_provider_wanx.batch.batch import Batch
+from airflow_provider_wanx.batch.destination import BatchDestination
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
@@ -48,7 +48,7 @@ def ledger_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TROUBLE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(policy, "PAUSE_SECONDS", 0.05)
 
 
 def killed_at(
@@ -311,17 +311,17 @@ class TestCopies:
         # However slow the machine is, there are more to copy than are copied at a time.
         waiting.wake_within = 60.0
         event = only_event(waiting)
-        assert len(event["ended"]) > run.COPIES
-        begun, fetch = [], Outcomes.fetch
+        assert len(event["ended"]) > policy.THREADS
+        begun, fetch = [], Batch._fetch
 
-        def lose_it(self: Outcomes, row: Any) -> Any:
+        def lose_it(self: Batch, row: Any) -> Any:
             begun.append(row.row)
             if len(begun) == 1:
                 raise KilledError
             return fetch(self, row)
 
-        monkeypatch.setattr(run, "COPIES", 1)
-        monkeypatch.setattr(Outcomes, "fetch", lose_it)
+        monkeypatch.setattr(batch, "THREADS", 1)
+        monkeypatch.setattr(Batch, "_fetch", lose_it)
         with pytest.raises(KilledError):
             runner.resume(deferred, event)
         assert len(begun) < len(event["ended"])
@@ -370,6 +370,7 @@ class TestTruth:
             simulator.add_fault(endpoint="submit", kind="status", status=401, code="InvalidApiKey")
         else:
             simulator.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="InvalidURL")
+        images = [f"s3://{bulk.bucket.name}/in/ann.png"]
         write, upload = ObjectStore.write, BatchDestination.upload
 
         def refuse(original: Any, name: str) -> None:
@@ -388,9 +389,9 @@ class TestTruth:
             patch.setattr(ObjectStore, "write", refusing_write)
             patch.setattr(BatchDestination, "upload", refusing_upload)
             with pytest.raises(AirflowException):
-                bulk.run(max_failures=0)
+                bulk.run(images=images, max_failures=0)
         simulator.clear_faults()
-        assert bulk.run(run_id="tuesday", retry_failed=True)["succeeded"] == 3
+        assert bulk.run(images=images, run_id="tuesday", retry_failed=True)["succeeded"] == 1
 
     def test_a_store_that_is_refused_keeps_no_lease(
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
@@ -439,7 +440,7 @@ class TestService:
     def test_one_that_stays_out_of_order_fails_the_task_for_its_retries(
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(run, "MOST_TROUBLE", 1)
+        monkeypatch.setattr(batch, "PAUSE_SECONDS", policy.LONGEST_WAIT_SECONDS)
         simulator = service()
         simulator.add_fault(endpoint="submit", kind="status", status=503)
         with pytest.raises(AirflowException, match="The service has taken no submission for") as caught:

@@ -7,14 +7,14 @@ from typing import Any
 
 from airflow.sdk import DAG, task, task_group
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 
 vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 1.0
-vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
+vars(policy)["RESULTS_WITHIN_SECONDS"] = 10.0
 
 # Every kill costs a try.
 TRIES = {"retries": 5, "retry_delay": timedelta(seconds=1)}

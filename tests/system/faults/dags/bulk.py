@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_wanx.batch import run
+from airflow_provider_wanx.batch import batch, policy
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 
 vars(wanx_batch)["DEFAULT_POLL_INTERVAL_SECONDS"] = 1.0
-vars(run)["RESULTS_WITHIN_SECONDS"] = 10.0
-vars(run)["most_in_flight"] = lambda pace, *, queue_limit: 120
+vars(policy)["RESULTS_WITHIN_SECONDS"] = 10.0
+vars(batch)["most_in_flight"] = lambda pace, *, queue_limit: 120
 
 with DAG(
     dag_id="bulk",

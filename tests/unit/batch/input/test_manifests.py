@@ -204,7 +204,7 @@ def test_a_row_without_end_is_refused_before_it_fills_the_memory(
 def test_lines_without_end_are_refused(
     tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "MOST_LINES", 1000)
+    monkeypatch.setattr(formats._Lines, "most", 1000)
     path = tmp_path / f"m{extension}"
     path.write_bytes(gzip.compress(b"image\n" + b"\n" * 100_000 if "csv" in extension else b"\n" * 100_000))
     with pytest.raises(InvalidInputError, match="has more than 1,000 lines"):
@@ -325,7 +325,7 @@ def test_a_cell_that_is_nested_too_deeply_is_a_bad_row_and_no_crash(put: Put) ->
     first, *others = _source(put("m.jsonl", b"".join(cells)))
     assert isinstance(first, Row)
     assert json.dumps(first.columns["x"]) == "[" * 100 + "]" * 100
-    assert others == [InvalidRow(f"line {line}", "it is nested more than 100 levels deep") for line in (2, 3)]
+    assert others == [InvalidRow(f"line {line}", "it is nested too deeply") for line in (2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -407,8 +407,6 @@ def _peak(source: ManifestSource, *, rows: int) -> int:
 def test_ten_times_the_rows_take_no_more_memory(
     tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "_ROWS_AT_ONCE", 200)
-
     def source(rows: int) -> ManifestSource:
         path = tmp_path / f"{rows}{extension}"
         images = [f"s3://bucket/people/{number:07}.jpg" for number in range(rows)]
