@@ -139,11 +139,6 @@ def test_a_manifest_without_rows_can_be_read(tmp_path: Path) -> None:
     assert pq.read_table(found["manifest.parquet"]).num_rows == 0
 
 
-def test_a_format_that_is_not_known_is_told() -> None:
-    with pytest.raises(InvalidInputError, match=r"manifest_formats has 'csv'\. Known are jsonl, parquet"):
-        check_formats(("jsonl", "csv"))
-
-
 def test_parquet_without_pyarrow_is_told_and_jsonl_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

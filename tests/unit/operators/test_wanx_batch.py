@@ -10,21 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from inspect import signature
 from typing import Any
 
 import pytest
 import time_machine
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, Asset, AssetAlias
-from botocore.endpoint import MAX_POOL_CONNECTIONS
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.batch.batch import Batch
-from airflow_provider_wanx.batch.dry_run import dry_run
 from airflow_provider_wanx.batch.outcomes import Outcome
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.marks import ownership
@@ -71,6 +67,9 @@ class TestRun:
             "manifest": [f"s3://{bulk.bucket.name}/out/manifest.jsonl"],
         }
         assert (bulk.wakes > 0) is deferrable
+        status = bulk.json("status.json")
+        assert (status["state"], status["in_flight"], status["seconds_left"]) == ("finished", 0, 0)
+        assert json.loads(bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[0])["owner"] is None
 
     def test_what_is_copied_in_threads_is_part_of_the_tasks_trace_too(
         self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
@@ -151,14 +150,6 @@ class TestRun:
         }
         assert status["images_per_hour"] > 0
         assert status["seconds_left"] > 0
-
-    def test_at_the_end_it_says_so_and_gives_the_ledger_back(self, bulk: Bulk, service: Service) -> None:
-        service()
-        bulk.run()
-        status = bulk.json("status.json")
-        assert (status["state"], status["in_flight"], status["seconds_left"]) == ("finished", 0, 0)
-        header = json.loads(bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[0])
-        assert header["owner"] is None
 
     def test_another_run_submits_what_is_new_and_nothing_else(self, bulk: Bulk, service: Service) -> None:
         simulator = service()
@@ -323,18 +314,6 @@ class TestRun:
             "out/monday/B-..-2/bob_0.jpg",
         ]
 
-    def test_a_row_without_the_column_that_its_key_takes_is_refused_before_it_is_paid_for(
-        self, bulk: Bulk, service: Service
-    ) -> None:
-        simulator = service()
-        url = f"s3://{bulk.bucket.name}/in"
-        manifest = bulk.bucket.put("people.csv", f"image,no\n{url}/ann.png,1\n{url}/bob.png,\n".encode())
-        with pytest.raises(
-            AirflowFailException, match=r"s3_key has \{no\}, and row 1 .*bob\.png\) has no value"
-        ):
-            bulk.run(images=manifest, s3_key="{no}-{row}{extension}")
-        assert accepted(simulator) == 0
-
 
 class TestDryRun:
     """Looking without touching."""
@@ -365,11 +344,6 @@ class TestDryRun:
             "seconds_per_image": report["seconds_per_image"],
             "seconds_per_image_from": "the model's page",
         }
-
-    def test_it_opens_no_more_connections_to_s3_than_boto_keeps(self) -> None:
-        # Of each one more, urllib3 would warn that its pool is full.
-        assert signature(dry_run).parameters["threads"].default <= MAX_POOL_CONNECTIONS
-        assert policy.THREADS <= MAX_POOL_CONNECTIONS
 
     def test_it_counts_what_is_done_and_learns_from_the_accounts_history(
         self, bulk: Bulk, service: Service
