@@ -56,6 +56,8 @@ class Totals:
     submitted_until: Seconds = 0.0
 
     def __post_init__(self) -> None:
+        # pydantic 2.11.0 leaves strictly read counters as dicts.
+        self.counts, self.failures = Counter(self.counts), Counter(self.failures)
         if any(number < 0 for counter in (self.counts, self.failures) for number in counter.values()):
             raise ValueError("a number of rows is below 0")
 
