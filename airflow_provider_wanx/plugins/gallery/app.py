@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -18,8 +17,6 @@ from airflow_provider_wanx.plugins.gallery.views import router
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-log = logging.getLogger(__name__)
 
 _STATIC = {
     "gallery.css": "text/css",
@@ -37,21 +34,6 @@ _HEADERS = {
 }
 
 
-class _SafeHeaders:
-    """Adds to every answer what keeps browsers from doing more with it than showing it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": list({**_HEADERS, **dict(message["headers"])}.items())}
-            await send(message)
-
-        await self._app(scope, receive, send_safely)
-
-
 def make_app() -> ASGIApp:
     """Make the application."""
     app = FastAPI(title="Wanx gallery", openapi_url=None, docs_url=None, redoc_url=None)
@@ -59,8 +41,19 @@ def make_app() -> ASGIApp:
     app.get("/static/{name}")(_static)
     for each in (ProblemError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(each, _problem_page)
+
+    async def with_safe_headers(scope: Scope, receive: Receive, send: Send) -> None:
+        """Add to every answer what keeps browsers from doing more with it than showing it."""
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": list({**_HEADERS, **dict(message["headers"])}.items())}
+            await send(message)
+
+        await app(scope, receive, send_safely)
+
     # Around all of it: the page that tells of an unforeseen error comes from the outermost of FastAPI's own layers.
-    return _SafeHeaders(app)
+    return with_safe_headers
 
 
 async def _static(name: str) -> FileResponse:
