@@ -135,7 +135,6 @@ class ManifestSource:
 
     @contextmanager
     def _s3_object(self) -> Iterator[BinaryIO]:
-
         conn_id, bucket, key = split_s3_url(self.url)
         with s3_errors(f"read {self.url}"):
             client = s3_hook(conn_id or self.aws_conn_id).get_conn()

@@ -20,7 +20,6 @@ from airflow_provider_wanx.s3.hook import s3_hook
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|webp)", re.IGNORECASE | re.DOTALL)
 """Names of files in formats that the model reads."""
 
-
 _DIGESTS = ("ETag", "etag", "md5Hash", "content_md5")
 
 
@@ -28,13 +27,14 @@ class _File(NamedTuple):
     path: str
     """Below the folder, with slashes."""
     size: int | None
-    version: str | None
-    """What tells its content from another one's."""
+    etag: object
 
-
-def _file(path: str, *, size: int | None, etag: object) -> _File:
-    told = str(etag).strip('"') if etag else None if size is None else f"{size} bytes"
-    return _File(path, size, told)
+    @property
+    def version(self) -> str | None:
+        """What tells its content from another one's."""
+        if self.etag:
+            return str(self.etag).strip('"')
+        return None if self.size is None else f"{self.size} bytes"
 
 
 def split_pattern(place: str) -> tuple[str, str | None]:
@@ -128,14 +128,13 @@ class PrefixSource:
             ) from None
 
     def _s3_objects(self) -> Iterator[_File]:
-
         conn_id, bucket, prefix = split_s3_prefix(self.url)
         with s3_errors(f"list {self.url}"):
             hook = s3_hook(conn_id or self.aws_conn_id)
             for entry in hook.iter_file_metadata(prefix=prefix, bucket_name=bucket):
                 # What ends in a slash stands for a folder.
                 if not entry["Key"].endswith("/"):
-                    yield _file(entry["Key"].removeprefix(prefix), size=entry["Size"], etag=entry.get("ETag"))
+                    yield _File(entry["Key"].removeprefix(prefix), entry["Size"], entry.get("ETag"))
 
     def _stored_files(self) -> Iterator[_File]:
         with unreadable_is_refused(f"images {quoted(self.url)}"):
@@ -153,4 +152,4 @@ class PrefixSource:
                     if name:
                         # Each store has a name of its own for the digest of a content.
                         etag = next((info[each] for each in _DIGESTS if info.get(each)), None)
-                        yield _file(f"{below}/{name}" if below else name, size=info.get("size"), etag=etag)
+                        yield _File(f"{below}/{name}" if below else name, info.get("size"), etag)
