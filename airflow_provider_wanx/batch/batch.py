@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_wanx.batch.destination import BatchDestination
+from airflow_provider_wanx.batch.batch_destination import BatchDestination
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.outcomes import Outcome, changes, fetch, note
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan

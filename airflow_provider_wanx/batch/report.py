@@ -20,7 +20,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.batch.destination import BatchDestination
+    from airflow_provider_wanx.batch.batch_destination import BatchDestination
     from airflow_provider_wanx.batch.ledger.ledger import Ledger
     from airflow_provider_wanx.batch.ledger.stored import Totals
 

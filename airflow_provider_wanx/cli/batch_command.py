@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
-from airflow_provider_wanx.batch.destination import split_destination
+from airflow_provider_wanx.batch.batch_destination import split_destination
 from airflow_provider_wanx.batch.input.formats import read_jsonl
 from airflow_provider_wanx.batch.policy import duration
 from airflow_provider_wanx.batch.report import MANIFEST, STATUS

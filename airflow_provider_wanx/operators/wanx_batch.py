@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
 from airflow_provider_wanx.batch.batch import Batch
-from airflow_provider_wanx.batch.destination import BatchDestination, split_destination
+from airflow_provider_wanx.batch.batch_destination import BatchDestination, split_destination
 from airflow_provider_wanx.batch.input.rows import Styles
 from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
 from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling, Wait

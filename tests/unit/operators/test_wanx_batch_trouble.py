@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_provider_wanx.batch import batch, policy
 from airflow_provider_wanx.batch.batch import Batch
-from airflow_provider_wanx.batch.destination import BatchDestination
+from airflow_provider_wanx.batch.batch_destination import BatchDestination
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
