@@ -8,27 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.cli.definition import make_parser
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.cli.conftest import Run
 from tests.unit.operators.repainting import AT_REST, Bulk
 from tests.unit.support.airflow import deferral
 
 Service = Callable[..., BackgroundSimulator]
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
-
-    def started(*words: str) -> tuple[int, str, str]:
-        options = make_parser().parse_args(words)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            options.func(options)
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return started
 
 
 def place(bulk: Bulk) -> str:

@@ -1,68 +1,24 @@
-"""The commands, run in this process against a local DashScope; how they are started, test_starting tells."""
+"""The commands, run in this process against a local DashScope; how they are started, tests/system/test_commands.py tells."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
 
-from airflow_provider_wanx.cli.definition import make_parser
 from airflow_provider_wanx.cli.output import print_rows
-from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from tests.unit.cli.conftest import Run
 from tests.unit.support.airflow_names import AIRFLOW
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket
 from tests.unit.support.service import submit_repaints, totals
 
-
-class Done(NamedTuple):
-    """What a command has left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
 FAST = ["--poll-interval", "0.1"]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command line."""
-    monkeypatch.chdir(tmp_path)
-    # The local DashScope does not need the real one's time to find a new task.
-    monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
-    # Airflow 2 logs to stdout, also what the local DashScope fetches in a thread of this process.
-    main = threading.main_thread().ident
-    logger = logging.getLogger("httpx")
-    monkeypatch.setattr(logger, "filters", [*logger.filters, lambda record: record.thread == main])
-
-    def started(*words: str) -> Done:
-        options = make_parser().parse_args(words)
-        # Airflow 2 has its log of what the test itself has done there.
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            options.func(options)
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, out, err)
-
-    return started
 
 
 @pytest.fixture
