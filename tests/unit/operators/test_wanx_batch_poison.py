@@ -12,9 +12,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_wanx.batch import policy, submissions
+from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
-from airflow_provider_wanx.dashscope.errors import LostAnswerError
+from airflow_provider_wanx.dashscope.errors import LostAnswerError, S3Error
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.operators.repainting import Bulk, accepted
@@ -150,6 +151,25 @@ def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_th
     summary = bulk.run(images=manifest, style=None)
     assert (summary["succeeded"], summary["failed"]) == (3, policy.MOST_FAILURES)
     assert accepted(simulator) == 3
+
+
+def test_what_was_sent_is_noted_whatever_ends_the_work(
+    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = service()
+    simulator.add_fault(endpoint="submit", kind="delay", seconds=0.5)
+
+    def end(self: Batch, *args: Any, **more: Any) -> None:
+        raise S3Error("It is full.", retryable=True)
+
+    with monkeypatch.context() as patch:
+        # While the first answer is missing.
+        patch.setattr(Batch, "_take_outcomes", end)
+        with pytest.raises(AirflowException, match="It is full"):
+            bulk.runner().start()
+    (row,) = bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[1:]
+    assert json.loads(row)["status"] == "submitted"
+    assert accepted(simulator) == 1
 
 
 @pytest.mark.parametrize(
