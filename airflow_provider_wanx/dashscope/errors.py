@@ -38,25 +38,34 @@ errors is made in :mod:`airflow_provider_wanx.exceptions`.
 ``retryable`` says whether doing the same again later can help. ``certainly_refused`` says whether it is certain that the
 service did *not* act on the request: only then may a submission be repeated without risk of paying twice. ``final`` says
 that a task has ended badly and stays so: only submitting its input again can help. ``kind`` says what sort of thing went wrong,
-and so who can mend it, ``code`` the service's code, if it gave one, and ``request_id`` what its support asks for.
+and so who can mend it, ``code`` the service's or S3's code, if it gave one, ``http_status`` the status of the answer,
+``retry_after`` for how many seconds it asked to wait, and ``request_id`` what the service's support asks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_secrets
 
 
+class _Known(TypedDict, total=False):
+    retryable: bool
+    final: bool
+    kind: str
+    code: str
+    http_status: int
+    retry_after: float | None
+
+
 class ProviderError(Exception):
     """Base of all errors of this package.
 
     :param message: what happened, to what, and what to do about it. Keys, passwords and signatures of URLs are cut out of it.
-    :param retryable: whether doing the same again later can help, where that depends on the case.
-    :param final: likewise, whether only a new submission can help.
+    :param known: what this error says of itself beside its class, by the names above.
     """
 
     retryable: bool = False
@@ -65,15 +74,13 @@ class ProviderError(Exception):
     kind: str = ""
     code: str = ""
     request_id: str | None = None
+    http_status: int | None = None
+    retry_after: float | None = None
 
-    def __init__(
-        self, message: str = "", *, retryable: bool | None = None, final: bool | None = None
-    ) -> None:
+    def __init__(self, message: str = "", **known: Unpack[_Known]) -> None:
         super().__init__(without_secrets(message))
-        if retryable is not None:
-            self.retryable = retryable
-        if final is not None:
-            self.final = final
+        for name, value in known.items():
+            setattr(self, name, value)
 
 
 class InvalidInputError(ProviderError, ValueError):
@@ -106,18 +113,11 @@ class LostAnswerError(TransportError):
 
 
 class InvalidResponseError(DashScopeError):
-    """The service answered, but not with what its API promises (HTML, an empty body, missing fields).
-
-    :param http_status: status of the answer.
-    """
+    """The service answered, but not with what its API promises (HTML, an empty body, missing fields)."""
 
     retryable = True
     certainly_refused = False
     kind = ErrorKind.SERVICE
-
-    def __init__(self, message: str, *, http_status: int | None = None) -> None:
-        super().__init__(message)
-        self.http_status = http_status
 
 
 class NewStatusError(InvalidResponseError):
@@ -166,14 +166,16 @@ class ApiError(DashScopeError):
         said = f"{safe_words(code)}: {service_message}".strip(": ") or "no reason given"
         trace = f", request id {safe_words(request_id)}" if request_id else ""
         advice = self._advice or verdict.advice
-        super().__init__(f"Could not {doing}: {said} (HTTP {http_status}{trace}). {advice}")
-        self.code = safe_words(code)
+        super().__init__(
+            f"Could not {doing}: {said} (HTTP {http_status}{trace}). {advice}",
+            code=safe_words(code),
+            http_status=http_status,
+            retry_after=retry_after,
+            kind=verdict.kind,
+            retryable=verdict.retryable,
+        )
         self.service_message = service_message
-        self.http_status = http_status
         self.request_id = request_id
-        self.retry_after = retry_after
-        self.kind = verdict.kind
-        self.retryable = verdict.retryable
         self.certainly_refused = verdict.certainly_refused
 
 
@@ -206,16 +208,9 @@ def api_error(*, code: str, service_message: str, http_status: int, **more: Any)
 
 
 class SubmissionQueueError(DashScopeError):
-    """So many submissions are queued up that this one's turn is too far away; nothing was sent.
-
-    :param retry_after: seconds until those have gone, as far as is known.
-    """
+    """So many submissions are queued up that this one's turn is too far away; nothing was sent."""
 
     retryable = True
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class UnconfirmedSubmissionError(DashScopeError):
@@ -309,17 +304,9 @@ class DownloadError(DashScopeError):
 
 
 class S3Error(ProviderError):
-    """S3 refused or could not be reached.
-
-    :param retryable: whether trying again can help.
-    :param code: S3's code, empty if it sent none.
-    """
+    """S3 refused or could not be reached."""
 
     kind = "storage"
-
-    def __init__(self, message: str, *, retryable: bool, code: str = "") -> None:
-        super().__init__(message, retryable=retryable)
-        self.code = code
 
     @property
     def concerns_one_object(self) -> bool:

@@ -112,8 +112,7 @@ class TaskWait:
         self.last_error = error
         # Backing off keeps a service in trouble from being asked at full rate by everyone who waits.
         pause = self.poll_interval * min(2 ** min(self.errors_in_a_row - 1, 4), 10)
-        asked = getattr(error, "retry_after", None) or 0.0
-        return self._wait(now, pause, at_least=asked)
+        return self._wait(now, pause, at_least=error.retry_after or 0.0)
 
     def _wait(self, now: float, seconds: float, *, at_least: float = 0.0) -> Decision:
         if self.end_time is not None and now >= self.end_time:

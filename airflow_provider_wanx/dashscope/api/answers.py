@@ -30,6 +30,10 @@ class Answer:
     body: bytes
     doing: str
 
+    def invalid(self, problem: str) -> InvalidResponseError:
+        """Make the error of an answer that is not what the API promises."""
+        return InvalidResponseError(f"Could not {self.doing}: {problem}.", http_status=self.status)
+
 
 def read_output(answer: Answer, model: type[M]) -> M:
     """Read the ``output`` object of an answer, with the request id that stands beside it."""
@@ -52,10 +56,7 @@ def read_model(value: object, model: type[M], answer: Answer) -> M:
             f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)[:3]
         )
-        raise InvalidResponseError(
-            f"Could not {answer.doing}: the answer is not a {model.__name__} ({safe_words(wrong)}).",
-            http_status=answer.status,
-        ) from None
+        raise answer.invalid(f"the answer is not a {model.__name__} ({safe_words(wrong)})") from None
 
 
 def json_object(answer: Answer, *, may_say: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
@@ -79,14 +80,9 @@ def json_object(answer: Answer, *, may_say: Callable[[dict[str, Any]], bool] | N
             retry_after=retry_after(answer.headers),
         )
     if not isinstance(document, dict):
-        raise InvalidResponseError(
-            f"Could not {answer.doing}: HTTP {answer.status} with {_excerpt(answer)}.",
-            http_status=answer.status,
-        )
+        raise answer.invalid(f"HTTP {answer.status} with {_excerpt(answer)}")
     if answer.status not in range(200, 300):
-        raise InvalidResponseError(
-            f"Could not {answer.doing}: unexpected HTTP {answer.status}.", http_status=answer.status
-        )
+        raise answer.invalid(f"unexpected HTTP {answer.status}")
     return document
 
 

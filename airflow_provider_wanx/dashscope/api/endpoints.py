@@ -27,7 +27,6 @@ from airflow_provider_wanx.dashscope.error_codes import ErrorKind
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     InvalidInputError,
-    InvalidResponseError,
     NewStatusError,
     api_error,
 )
@@ -146,10 +145,7 @@ def get_task(task_id: str) -> Call[Task]:
     def read(answer: Answer) -> Task:
         task = _task(answer)
         if task.task_id != wanted:
-            raise InvalidResponseError(
-                f"Asked for DashScope task {wanted}, the service answered about {safe_words(task.task_id)}.",
-                http_status=answer.status,
-            )
+            raise answer.invalid(f"the service answered about {safe_words(task.task_id)}")
         return task
 
     return Call(
@@ -181,9 +177,7 @@ def _task_page(answer: Answer) -> TaskPage:
     rows = document.get("data", document.get("tasks"))
     if rows is None and document.get("total") != 0:
         # To take this for an empty list would mean that a task that was paid for does not exist.
-        raise InvalidResponseError(
-            f"Could not {answer.doing}: the answer has no list.", http_status=answer.status
-        )
+        raise answer.invalid("the answer has no list")
     page = {**document, "data": [] if rows is None else rows, "answered_at": http_date(answer)}
     return read_model(page, TaskPage, answer)
 
@@ -221,9 +215,7 @@ def get_upload_policy(model: str) -> Call[UploadPolicy]:
         policy = read_model(json_object(answer).get("data"), UploadPolicy, answer)
         if not sends_safely(policy.upload_host):
             host = safe_words(without_query(policy.upload_host))
-            raise InvalidResponseError(
-                f"Could not {answer.doing}: the host {host!r} is not https.", http_status=answer.status
-            )
+            raise answer.invalid(f"the host {host!r} is not https")
         return policy
 
     return Call(
@@ -330,9 +322,7 @@ def _task(answer: Answer) -> Task:
     document = json_object(answer, may_say=_is_ended_task)
     output = document.get("output")
     if not isinstance(output, dict):
-        raise InvalidResponseError(
-            f"Could not {answer.doing}: the answer has no output object.", http_status=answer.status
-        )
+        raise answer.invalid("the answer has no output object")
     files, failures = find_results(output)
     code, message = error_fields(document)
     fields = {

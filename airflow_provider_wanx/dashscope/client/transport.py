@@ -165,19 +165,20 @@ def read_answer(response: httpx.Response, body: bytes, doing: str) -> Answer:
     :param doing: what was asked, for messages.
     :raises InvalidResponseError: it is too large, or packed in a way that was not offered.
     """
-    body = _unpacked(response, body, doing)
+    host, packed = response.url.host, response.headers.get("content-encoding", "identity").strip().lower()
+    unpacked = _unpacked(body, packed)
+    answer = Answer(response.status_code, response.headers, (unpacked or b"")[:MAX_BYTES], doing)
+    if unpacked is None:
+        raise answer.invalid(f"the answer of {host} cannot be decoded ({packed})")
     # A refusal says by its status what it is.
-    if len(body) > MAX_BYTES and response.status_code < 400:
-        raise InvalidResponseError(
-            f"Could not {doing}: the answer of {response.url.host} has more than {MAX_BYTES:,} bytes, "
-            "as no answer of the service has.",
-            http_status=response.status_code,
+    if len(unpacked) > MAX_BYTES and answer.status < 400:
+        raise answer.invalid(
+            f"the answer of {host} has more than {MAX_BYTES:,} bytes, as no answer of the service has"
         )
-    return Answer(response.status_code, response.headers, body[:MAX_BYTES], doing)
+    return answer
 
 
-def _unpacked(response: httpx.Response, body: bytes, doing: str) -> bytes:
-    packed = response.headers.get("content-encoding", "identity").strip().lower()
+def _unpacked(body: bytes, packed: str) -> bytes | None:
     if packed == "identity":
         return body
     with suppress(zlib.error):
@@ -186,7 +187,4 @@ def _unpacked(response: httpx.Response, body: bytes, doing: str) -> bytes:
             unpacked = stream.decompress(body, MAX_BYTES + 1)
             if stream.eof or len(unpacked) > MAX_BYTES:
                 return unpacked
-    raise InvalidResponseError(
-        f"Could not {doing}: the answer of {response.url.host} cannot be decoded ({packed}).",
-        http_status=response.status_code,
-    )
+    return None

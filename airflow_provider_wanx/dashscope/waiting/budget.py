@@ -47,7 +47,7 @@ class Budget:
         :param answer: what came, or the error.
         :param sent_at: when it was sent. Refusals of what was sent before the last slowing-down do not slow down once more.
         """
-        retry_after = getattr(answer, "retry_after", None) or 0.0
+        retry_after = (answer.retry_after if isinstance(answer, ProviderError) else None) or 0.0
         if isinstance(answer, ThrottledError):
             if sent_at >= self._slowed_at:
                 # With 0.8, four triggerers on one account are refused half as often again.
