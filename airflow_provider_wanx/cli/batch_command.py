@@ -18,8 +18,7 @@ from airflow_provider_wanx.dashscope.errors import S3Error, StoreError, Unreadab
 from airflow_provider_wanx.dashscope.store import ABSENT
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import ObjectStore
-from airflow_provider_wanx.s3.stream import ObjectStream
+from airflow_provider_wanx.s3.objects import ObjectStore, ObjectStream
 
 FAILED = ("row", "image", "style", "code", "message", "dashscope_task_id")
 

@@ -13,8 +13,7 @@ from airflow_provider_wanx.jobs.upload import probe, upload
 from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import user_metadata
-from airflow_provider_wanx.s3.stream import ObjectStream
+from airflow_provider_wanx.s3.objects import ObjectStream, user_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

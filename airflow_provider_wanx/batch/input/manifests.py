@@ -22,7 +22,7 @@ from airflow_provider_wanx.jobs.files import opened, unreadable_is_refused
 from airflow_provider_wanx.s3.addresses import split_s3_url
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.stream import ObjectStream
+from airflow_provider_wanx.s3.objects import ObjectStream
 
 RESERVED_COLUMNS = COLUMNS.keys() - INPUT_COLUMNS
 """Columns that the manifest of the results has beside the carried ones, and :data:`INPUT_COLUMNS`."""

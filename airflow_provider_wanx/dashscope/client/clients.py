@@ -21,7 +21,7 @@ from airflow_provider_wanx.dashscope.api.answers import Answer, raise_for_result
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTask
 from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
 from airflow_provider_wanx.dashscope.client.connecting import Awaiting, Blocking
-from airflow_provider_wanx.dashscope.client.download import ReceivedFile, next_request
+from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 from airflow_provider_wanx.dashscope.client.retries import elsewhere, repeating, repeating_submission
 from airflow_provider_wanx.dashscope.client.transport import (
     MAX_BYTES,
@@ -90,11 +90,10 @@ class Exchange:
 
     async def send_once(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Send one call a single time."""
-        http = self.io.service if call.signed else self.io.elsewhere
-        request = build_request(http, call, self.config, timeout)
+        request = build_request(call, self.config, self.config.timeout if timeout is None else timeout)
         with counted(call, self.config):
             with transport_errors(call.doing, request.url.netloc.decode()):
-                answer = await self._read(await self.io.send(http, request), call.doing)
+                answer = await self._read(await self.io.send(request, to_service=call.signed), call.doing)
             return call.read(answer)
 
     async def _read(self, response: httpx.Response, doing: str) -> Answer:
@@ -135,21 +134,23 @@ class Exchange:
 
     async def open(self, url: str, what: str) -> tuple[httpx.Response, ReceivedFile]:
         """Begin a download, wherever it is redirected to."""
-        request, redirects = build_download(self.io.elsewhere, url, what), 0
+        timeout = self.config.timeout
+        request, redirects = build_download(url, what, timeout), 0
         extension = PurePosixPath(request.url.path).suffix.lower()
         while True:
             with transport_errors(f"download {what}", request.url.host):
-                response = await self.io.send(self.io.elsewhere, request)
+                response = await self.io.send(request, to_service=False)
                 if not response.is_success and not response.has_redirect_location:
                     raise_for_result(await self._read(response, f"download {what}"))
             try:
                 if not response.has_redirect_location:
                     return response, ReceivedFile(what=what, headers=response.headers, extension=extension)
-                request = next_request(response, what, redirects)
+                redirects += 1
+                location = response.headers["location"]
+                request = build_download(location, what, timeout, after=response, redirects=redirects)
             except DownloadError:
                 await self.io.close(response)
                 raise
-            redirects += 1
             await self.io.close(response)
 
     async def checked(self, response: httpx.Response, received: ReceivedFile) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -29,7 +28,6 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed does not k
 import httpcore
 import httpx
 
-from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.client.network import AsyncBackend, Backend, Door, Reading
 from airflow_provider_wanx.dashscope.config import ClientConfig, is_loopback
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
@@ -109,6 +107,7 @@ class _Routes(Generic[T]):
 
     :param to_service: whether requests go to the service itself, which the user has named, and not to where its answers lead.
     :param make: makes a pool's transport, of the pool's options, how to read, and whom to reach.
+    :param given: the one transport for all, in place of these.
     """
 
     def __init__(
@@ -117,13 +116,15 @@ class _Routes(Generic[T]):
         *,
         to_service: bool,
         make: Callable[[dict[str, Any], Reading, Door | None], T],
+        given: T | None,
     ) -> None:
+        self._given = given
         self._proxies = Proxies(config.proxy)
         self._door = None if to_service else Door(config.host, config.result_hosts)
         self._reading = Reading() if to_service else RESULTS
         self._make = make
-        self._tls = tls_context(config, with_certificate=to_service)
-        self.known: dict[tuple[Any, ...], T] = {}
+        self._tls = None if given else tls_context(config, with_certificate=to_service)
+        self.known: dict[tuple[Any, ...], T] = {(): given} if given is not None and to_service else {}
         if to_service:
             # What is wrong with the environment shows at once; a URL that is none, when it is used.
             with contextlib.suppress(httpx.InvalidURL):
@@ -151,6 +152,8 @@ class _Routes(Generic[T]):
             raise httpx.ProxyError(f"the SOCKS proxy gives no proper answer: {error}") from error
 
     def _choose(self, url: httpx.URL) -> tuple[httpcore.Proxy | None, T]:
+        if self._given is not None:
+            return None, self._given
         proxy = self._proxies.choose(url)
         if self._door is not None:
             self._door.check_name(url.host, is_resolved_elsewhere=proxy is not None)
@@ -162,43 +165,6 @@ class _Routes(Generic[T]):
         return proxy, self.known[key]
 
 
-class _Transport(httpx.BaseTransport):
-    def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
-        self._routes = _Routes(config, to_service=to_service, make=_Pooled)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with self._routes.route(request.url) as transport:
-            return transport.handle_request(request)
-
-    def close(self) -> None:
-        for each in self._routes.known.values():
-            each.close()
-
-
-class _AsyncTransport(httpx.AsyncBaseTransport):
-    def __init__(self, config: ClientConfig, *, to_service: bool) -> None:
-        self._routes = _Routes(config, to_service=to_service, make=_AsyncPooled)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        with self._routes.route(request.url) as transport:
-            return await transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        for each in self._routes.known.values():
-            await each.aclose()
-
-
-def _http_options(config: ClientConfig) -> dict[str, Any]:
-    """The arguments of either httpx client. Redirects are not followed: they could lead the key elsewhere."""
-    return {
-        "timeout": httpx.Timeout(config.timeout, connect=min(10.0, config.timeout)),
-        "headers": {"User-Agent": f"airflow-provider-wanx/{__version__}"},
-        "follow_redirects": False,
-        # Nobody asks for them, and a service that sets ever new ones would fill the memory.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-    }
-
-
 class Blocking:
     """How the blocking client sends and sleeps: in coroutines that never wait.
 
@@ -206,15 +172,16 @@ class Blocking:
     """
 
     def __init__(self, config: ClientConfig, transport: httpx.BaseTransport | None) -> None:
-        # The service itself, and where its answers lead.
-        self.service, self.elsewhere = (
-            httpx.Client(**_http_options(config), transport=transport or _Transport(config, to_service=each))
-            for each in (True, False)
-        )
+        self._routes = [
+            _Routes[httpx.BaseTransport](config, to_service=each, make=_Pooled, given=transport)
+            for each in (False, True)
+        ]
 
-    async def send(self, http: Any, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, to_service: bool) -> httpx.Response:
         """Send a request, and read no more than the head of its answer."""
-        response: httpx.Response = http.send(request, stream=True)
+        with self._routes[to_service].route(request.url) as transport:
+            response = transport.handle_request(request)
+        response.request = request
         return response
 
     async def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -228,8 +195,9 @@ class Blocking:
 
     async def close_all(self) -> None:
         """Close all connections."""
-        self.service.close()
-        self.elsewhere.close()
+        for routes in self._routes:
+            for each in routes.known.values():
+                each.close()
 
     async def sleep(self, seconds: float) -> None:
         """Sleep."""
@@ -244,18 +212,18 @@ class Awaiting:
     """How the asynchronous client does; see :class:`Blocking`."""
 
     def __init__(self, config: ClientConfig, transport: httpx.AsyncBaseTransport | None) -> None:
-        self.service, self.elsewhere = (
-            httpx.AsyncClient(
-                **_http_options(config), transport=transport or _AsyncTransport(config, to_service=each)
-            )
-            for each in (True, False)
-        )
+        self._routes = [
+            _Routes[httpx.AsyncBaseTransport](config, to_service=each, make=_AsyncPooled, given=transport)
+            for each in (False, True)
+        ]
         # A place that is shared by machines takes its time; the machine's own file is quicker than a thread.
         self._is_quick = config.shared_place is None
 
-    async def send(self, http: Any, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, to_service: bool) -> httpx.Response:
         """See :meth:`Blocking.send`."""
-        response: httpx.Response = await http.send(request, stream=True)
+        with self._routes[to_service].route(request.url) as transport:
+            response = await transport.handle_async_request(request)
+        response.request = request
         return response
 
     def chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
@@ -268,8 +236,9 @@ class Awaiting:
 
     async def close_all(self) -> None:
         """See :meth:`Blocking.close_all`."""
-        await self.service.aclose()
-        await self.elsewhere.aclose()
+        for routes in self._routes:
+            for each in routes.known.values():
+                await each.aclose()
 
     async def sleep(self, seconds: float) -> None:
         """See :meth:`Blocking.sleep`."""

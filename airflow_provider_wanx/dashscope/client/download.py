@@ -8,11 +8,10 @@ import re
 import string
 from collections.abc import Mapping
 
-import httpx
 from fastcrc import crc64
 
 from airflow_provider_wanx.dashscope.errors import DownloadError
-from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
+from airflow_provider_wanx.dashscope.redaction import safe_words
 
 MAX_BYTES = 5 * 1024**3
 """Largest result. No model's page promises a tenth of it."""
@@ -37,20 +36,6 @@ _MARKUP_TYPES = ("text/html", "application/xhtml+xml")
 _MARKUP_STARTS = (b"<!doctype html", b"<html")
 _TEXT = frozenset(string.printable.encode())
 _JSON_STARTS = tuple(bytes([each]) for each in b'{["-0123456789tfn')
-
-
-def next_request(response: httpx.Response, what: str, redirects: int) -> httpx.Request:
-    """Follow a redirect of a download; it leads through the same door as the first URL.
-
-    :param what: which file, for messages.
-    :param redirects: how many were followed already.
-    :raises DownloadError: they are too many, or it is none to follow.
-    """
-    if redirects >= 5 or response.next_request is None:
-        raise DownloadError(
-            f"{what} cannot be had: {without_query(str(response.url))} redirects once more, after {redirects} times."
-        )
-    return response.next_request
 
 
 class ReceivedFile:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from ssl import SSLError
 from typing import Any
 
 import httpx
 
+from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.api.answers import Answer
 from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint
 from airflow_provider_wanx.dashscope.config import ClientConfig
@@ -25,7 +24,7 @@ from airflow_provider_wanx.dashscope.errors import (
     TransportError,
 )
 from airflow_provider_wanx.dashscope.observing import POLLS, REFUSED
-from airflow_provider_wanx.dashscope.redaction import safe_words
+from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 MAX_BYTES = 512 * 1024
 """Largest answer, unpacked. A page of a hundred tasks has 60 kB, and an answer takes up to seventy times its size in memory."""
@@ -38,16 +37,6 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     UnicodeError,  # a host name that the resolver cannot even look for
 )
-
-_SENDING: ContextVar[bool] = ContextVar("airflow_provider_wanx_sending", default=False)
-
-
-def _not_ours(record: logging.LogRecord) -> bool:
-    """Drop httpx's own line about each request of ours: it shows signed URLs, and there is one for every look at a task."""
-    return not _SENDING.get()
-
-
-logging.getLogger("httpx").addFilter(_not_ours)
 
 
 @contextmanager
@@ -66,7 +55,6 @@ def counted(call: Call[Any], config: ClientConfig) -> Iterator[None]:
 @contextmanager
 def transport_errors(doing: str, host: str) -> Iterator[None]:
     """Turn httpx's errors into this package's, with what they mean for a request that may have been sent."""
-    token = _SENDING.set(True)
     try:
         yield
     except _NOT_SENT as error:
@@ -79,8 +67,6 @@ def transport_errors(doing: str, host: str) -> Iterator[None]:
         raise LostAnswerError(
             f"Could not {doing}: no complete answer from {host} ({reason(error)}).{_hint(error)}"
         ) from error
-    finally:
-        _SENDING.reset(token)
 
 
 _HINTS = {
@@ -111,15 +97,10 @@ def reason(error: Exception) -> str:
     return " ".join(part for part in (type(error).__name__, safe_words(str(error))) if part)
 
 
-def build_request(
-    http: httpx.Client | httpx.AsyncClient,
-    call: Call[Any],
-    config: ClientConfig,
-    timeout: float | None = None,
-) -> httpx.Request:
+def build_request(call: Call[Any], config: ClientConfig, timeout: float) -> httpx.Request:
     """Turn a call into a request; key, workspace and the connection's headers go to the service itself only.
 
-    :param timeout: seconds for its answer; by default the client's.
+    :param timeout: seconds for its answer.
     :raises ConfigurationError: the base URL cannot be used.
     :raises InvalidResponseError: the URL that the service named cannot be used.
     """
@@ -130,15 +111,15 @@ def build_request(
         if config.workspace:
             headers["X-DashScope-WorkSpace"] = config.workspace
     try:
-        return http.build_request(
+        return httpx.Request(
             call.method,
             call.url if "://" in call.url else config.base_url + call.url,
             params=dict(call.params) or None,
-            headers=headers,
+            headers=headers | _USER_AGENT,
             json=call.json,
             data=dict(call.form) if call.form else None,
             files={"file": call.file} if call.file else None,
-            timeout=http.timeout if timeout is None else timeout,
+            extensions=_timeouts(timeout),
         )
     except httpx.InvalidURL as error:
         # The account's own host is the user's affair; any other was named by the service.
@@ -146,16 +127,33 @@ def build_request(
         raise cls(f"Could not {call.doing}: its URL cannot be used ({reason(error)}).") from None
 
 
-def build_download(http: httpx.Client | httpx.AsyncClient, url: str, what: str) -> httpx.Request:
+def build_download(
+    url: str, what: str, timeout: float, *, after: httpx.Response | None = None, redirects: int = 0
+) -> httpx.Request:
     """Make the request for a result, without the key.
 
-    :raises DownloadError: the URL cannot be used.
+    :param after: an answer that redirects to it; it leads through the same door as the first URL.
+    :param redirects: how many came before.
+    :raises DownloadError: the URL cannot be used, or was reached by too many redirects.
     """
     try:
+        whole = url if after is None else after.url.join(url)
         # Unpacked on the way, a file could not be compared with the length and the checksum that are announced for it.
-        return http.build_request("GET", url, headers={"Accept-Encoding": "identity"})
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity", **_USER_AGENT}
+        request = httpx.Request("GET", whole, headers=headers, extensions=_timeouts(timeout))
     except httpx.InvalidURL as error:
         raise DownloadError(f"Could not download {what}: its URL cannot be used ({reason(error)}).") from None
+    if redirects > 5:
+        place = without_query(str(request.url))
+        raise DownloadError(f"{what} cannot be had: it was redirected {redirects} times, at last to {place}.")
+    return request
+
+
+_USER_AGENT = {"User-Agent": f"airflow-provider-wanx/{__version__}"}
+
+
+def _timeouts(seconds: float) -> dict[str, Any]:
+    return {"timeout": httpx.Timeout(seconds, connect=min(10.0, seconds)).as_dict()}
 
 
 def read_answer(response: httpx.Response, body: bytes, doing: str) -> Answer:

@@ -17,7 +17,6 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
     SHORTEST_WAIT_SECONDS,
     UNKNOWN_GRACE_SECONDS,
-    Decision,
     Ended,
     GiveUp,
     TaskWait,
@@ -46,10 +45,6 @@ _intervals = st.floats(0, 60)
 _patience = st.none() | st.floats(0, 300)
 
 
-def _decide(wait: TaskWait, look: Task | ProviderError, now: float) -> Decision:
-    return wait.after(look, now=now)
-
-
 @_property
 @given(looks=_looks, interval=_intervals, patience=_patience, late=st.floats(0, 1))
 def test_every_wait_keeps_its_promises(
@@ -60,7 +55,7 @@ def test_every_wait_keeps_its_promises(
     now, unknown_since = _START, None
 
     for look in looks:
-        decision = _decide(wait, look, now)
+        decision = wait.after(look, now=now)
         past = end_time is not None and now >= end_time
         status = look.status if isinstance(look, Task) else None
         if status is not None:
@@ -108,7 +103,7 @@ def test_without_an_end_a_wait_lasts_to_its_deadline_and_hardly_longer(
     now = _START
 
     for number in range(100_000):
-        decision = _decide(wait, looks[number % len(looks)], now)
+        decision = wait.after(looks[number % len(looks)], now=now)
         if isinstance(decision, GiveUp):
             break
         assert isinstance(decision, Wait)

@@ -84,29 +84,12 @@ async def test_a_task_is_submitted_read_and_listed(dashscope: BackgroundSimulato
     assert [row.task_id for row in page.tasks] == [submission.task_id]
 
 
-async def test_parameters_are_submitted(dashscope: BackgroundSimulator, both: Any) -> None:
-    submission = await both.submit_task(
-        service="aigc/text2image/image-synthesis",
-        model="wanx2.1-t2i-turbo",
-        input={"prompt": "A lighthouse"},
-        parameters={"n": 3},
-    )
-    dashscope.advance(9)
-    assert len((await both.get_task(submission.task_id)).results) == 3
-
-
 async def test_only_a_queued_task_is_canceled(at_rest: BackgroundSimulator, both: Any) -> None:
     first, second = [(await both.submit_task(**repaint(at_rest))).task_id for _ in range(2)]
     assert await both.cancel_task(second) is True
     at_rest.advance(9)
     assert await both.cancel_task(first) is False
     assert (await both.get_task(second)).status is TaskStatus.CANCELED
-
-
-def test_quotas_are_read(dashscope: BackgroundSimulator) -> None:
-    with DashScopeHook() as hook:
-        quotas = hook.get_quotas(model=MODEL).quotas
-    assert [quota.model for quota in quotas] == [MODEL]
 
 
 @pytest.mark.parametrize("kind", [str, Path, bytes])
@@ -132,12 +115,6 @@ async def test_a_file_that_cannot_be_read_is_told_and_nothing_is_sent(
     ):
         await both.upload_file(tmp_path / "nowhere.png", model=MODEL)
     assert "upload_policy" not in dashscope.ledger(summary=True)["endpoints"]
-
-
-async def test_a_refused_key_is_an_error_of_its_own(dashscope: BackgroundSimulator, both: Any) -> None:
-    dashscope.accept_keys("sk-another")
-    with pytest.raises(AuthenticationError, match="Check the API key"):
-        await both.get_task("any")
 
 
 def test_every_method_about_tasks_has_an_asynchronous_counterpart_with_the_same_arguments() -> None:

@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError, ResponseStreamingError
 from botocore.response import StreamingBody
 from urllib3.exceptions import ProtocolError
 
-from airflow_provider_wanx.s3.objects import READ_TRIES
-from airflow_provider_wanx.s3.stream import ObjectStream
+from airflow_provider_wanx.s3.objects import READ_TRIES, ObjectStream
 
 CONTENT = bytes(range(256)) * 40
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.dashscope.api import endpoints
-from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
     DownloadError,
@@ -33,7 +30,7 @@ from tests.unit.dashscope.support.scripted_server import (
     say_error,
     say_json,
 )
-from tests.unit.dashscope.support.shells import KEY, REPAINT, Shell, config
+from tests.unit.dashscope.support.shells import KEY, REPAINT, Shell
 
 Connect = Callable[..., Shell]
 Serve = Callable[..., ScriptedServer]
@@ -173,43 +170,17 @@ def test_no_message_shows_key_or_signature(
     assert _SIGNATURE not in "".join(shown) + caplog.text
 
 
-def test_httpx_logs_its_line_for_others_but_not_for_us(
+def test_nothing_is_logged_of_a_request(
     server: ScriptedServer, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.script(_TASK, _PNG, Say())
+    server.script(_TASK, _PNG)
     shell = connect(server.url)
 
-    with caplog.at_level(logging.INFO, logger="httpx"):
+    with caplog.at_level(logging.INFO):
         shell.get_task(TASK_ID)
         shell.download(server.url + _RESULT)
-        assert caplog.text == ""
-        httpx.get(f"{server.url}/of-someone-else")
 
-    assert "/of-someone-else" in caplog.text
-    assert _SIGNATURE not in caplog.text
-
-
-def test_others_in_the_same_event_loop_keep_their_lines_while_we_wait(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    service, other = serve(Stall()), serve(Say())
-
-    async def both() -> None:
-        async with (
-            AsyncDashScopeClient(config(service.url, retry_for=0)) as client,
-            httpx.AsyncClient() as http,
-        ):
-            ours = asyncio.create_task(client.get_task(TASK_ID))
-            await asyncio.to_thread(service.wait_until_asked, timeout=60)
-            await http.get(f"{other.url}/of-someone-else")
-            ours.cancel()
-            await asyncio.gather(ours, return_exceptions=True)
-
-    with caplog.at_level(logging.INFO, logger="httpx"):
-        asyncio.run(both())
-
-    assert "/of-someone-else" in caplog.text
-    assert TASK_ID not in caplog.text
+    assert caplog.text == ""
 
 
 def test_a_host_that_does_not_exist_is_told_as_such(connect: Connect) -> None:
@@ -218,14 +189,6 @@ def test_a_host_that_does_not_exist_is_told_as_such(connect: Connect) -> None:
 
     assert caught.value.certainly_refused
     assert not isinstance(caught.value, LostAnswerError)
-
-
-def test_a_service_that_does_not_speak_tls_is_told_as_unreachable(
-    server: ScriptedServer, connect: Connect
-) -> None:
-    with pytest.raises(TransportError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
-        connect(f"https://127.0.0.1:{server.port}", retry_for=0, timeout=2).get_task(TASK_ID)
-    assert server.seen == []
 
 
 @pytest.mark.parametrize(

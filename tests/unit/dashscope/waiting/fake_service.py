@@ -103,6 +103,10 @@ class FakeService(httpx.AsyncBaseTransport):
     refused: int = 0
     trouble: Trouble | None = None
     keys: frozenset[str] = frozenset()
+    closed: int = 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
 
     def __post_init__(self) -> None:
         self._by_id = {job.task_id: job for job in self.jobs}
