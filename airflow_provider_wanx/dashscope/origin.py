@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES
+from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES, bare_address
 
 SOURCE = "dashscope-source"
 """Metadata of an object: the address of the picture that it was made from, percent-encoded as a whole."""
@@ -63,12 +63,7 @@ def source_address(image: object) -> str | None:
     if is_inline(text):
         kind = re.match(r"data:([\w.+-]+/[\w.+-]+)", text[:105], re.IGNORECASE)
         return f"data:{kind[1].lower() if kind else ''}"
-    scheme, separator, rest = text.partition("://")
-    if separator:
-        if scheme.lower() not in KEY_SCHEMES:
-            rest = re.split("[?#]", rest, maxsplit=1)[0]
-        place, slash, path = rest.partition("/")
-        text = f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    text = bare_address(text)
     # What is longer than any path of a system is no place, and may be anything.
     return text if len(text) <= 4096 else None
 

@@ -92,13 +92,18 @@ def safe_words(text: str) -> str:
 
 def without_query(url: str) -> str:
     """Cut an address's query and user info, which may carry a signature or a secret, for logs and messages."""
-    scheme, separator, rest = url.partition("://")
+    return without_secrets(bare_address(url))
+
+
+def bare_address(address: str) -> str:
+    """Cut user info, query and fragment off an address; ``?`` and ``#`` are parts of names in object stores and on disks."""
+    scheme, separator, rest = address.partition("://")
     if not separator:
-        return without_secrets(url)
+        return address
     if scheme.lower() not in KEY_SCHEMES:
         rest = re.split("[?#]", rest, maxsplit=1)[0]
     place, slash, path = rest.partition("/")
-    return without_secrets(f"{scheme}://{place.rpartition('@')[2]}{slash}{path}")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
 def quoted(value: object) -> str:

@@ -14,9 +14,6 @@ from typing import Any
 from airflow_provider_wanx.dashscope.api.answers import error_fields
 from airflow_provider_wanx.dashscope.models import ResultFailure, ResultFile
 
-MAX_DEPTH = 12
-"""Answers are shallow; deeper ones are not the service's and are not followed."""
-
 _RESULT_KEYS = frozenset({"url", "image", "video", "audio"})
 """Names of results, as are those that end in ``_url``, and the plurals of all of them for lists."""
 _ECHOED_KEYS = frozenset(
@@ -52,7 +49,8 @@ def find_results(output: Mapping[str, Any]) -> tuple[tuple[ResultFile, ...], tup
 
 
 def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, str | ResultFailure]]:
-    if depth > MAX_DEPTH:
+    # Answers are shallow; deeper ones are not the service's and are not followed.
+    if depth > 12:
         return
     children: Iterator[tuple[str, object, bool]]
     if isinstance(node, Mapping):

@@ -33,9 +33,6 @@ LONGEST_PAUSE_MOMENTS = 20.0
 """Moments among which the end of a pause is drawn at most. Among 8, a hundred machines are refused half as often again; among
 32, the last submissions of a few machines wait for nobody."""
 
-LEAD_SECONDS = 0.25
-"""Seconds. A write to S3 within a region takes a fifth of that, so a moment that was reserved so far ahead has not passed."""
-
 
 class PaceState(BaseModel):
     """What is shared about one account and model. Times are seconds since 1970.
@@ -122,7 +119,8 @@ class Pace:
         self._name = name
         self._place = place
         self.shared_by = "this machine" if place is None else "this account"
-        self.lead = 0.0 if place is None else LEAD_SECONDS
+        # Seconds. A write to S3 within a region takes a fifth, so a moment that was reserved so far ahead has not passed.
+        self.lead = 0.0 if place is None else 0.25
 
     def update(self, change: Callable[[PaceState, float], T]) -> T:
         """Read, change and write the state; that of this machine if the shared one cannot be had.

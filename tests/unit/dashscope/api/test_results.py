@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.dashscope.api.results import MAX_DEPTH, find_results
+from airflow_provider_wanx.dashscope.api.results import find_results
 
 _A = "https://r.example/a.png?Expires=1&Signature=x"
 _B = "http://r.example/b.png"
@@ -212,7 +212,7 @@ def test_urls_under_other_keys_are_no_results() -> None:
 
 def test_answers_deeper_than_any_real_one_are_not_followed() -> None:
     shallow: dict[str, Any] = {"url": _A}
-    for _ in range(MAX_DEPTH):
+    for _ in range(12):
         shallow = {"x": shallow}
 
     assert len(_found(shallow)) == 1
