@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
-from airflow_provider_wanx.dashscope.observing import Observer, ignore
+from airflow_provider_wanx.dashscope.measures import Observer, ignore
 from airflow_provider_wanx.dashscope.redaction import quoted, safe_words, without_query
 from airflow_provider_wanx.dashscope.store import Store
 
@@ -87,7 +87,7 @@ class ClientConfig:
     :param image_transfer: how pictures in S3 are given to the service, where an operator does not say.
     :param shared_place: where all machines that use the account agree upon the pace of submissions; None: each machine keeps to
         a pace of its own.
-    :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.observing`.
+    :param observe: is told what can be measured, see :mod:`~airflow_provider_wanx.dashscope.measures`.
     """
 
     api_key: str = field(repr=False)

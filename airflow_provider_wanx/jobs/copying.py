@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, NoFileError
-from airflow_provider_wanx.dashscope.observing import COPIED_BYTES, COPIES, COPY_TIME
+from airflow_provider_wanx.dashscope.measures import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
 from airflow_provider_wanx.jobs.destination import TASK_ID

@@ -10,14 +10,14 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from airflow_provider_wanx.dashscope.observing import WAITS, Kind, Measure
+from airflow_provider_wanx.dashscope.measures import WAITS, Kind, Measure
 from airflow_provider_wanx.version_compat import airflow_stats
 
 logger = logging.getLogger(__name__)
 
 
 class StatsObserver:
-    """Sends what it is told to Airflow's metrics; told by a client, see :mod:`~airflow_provider_wanx.dashscope.observing`.
+    """Sends what it is told to Airflow's metrics; told by a client, see :mod:`~airflow_provider_wanx.dashscope.measures`.
 
     :param conn_id: the Airflow connection that the client is for.
     :param in_triggerer: whether it works in a triggerer.

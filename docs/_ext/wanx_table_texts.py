@@ -13,7 +13,7 @@ import wanx_volume
 
 from airflow_provider_wanx.dashscope.config import SHARED_HOSTS, WORKSPACE_HOST_REGIONS
 from airflow_provider_wanx.dashscope.error_codes import ALIASES, ERROR_TABLE, FALLBACKS, ErrorKind, ErrorRow
-from airflow_provider_wanx.dashscope.observing import MEASURES
+from airflow_provider_wanx.dashscope.measures import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 
 

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airflow_provider_wanx.dashscope import observing
-from airflow_provider_wanx.dashscope.observing import Measure
+from airflow_provider_wanx.dashscope import measures
+from airflow_provider_wanx.dashscope.measures import Measure
 
 TARGET = Path(__file__).with_name("dashscope.json")
 
@@ -59,46 +59,46 @@ def both(measure: Measure) -> tuple[tuple[str, str], ...]:
 
 
 PANELS = (
-    Panel("Images", "short", ((in_range(observing.IMAGES), "images"),), "stat"),
-    Panel("Cost (CNY)", "short", ((in_range(observing.COST), "CNY"),), "stat"),
-    Panel("Copied to S3", "bytes", ((in_range(observing.COPIED_BYTES), "bytes"),), "stat"),
+    Panel("Images", "short", ((in_range(measures.IMAGES), "images"),), "stat"),
+    Panel("Cost (CNY)", "short", ((in_range(measures.COST), "CNY"),), "stat"),
+    Panel("Copied to S3", "bytes", ((in_range(measures.COPIED_BYTES), "bytes"),), "stat"),
     Panel(
         "Submissions per second",
         "reqps",
         tuple(
-            (rate(observing.SUBMISSIONS, outcome), outcome)
+            (rate(measures.SUBMISSIONS, outcome), outcome)
             for outcome in ("accepted", "throttled", "refused", "unconfirmed")
         ),
     ),
-    Panel("A submission takes", "s", both(observing.SUBMISSION_TIME)),
-    Panel("A submission is held back", "s", both(observing.HELD_BACK)),
+    Panel("A submission takes", "s", both(measures.SUBMISSION_TIME)),
+    Panel("A submission is held back", "s", both(measures.HELD_BACK)),
     Panel(
         "Tasks waited for",
         "short",
-        ((f'sum({{__name__=~"{name(observing.WAITS)}_.+"}})', "all triggerers"),),
+        ((f'sum({{__name__=~"{name(measures.WAITS)}_.+"}})', "all triggerers"),),
     ),
     Panel(
         "Requests about tasks per second",
         "reqps",
-        tuple((rate(observing.POLLS, endpoint), endpoint) for endpoint in ("get_task", "list_tasks")),
+        tuple((rate(measures.POLLS, endpoint), endpoint) for endpoint in ("get_task", "list_tasks")),
     ),
-    Panel("Refused for the rate per second", "reqps", ((rate(observing.REFUSED), "all endpoints"),)),
+    Panel("Refused for the rate per second", "reqps", ((rate(measures.REFUSED), "all endpoints"),)),
     Panel(
         "Tasks ended per second",
         "short",
         (
             *(
-                (rate(observing.TASKS_ENDED, status), status)
+                (rate(measures.TASKS_ENDED, status), status)
                 for status in ("SUCCEEDED", "FAILED", "CANCELED", "UNKNOWN")
             ),
-            (rate(observing.GIVEN_UP), "given up"),
+            (rate(measures.GIVEN_UP), "given up"),
         ),
     ),
-    Panel("In the service's queue", "s", both(observing.QUEUED)),
-    Panel("Worked on by the service", "s", both(observing.RAN)),
-    Panel("Ended, but not noticed yet", "s", both(observing.LAG)),
-    Panel("Copies per second", "short", ((rate(observing.COPIES), "results"),)),
-    Panel("A copy takes", "s", both(observing.COPY_TIME)),
+    Panel("In the service's queue", "s", both(measures.QUEUED)),
+    Panel("Worked on by the service", "s", both(measures.RAN)),
+    Panel("Ended, but not noticed yet", "s", both(measures.LAG)),
+    Panel("Copies per second", "short", ((rate(measures.COPIES), "results"),)),
+    Panel("A copy takes", "s", both(measures.COPY_TIME)),
 )
 
 

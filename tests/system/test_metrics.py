@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_wanx.dashscope.observing import COST, IMAGES, MEASURES, Kind
+from airflow_provider_wanx.dashscope.measures import COST, IMAGES, MEASURES, Kind
 from airflow_provider_wanx.simulator.handle import SimulatorHandle
 from tests.stack import ROOT, LocalStack, StatsdListener, wait_until
 from tests.stack.dashscope import API_KEY

@@ -16,7 +16,7 @@ from airflow.models import Connection
 
 from airflow_provider_wanx.cli.definition import COMMANDS, Group
 from airflow_provider_wanx.dashscope.error_codes import ERROR_TABLE, ErrorKind
-from airflow_provider_wanx.dashscope.observing import MEASURES
+from airflow_provider_wanx.dashscope.measures import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook

@@ -22,7 +22,7 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call, Endpoint, NewTas
 from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
 from airflow_provider_wanx.dashscope.client.connecting import Awaiting, Blocking
 from airflow_provider_wanx.dashscope.client.download import ReceivedFile
-from airflow_provider_wanx.dashscope.client.retries import elsewhere, repeating, repeating_submission
+from airflow_provider_wanx.dashscope.client.retries import at_other_address, repeating, repeating_submission
 from airflow_provider_wanx.dashscope.client.transport import (
     MAX_BYTES,
     build_download,
@@ -75,7 +75,7 @@ class Exchange:
         try:
             return await repeating(call, self.config, sleep=self.io.sleep)(self.send_once, call)
         except ApiError as error:
-            return await self.send(elsewhere(call, error), None)
+            return await self.send(at_other_address(call, error), None)
 
     async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
         while wait := await self.io.aside(pacer.turn):
@@ -86,7 +86,7 @@ class Exchange:
             with pacer.sending():
                 return await self.send_once(call)
         finally:
-            await self.io.aside(pacer.learn)
+            await self.io.aside(pacer.tell_others)
 
     async def send_once(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Send one call a single time."""

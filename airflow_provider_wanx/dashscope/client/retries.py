@@ -37,7 +37,7 @@ def _may_repeat(call: Call[Any], error: BaseException) -> bool:
     return call.repeatable or error.certainly_refused
 
 
-def elsewhere(call: Call[T], error: ApiError) -> Call[T]:
+def at_other_address(call: Call[T], error: ApiError) -> Call[T]:
     """Make the call to the endpoint's other address if the service does not know the first one; else raise the error."""
     if call.other_url is None or error.kind not in (ErrorKind.NOT_FOUND, ErrorKind.INPUT):
         raise error

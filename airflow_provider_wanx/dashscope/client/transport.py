@@ -23,7 +23,7 @@ from airflow_provider_wanx.dashscope.errors import (
     ThrottledError,
     TransportError,
 )
-from airflow_provider_wanx.dashscope.observing import POLLS, REFUSED
+from airflow_provider_wanx.dashscope.measures import POLLS, REFUSED
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
 MAX_BYTES = 512 * 1024

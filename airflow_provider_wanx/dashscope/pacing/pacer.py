@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ProviderError, SubmissionQueueError, ThrottledError
-from airflow_provider_wanx.dashscope.observing import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
+from airflow_provider_wanx.dashscope.measures import HELD_BACK, SUBMISSION_TIME, SUBMISSIONS
 from airflow_provider_wanx.dashscope.pacing.pace import Pace, PaceState
 
 
@@ -128,7 +128,7 @@ class Pacer:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Note how a submission ends that is sent inside; :meth:`learn` is to be called afterwards."""
+        """Note how a submission ends that is sent inside; :meth:`tell_others` is to be called afterwards."""
         began = time.monotonic()
         try:
             yield
@@ -145,7 +145,7 @@ class Pacer:
         self._observe(SUBMISSION_TIME, time.monotonic() - began, {"model": self._model})
         self._observe(HELD_BACK, self._held_back, {"model": self._model})
 
-    def learn(self) -> None:
+    def tell_others(self) -> None:
         """Tell the others how the submission has ended."""
         news, self._news = self._news, None
         if news is not None:

@@ -23,8 +23,8 @@ from airflow_provider_wanx.dashscope.api.endpoints import Call
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ApiError, AuthenticationError, ProviderError
+from airflow_provider_wanx.dashscope.measures import GIVEN_UP, WAITS
 from airflow_provider_wanx.dashscope.models import Task, TaskPage, TaskStatus
-from airflow_provider_wanx.dashscope.observing import GIVEN_UP, WAITS
 from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait, Wait
 from airflow_provider_wanx.dashscope.waiting.budget import LIST_SHARE, TASK_SHARE, Budget
 from airflow_provider_wanx.dashscope.waiting.progress import (

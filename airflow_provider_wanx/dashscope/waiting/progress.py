@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.observing import (
+from airflow_provider_wanx.dashscope.measures import (
     COST,
     IMAGES,
     LAG,
@@ -23,6 +22,7 @@ from airflow_provider_wanx.dashscope.observing import (
     Measure,
     Observer,
 )
+from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
 

@@ -148,7 +148,7 @@ def test_everyone_on_the_machine_waits_as_long_as_the_service_asked_one_of_them(
         raise ThrottledError(
             code="Throttling", service_message="", http_status=429, doing="submit", retry_after=7.0
         )
-    pacer.learn()
+    pacer.tell_others()
 
     assert 7.0 <= _pacer().turn() <= 8.5
 

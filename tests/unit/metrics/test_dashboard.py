@@ -7,7 +7,7 @@ import json
 import re
 from types import ModuleType
 
-from airflow_provider_wanx.dashscope.observing import MEASURES, Kind
+from airflow_provider_wanx.dashscope.measures import MEASURES, Kind
 from tests.stack import ROOT
 
 FOLDER = ROOT / "docs" / "grafana"

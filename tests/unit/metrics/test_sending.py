@@ -13,9 +13,9 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from airflow_provider_wanx.dashscope import observing
+from airflow_provider_wanx.dashscope import measures
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.dashscope.observing import MEASURES, Kind
+from airflow_provider_wanx.dashscope.measures import MEASURES, Kind
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_SERVICE
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
@@ -67,7 +67,7 @@ def _values(sent: Sent, wanted: str) -> list[Any]:
 
 
 def test_a_value_goes_out_with_tags_and_under_a_name_that_needs_none(sent: Sent) -> None:
-    StatsObserver("my conn")(observing.SUBMISSIONS, 1, {"model": "m", "outcome": "accepted"})
+    StatsObserver("my conn")(measures.SUBMISSIONS, 1, {"model": "m", "outcome": "accepted"})
     tags = {"conn_id": "my_conn", "model": "m", "outcome": "accepted"}
     assert sent == [
         ("counter", "dashscope.submissions", 1, tags),
@@ -76,7 +76,7 @@ def test_a_value_goes_out_with_tags_and_under_a_name_that_needs_none(sent: Sent)
 
 
 def test_a_timing_goes_out_as_a_duration(sent: Sent) -> None:
-    StatsObserver("c")(observing.LAG, 1.5, {})
+    StatsObserver("c")(measures.LAG, 1.5, {})
     assert sent == [("timing", "dashscope.lag", timedelta(seconds=1.5), {"conn_id": "c"})]
 
 
@@ -84,9 +84,9 @@ def test_only_a_triggerer_says_how_many_tasks_it_waits_for(
     sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "a.host")
-    StatsObserver("c.d")(observing.WAITS, 3, {})
+    StatsObserver("c.d")(measures.WAITS, 3, {})
     assert sent == []
-    StatsObserver("c.d", in_triggerer=True)(observing.WAITS, 3, {})
+    StatsObserver("c.d", in_triggerer=True)(measures.WAITS, 3, {})
     assert sent == [
         ("gauge", "dashscope.waits", 3, {"conn_id": "c.d", "host": "a.host"}),
         ("gauge", "dashscope.waits.a_host.c_d", 3, None),
@@ -96,7 +96,7 @@ def test_only_a_triggerer_says_how_many_tasks_it_waits_for(
 def test_without_old_names_only_those_with_tags_go_out(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     sending._has_old_names.cache_clear()
     monkeypatch.setenv("AIRFLOW__METRICS__LEGACY_NAMES_ON", "False")
-    StatsObserver("c")(observing.POLLS, 1, {"endpoint": "get_task"})
+    StatsObserver("c")(measures.POLLS, 1, {"endpoint": "get_task"})
     sending._has_old_names.cache_clear()
     assert _names(sent) == {"dashscope.polls"}
 
@@ -110,7 +110,7 @@ def test_metrics_that_cannot_be_sent_end_nothing_and_are_complained_of_once(
     monkeypatch.setattr(sending, "airflow_stats", broken)
     sending._complain.cache_clear()
     for _ in range(3):
-        StatsObserver("c")(observing.COPIES, 1, {})
+        StatsObserver("c")(measures.COPIES, 1, {})
     assert caplog.text.count("Metrics of DashScope could not be sent (RuntimeError).") == 1
 
 
@@ -242,7 +242,7 @@ def test_opentelemetry_takes_every_measure(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
-def test_a_measure_is_fit_for_every_backend(measure: observing.Measure) -> None:
+def test_a_measure_is_fit_for_every_backend(measure: measures.Measure) -> None:
     assert measure.name == measure.name.lower()
     assert set(measure.split) <= {*measure.tags, "conn_id"}
     assert measure.kind is not Kind.TIMING or measure.unit == "s"
@@ -250,7 +250,7 @@ def test_a_measure_is_fit_for_every_backend(measure: observing.Measure) -> None:
 
 def test_a_tag_of_whatever_words_ends_no_tag_and_no_metric(sent: Sent) -> None:
     StatsObserver("mine")(
-        observing.SUBMISSIONS, 1, {"model": "a\nb:1|c|#x:y,é=" + "z" * 900, "outcome": "accepted"}
+        measures.SUBMISSIONS, 1, {"model": "a\nb:1|c|#x:y,é=" + "z" * 900, "outcome": "accepted"}
     )
 
     (tags,) = [tags for _, name, _, tags in sent if name == "dashscope.submissions"]
