@@ -49,7 +49,8 @@ from airflow_provider_wanx.jobs.marks import batch_mark
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.sources import Source
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+    from airflow_provider_wanx.jobs.needs import Log
     from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, TaskRequest
 
 
@@ -101,7 +102,7 @@ class Batch:
         # Whoever waits for tasks uses the rest of the rate.
         self._turns = Turns(0.3 * self.hook.get_conn().config.limits.requests_per_second)
         self._copier = ResultCopier(
-            hook=self.hook, destination=self.destination.results, log=WarningsOnly(self.log)
+            client=self.hook.get_conn(), destination=self.destination.results, log=WarningsOnly(self.log)
         )
 
     def begin(self, *, retry_failed: bool) -> None:

@@ -16,8 +16,9 @@ from airflow_provider_wanx.dashscope.redaction import without_query
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.result_keys import ResultKeys
     from airflow_provider_wanx.batch.threads import Turns
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
     from airflow_provider_wanx.jobs.copying import CopiedResult, ResultCopier
+    from airflow_provider_wanx.jobs.needs import Log
 
 _OWN_KINDS = (ErrorKind.INPUT, ErrorKind.CONTENT)
 

@@ -27,7 +27,8 @@ from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskR
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+    from airflow_provider_wanx.jobs.needs import Log
 
 _Answer = tuple[Record, Submission | ProviderError]
 """The intent, and what came of it."""
@@ -241,7 +242,7 @@ class Submissions:
 
     def _submitter(self, record: RowRecord, *, rivals: Sequence[Record] = ()) -> Submitter:
         return Submitter(
-            hook=self._hook,
+            client=self._hook.get_conn(),
             record=record,
             max_tries=0,
             on_unconfirmed=self._on_unconfirmed,

@@ -100,6 +100,11 @@ _AWS = _option(
 )
 _TO = _option("--to", metavar="PLACE", help="a file, a folder with / at its end, or an s3:// URL of either")
 _REPLACE = _option("--replace", action="store_true", help="replace files that exist")
+_RESUBMIT = _option(
+    "--resubmit",
+    action="store_true",
+    help="submit again if it cannot be found out whether an earlier submission was accepted; may pay twice",
+)
 _LIMIT = _option("--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
 _DESTINATION = _option("destination", metavar="DESTINATION", help="the batch's s3://bucket/prefix/")
 _IDS = _option("task_ids", nargs="+", metavar="TASK_ID", help="the service's id of a task")
@@ -177,10 +182,12 @@ COMMANDS: tuple[Command | Group, ...] = (
             _option(
                 "--style-reference", metavar="IMAGE", help="a picture whose style is taken; for style -1 only"
             ),
+            _RESUBMIT,
             *_WAIT_AND_SAVE,
         ),
         "Pictures, style and destination are checked before anything is paid for. The price is printed before the "
-        "submission, a task's id right after it. Without --to, results go into the current folder.",
+        "submission, a task's id right after it. Without --to, results go into the current folder. If the command is broken "
+        "off and called again within a day, it goes on with the tasks that it has submitted.",
     ),
     Command(
         "submit",
@@ -202,6 +209,7 @@ COMMANDS: tuple[Command | Group, ...] = (
                 help="upload a file, and put its URL into this field of the input; repeatable",
             ),
             _option("--wait", action="store_true", help="wait for its end, as --to does too"),
+            _RESUBMIT,
             *_WAIT_AND_SAVE,
         ),
     ),

@@ -1,9 +1,11 @@
-"""``submit``: a task of any asynchronous model, without a DAG."""
+"""``submit``: a task of any asynchronous model, without a DAG; and how every command submits once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_record, say
 from airflow_provider_wanx.cli.running import DONE, open_client
-from airflow_provider_wanx.cli.saving import target_of
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
+from airflow_provider_wanx.cli.saving import Sayings, target_of
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.redaction import quoted
+from airflow_provider_wanx.jobs.record import SubmissionRecord
+from airflow_provider_wanx.jobs.records import MachineStore
+from airflow_provider_wanx.jobs.submitter import Submitter, TaskRequest, fingerprint_of
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
@@ -24,51 +30,89 @@ def submit(arguments: Namespace) -> int:
     """Check the input, submit, and wait and save if that is wanted."""
     content = _json_object("--input", arguments.input) or {}
     parameters = _json_object("--parameters", arguments.parameters)
-    files = [_field_and_path(each) for each in arguments.file or ()]
+    files = dict(map(_field_and_path, arguments.file or ()))
+    if not content and not files:
+        raise InvalidInputError("There is no input: give --input, a JSON object, or --file.")
     target = target_of(arguments)
     with open_client(arguments) as client:
         if target is not None:
-            target.check(client)
-        for field, path in files:
-            content[field] = client.upload_file(
-                filename=path.name, content=_read(path), model=arguments.model
-            )
-        if not content:
-            raise InvalidInputError("There is no input: give --input, a JSON object, or --file.")
-        task_id = submit_once(
-            client, service=arguments.service, model=arguments.model, input=content, parameters=parameters
+            target.check()
+
+        def build_input() -> dict[str, Any]:
+            urls = {
+                field: client.upload_file(filename=path.name, content=_read(path), model=arguments.model)
+                for field, path in files.items()
+            }
+            return {**content, **urls}
+
+        request = TaskRequest(
+            service=arguments.service,
+            model=arguments.model,
+            identity={
+                **content,
+                **{field: hashlib.sha256(_read(path)).hexdigest() for field, path in files.items()},
+            },
+            build_input=build_input,
+            parameters=parameters,
         )
-        record: dict[str, Any] = {"task_id": task_id, "model": arguments.model}
-        if arguments.wait or target is not None:
-            with to_be_had_later(task_id):
+        record = record_of(client, request)
+        task_id = submit_once(client, request, record, resubmit=arguments.resubmit)
+        row: dict[str, Any] = {"task_id": task_id, "model": arguments.model}
+        with ending(record, task_id):
+            if arguments.wait or target is not None:
                 task = client.wait(task_id, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
-                record["status"] = str(task.status)
-                record["images_billed"] = task.usage.image_count if task.usage else None
+                row["status"] = str(task.status)
+                row["images_billed"] = task.usage.image_count if task.usage else None
                 if target is not None:
-                    record["saved"] = [saved["place"] for saved in target.save(client, task)]
+                    row["saved"] = [saved["place"] for saved in target.save(client, task)]
                 else:
-                    record["results"] = [file.safe_url for file in task.results]
-    print_record(record, output=arguments.output)
+                    row["results"] = [file.safe_url for file in task.results]
+    print_record(row, output=arguments.output)
     return DONE
 
 
-def submit_once(client: DashScopeClient, **new_task: Any) -> str:
-    """Submit, and print the id before anything else can go wrong: with it, the result can be had for a day."""
-    try:
-        submission = client.submit_task(**new_task)
-    except ProviderError as error:
-        if not error.certainly_refused:
-            say(
-                "It is not known whether the service has accepted it. Look at tasks list before you try again."
-            )
-        raise
-    say(f"Submitted as DashScope task {submission.task_id}.")
-    return submission.task_id
+def record_of(client: DashScopeClient, request: TaskRequest, *, number: int = 0) -> SubmissionRecord:
+    """Open the record of a submission in a file of this machine, which a command that is called again finds there.
+
+    :param number: of submissions of the same before it in one command.
+    """
+    name = f"submission-{fingerprint_of(request, client)[:32]}-{number}.json"
+    return SubmissionRecord(MachineStore(), name=name)
+
+
+def submit_once(
+    client: DashScopeClient, request: TaskRequest, record: SubmissionRecord, *, resubmit: bool = False
+) -> str:
+    """Submit, unless a command that was broken off has; print the id before anything else can go wrong.
+
+    With the id, the result can be had for a day.
+
+    :param resubmit: whether to submit again when it cannot be found out whether an earlier submission was accepted.
+    """
+    submitter = Submitter(
+        client=client,
+        record=record,
+        on_unconfirmed="resubmit" if resubmit else "fail",
+        log=Sayings(),
+        how_to_resubmit="call the command with --resubmit",
+    )
+    earlier = record.read()
+    if earlier is not None and time.time() - earlier.time > RESULT_LIFETIME_SECONDS:
+        # Its result is gone.
+        record.forget()
+    if (task_id := submitter.earlier_task(request)) is not None:
+        say(f"Going on with DashScope task {task_id}, which a command that was broken off has submitted.")
+        return task_id
+    task_id = submitter.submit(request)
+    say(f"Submitted as DashScope task {task_id}.")
+    return task_id
 
 
 @contextmanager
-def to_be_had_later(task_id: str, *others: str) -> Iterator[None]:
-    """Say, if the block ends before the results of a task were saved, how they can be had.
+def ending(record: SubmissionRecord, task_id: str, *others: str) -> Iterator[None]:
+    """Forget a submission once the block has come to an end, after which the same is a new wish.
+
+    If the block ends before the results were saved, say how they can be had; the same command goes on with the task too.
 
     :param others: tasks whose turn is after it, and will not come if the user interrupts it.
     """
@@ -78,9 +122,19 @@ def to_be_had_later(task_id: str, *others: str) -> Iterator[None]:
         say(f"To have the results later: tasks wait {' '.join([task_id, *others])} --to PLACE")
         raise
     except ProviderError as error:
+        if isinstance(error, TaskNotSucceededError):
+            _forget(record)
         if not error.final:
             say(f"To have the result later: tasks wait {task_id} --to PLACE")
         raise
+    _forget(record)
+
+
+def _forget(record: SubmissionRecord) -> None:
+    try:
+        record.forget()
+    except ProviderError as error:
+        say(f"{error}")
 
 
 def _json_object(option: str, text: str | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import iso, print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client
-from airflow_provider_wanx.cli.saving import target_of
+from airflow_provider_wanx.cli.saving import Target, target_of
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
     ProviderError,
@@ -122,17 +122,18 @@ def wait_for_tasks(arguments: Namespace) -> int:
     target = target_of(arguments)
     with open_client(arguments) as client:
         if target is not None:
-            target.check(client, several=len(arguments.task_ids) > 1)
+            target.check(several=len(arguments.task_ids) > 1)
         for task_id in arguments.task_ids:
-            row, its_code = _waited(client, task_id, arguments)
+            row, its_code = _waited(client, task_id, target, arguments)
             rows.append(row)
             code = max(code, its_code)
     print_rows(rows, ("task_id", "status", "saved"), output=arguments.output)
     return code
 
 
-def _waited(client: DashScopeClient, task_id: str, arguments: Namespace) -> tuple[dict[str, Any], int]:
-    target = target_of(arguments)
+def _waited(
+    client: DashScopeClient, task_id: str, target: Target | None, arguments: Namespace
+) -> tuple[dict[str, Any], int]:
     row: dict[str, Any] = {"task_id": task_id, "status": None, "saved": []}
     try:
         task = client.wait(task_id, poll_interval=arguments.poll_interval, timeout=arguments.timeout)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
+    from airflow_provider_wanx.jobs.needs import Log
 
 
 class DashScopeHook(BaseHook):
@@ -236,34 +236,6 @@ def _named_content(path_or_bytes: str | Path | bytes, filename: str | None) -> t
         raise InvalidInputError(
             f"{error.strerror or error}: {quoted(str(path))} cannot be uploaded."
         ) from None
-
-
-def cancel_outcome(task_id: str, canceled: bool) -> str:
-    """Say what came of canceling a task."""
-    if canceled:
-        return f"Canceled DashScope task {task_id} while it was queued; it is not billed."
-    return (
-        f"DashScope task {task_id} is past canceling (only queued tasks can be); it is billed if it succeeds."
-    )
-
-
-class Log(Protocol):
-    """The part of a logger that is needed: Airflow's is no ``logging.Logger`` any more."""
-
-    def info(self, message: str, /, *args: Any) -> Any:
-        """Log what happened."""
-
-    def warning(self, message: str, /, *args: Any) -> Any:
-        """Log what should not have happened."""
-
-
-def cancel_tasks(hook: DashScopeHook, ids: Iterable[str], log: Log) -> None:
-    """Cancel those tasks that are still queued at the service, and log what came of it; raises none of its errors."""
-    for task_id in ids:
-        try:
-            log.info(cancel_outcome(task_id, hook.cancel_task(task_id)))
-        except ProviderError as error:
-            log.warning("DashScope task %s could not be canceled: %s", task_id, error)
 
 
 def warn_of_end(hook: DashScopeHook, model: str, log: Log) -> None:

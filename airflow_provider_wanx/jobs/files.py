@@ -1,4 +1,4 @@
-"""Files of this machine, and files that Airflow's object storage reads: where they are, and plain errors."""
+"""Files of this machine, as pictures and as input: only regular ones, and plain errors."""
 
 from __future__ import annotations
 
@@ -7,40 +7,23 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.jobs.sources import local_path
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-
-def stored_path(place: str) -> ObjectStoragePath:
-    """Return the place of a file or a folder, as Airflow's object storage has it.
-
-    :param place: a URL, or a path on this machine; a relative one begins in the working directory.
-    """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-    # The object storage of Airflow 2.11 and 3.1 would begin a relative path at the root.
-    return ObjectStoragePath(local_path(place) or place)
 
 
 @contextmanager
-def opened(place: str) -> Iterator[BinaryIO]:
-    """Open a file to read it.
+def opened_here(place: str) -> Iterator[BinaryIO]:
+    """Open a file of this machine to read it.
 
-    :param place: a URL that Airflow's object storage knows, or a path on this machine.
-    :raises InvalidInputError: it is a device, a pipe or a folder, which may have no end.
+    :param place: a path, or a ``file://`` URL.
+    :raises InvalidInputError: it is a device, a pipe or a folder, which may have no end, or elsewhere.
     :raises OSError: the file system refuses.
     """
-    path = local_path(place)
-    if path is None:
-        there = stored_path(place)
-        with there.fs.open(there.path, "rb") as file:
-            yield cast("BinaryIO", file)
-        return
+    if (path := local_path(place)) is None:
+        raise InvalidInputError(f"Only an Airflow connection leads to {quoted(place)}.")
     # Without O_NONBLOCK, a pipe that nobody writes to would hold the worker for ever.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -6,24 +6,23 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import data_url, file_stem, inline_content
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
-from airflow_provider_wanx.jobs.files import opened, unreadable_is_refused
+from airflow_provider_wanx.jobs.files import opened_here, unreadable_is_refused
 from airflow_provider_wanx.jobs.s3_source import Beginning, S3Source
 from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
 from airflow_provider_wanx.s3.addresses import split_s3_url
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.dashscope.config import ImageTransfer
     from airflow_provider_wanx.dashscope.images import ImageInfo
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
 _LONGEST_DATA_URL = 10_000_000
 """Characters of a ``data:`` URL that every model takes; a larger picture is uploaded."""
@@ -52,29 +51,29 @@ class Picture:
 class ImageSource:
     """Opens pictures wherever data teams keep them; may be used by several threads.
 
-    :param hook: uploads what the service could not reach otherwise.
+    :param upload: puts a file into the service's temporary store, as the client's ``upload_file`` does.
     :param model: the model that will read the pictures; uploads are bound to it.
-    :param aws_conn_id: AWS connection for ``s3://`` URLs.
     :param rule: who may name which source.
-    :param transfer: how the service gets what lies in S3; None for the connection's way.
+    :param open_bucket: opens a bucket of S3, from the id of a connection or None, and the bucket's name.
+    :param open_file: opens a file, from a path or a URL; by default those of this machine.
     """
 
     def __init__(
         self,
         *,
-        hook: DashScopeHook,
+        upload: Callable[..., str],
         model: str,
-        aws_conn_id: str | None,
         rule: SourceRule,
-        transfer: ImageTransfer | None = None,
+        open_bucket: Callable[[str | None, str], S3Source] | None = None,
+        open_file: Callable[[str], AbstractContextManager[BinaryIO]] = opened_here,
     ) -> None:
-        self._hook = hook
+        self._upload = upload
         self._model = model
-        self._aws_conn_id = aws_conn_id
         self._rule = rule
-        self._transfer = transfer
-        self._s3: dict[tuple[str | None, str], S3Source] = {}
-        self._making_s3 = Lock()
+        self._open_bucket = open_bucket
+        self._open_file = open_file
+        self._buckets: dict[tuple[str | None, str], S3Source] = {}
+        self._opening_bucket = Lock()
 
     def open(self, image: str, *, field: str, is_style_reference: bool = False) -> Picture:
         """Find a picture and check what can be checked without sending anything.
@@ -101,16 +100,17 @@ class ImageSource:
     def check(self, image: str, *, field: str, is_style_reference: bool = False) -> None:
         """Check what :meth:`open` checks, reading no more of a file than its beginning where that is enough."""
         text, scheme = self._read(image, field)
-        from airflow_provider_wanx.dashscope.images import check_image
+        from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
 
         check = partial(check_image, what=text, is_style_reference=is_style_reference)
         if scheme == "s3":
-            _look(self._s3_reader(text), check)
+            source, key = self._bucket(text)
+            _look(partial(source.read, key, limit=MAX_BYTES), check)
         elif scheme in ("https", "http", "oss", "data"):
             self.open(image, field=field, is_style_reference=is_style_reference)
         else:
             with unreadable_is_refused(f"{field} {quoted(text)}"):
-                _look(_file_reader(text), check)
+                _look(self._file_reader(text), check)
 
     def _read(self, image: str, field: str) -> tuple[str, str]:
         """Return an image's URL or path, and its scheme; refuse one that may not be named here."""
@@ -134,17 +134,15 @@ class ImageSource:
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
-        read = self._s3_reader(text)
-        if (self._transfer or self._hook.get_conn().config.image_transfer) == "upload":
+        source, key = self._bucket(text)
+        read = partial(source.read, key, limit=MAX_BYTES)
+        if source.transfer == "upload":
             whole = read(MAX_BYTES)
             info = check(whole.content, what=text, size=whole.size)
             return self._uploaded(whole.content, text, f"{text} {whole.version}", info)
         head, info = _look(read, partial(check, what=text))
-        conn_id, bucket, key = split_s3_url(text)
-        source = self._s3_source(conn_id, bucket)
-        answer_as = (
-            {} if head.content_type == info.content_type else {"ResponseContentType": info.content_type}
-        )
+        is_told = head.content_type == info.content_type
+        answer_as = {} if is_told else {"ResponseContentType": info.content_type}
         return Picture(
             text,
             f"{text} {head.version}",
@@ -152,25 +150,21 @@ class ImageSource:
             (*info.doubts, *source.new_doubts()),
         )
 
-    def _s3_reader(self, text: str) -> _Reader:
-        from airflow_provider_wanx.dashscope.images import MAX_BYTES
-
-        conn_id, bucket, key = split_s3_url(text)
-        return partial(self._s3_source(conn_id, bucket).read, key, limit=MAX_BYTES)
-
-    def _s3_source(self, conn_id: str | None, bucket: str) -> S3Source:
-        place = (conn_id or self._aws_conn_id, bucket)
+    def _bucket(self, url: str) -> tuple[S3Source, str]:
+        conn_id, bucket, key = split_s3_url(url)
+        if self._open_bucket is None:
+            raise InvalidInputError(f"Nothing leads to S3 here: {quoted(url)}.")
         # Making a client takes longer than reading a header, and is nothing for several threads at a time.
-        with self._making_s3:
-            if place not in self._s3:
-                self._s3[place] = S3Source(aws_conn_id=place[0], bucket=bucket)
-            return self._s3[place]
+        with self._opening_bucket:
+            if (conn_id, bucket) not in self._buckets:
+                self._buckets[conn_id, bucket] = self._open_bucket(conn_id, bucket)
+            return self._buckets[conn_id, bucket], key
 
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
         from airflow_provider_wanx.dashscope.images import MAX_BYTES
 
         with unreadable_is_refused(f"{field} {quoted(text)}"):
-            whole = _file_reader(text)(MAX_BYTES)
+            whole = self._file_reader(text)(MAX_BYTES)
         info = check(whole.content, what=text, size=whole.size)
         return self._uploaded(whole.content, text, _digest(whole.content), info)
 
@@ -180,20 +174,19 @@ class ImageSource:
         return Picture(
             without_query(text),
             identity,
-            lambda: self._hook.upload_file(content, model=self._model, filename=name),
+            lambda: self._upload(filename=name, content=content, model=self._model),
             info.doubts,
         )
 
+    def _file_reader(self, place: str) -> _Reader:
+        def read(most: int) -> Beginning:
+            with self._open_file(place) as file:
+                # One byte more tells a file that is too large. What the file system says of the size need not be so.
+                content = file.read(most + 1) or b""
+                size = max(len(content), file.seek(0, os.SEEK_END))
+            return Beginning(content[:most], size)
 
-def _file_reader(place: str) -> _Reader:
-    def read(most: int) -> Beginning:
-        with opened(place) as file:
-            # One byte more tells a file that is too large. What the file system says of the size need not be so.
-            content = file.read(most + 1) or b""
-            size = max(len(content), file.seek(0, os.SEEK_END))
-        return Beginning(content[:most], size)
-
-    return read
+        return read
 
 
 def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[Beginning, ImageInfo]:

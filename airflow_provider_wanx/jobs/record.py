@@ -217,16 +217,18 @@ class SubmissionRecord:
     """The record of one task instance.
 
     :param store: where it is kept; None on Airflow before 3.3 without a place of the user's: there nothing survives a try.
+    :param name: of the record in the store.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None, *, name: str = STATE_KEY) -> None:
         self._store = store
+        self._name = name
         self._seen: str | None = None
 
     @property
     def where(self) -> str:
         """What messages call it."""
-        return self._store.url(STATE_KEY) if self._store is not None else TASK_STATE
+        return self._store.url(self._name) if self._store is not None else TASK_STATE
 
     @property
     def is_kept(self) -> bool:
@@ -240,7 +242,7 @@ class SubmissionRecord:
         """
         if self._store is None:
             return None
-        found = self._store.read(STATE_KEY)
+        found = self._store.read(self._name)
         self._seen = found.etag
         if found.etag == ABSENT:
             return None
@@ -260,7 +262,7 @@ class SubmissionRecord:
         if self._store is not None:
             body = json.dumps(record.to_json()).encode()
             try:
-                self._seen = replace(self._store, STATE_KEY, body, seen=self._seen)
+                self._seen = replace(self._store, self._name, body, seen=self._seen)
             except ConflictError:
                 raise self._overtaken() from None
 
@@ -270,9 +272,9 @@ class SubmissionRecord:
         :raises RecordStoreError: another try has written it since this try has last looked.
         """
         if self._store is not None:
-            if self._store.read(STATE_KEY).etag not in (ABSENT, self._seen):
+            if self._store.read(self._name).etag not in (ABSENT, self._seen):
                 raise self._overtaken()
-            self._store.delete(STATE_KEY)
+            self._store.delete(self._name)
             self._seen = ABSENT
 
     def _overtaken(self) -> RecordStoreError:

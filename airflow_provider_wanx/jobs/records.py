@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -19,30 +18,22 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_wanx.dashscope.errors import (
-    ConfigurationError,
     ConflictError,
     ObjectTooLargeError,
     ProviderError,
     RecordStoreError,
     UnconditionalStoreError,
 )
+from airflow_provider_wanx.dashscope.pacing import machine
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
-from airflow_provider_wanx.s3.hook import s3_hook
-from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
+from airflow_provider_wanx.s3.objects import MAX_BYTES
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 T = TypeVar("T")
-
-_PLACE = re.compile(r"[a-z][a-z0-9+.-]*://[^?#]+", re.IGNORECASE)
-_PASSWORD = re.compile(r"^[^:]+://[^/]*:[^/]*@")
-
-READABLE = 60
-"""Characters of each id that an object's name shows. What tells records apart is the digest behind them."""
 
 
 class RecordStore:
@@ -115,82 +106,92 @@ class RecordStore:
             # What S3 refuses names the object already.
             named = "" if isinstance(error, ProviderError) else f": could not {what} the record {self.url()}"
             raise RecordStoreError(
-                f"{_reason(error)}{named}. Check record_path, and that every worker may read, write and delete there."
+                f"{reason_of(error)}{named}. Check record_path, and that every worker may read, write and delete there."
             ) from None
 
 
-def object_name(identity: Identity) -> str:
-    """Name the object of a task instance: legible, safe in every store, and no longer than a file's name may be."""
+def object_name(identity: Identity, *, legible_characters: int = 60) -> str:
+    """Name the object of a task instance: legible, safe in every store, and no longer than a file's name may be.
+
+    :param legible_characters: of each id. What tells records apart is the digest behind them.
+    """
     ids = identity.to_json()
     digest = hashlib.sha256(json.dumps(list(ids.values())).encode()).hexdigest()
     # A region's id tells a reader nothing.
-    legible = (quote(str(each), safe="")[:READABLE] for name, each in ids.items() if name != "region_id")
+    legible = (
+        quote(str(each), safe="")[:legible_characters] for name, each in ids.items() if name != "region_id"
+    )
     return f"{'.'.join(legible)}.{digest[:24]}.json"
 
 
-def record_store(place: str, identity: Identity) -> RecordStore:
-    """Open the records of a task instance.
-
-    :param place: the folder's URL, ``s3://bucket/prefix`` or any other that Airflow's object storage knows; a connection's id
-        may stand before an ``@``.
-    :param identity: the task instance.
-    :raises ConfigurationError: the URL is none.
-    :raises RecordStoreError: Airflow has no access to such places.
-    """
-    place = place.strip()
-    if not _PLACE.fullmatch(place) or _PASSWORD.match(place):
-        raise ConfigurationError(
-            "record_path must be the URL of a folder, like s3://bucket/prefix or file:///shared/records, without a query. "
-            "Only the id of an Airflow connection may stand before an @."
-        )
-    if is_s3(place):
-        return RecordStore(_s3_objects(place), identity)
-    return RecordStore(_PathObjects(place), identity)
-
-
-def _s3_objects(place: str) -> Store:
-    conn_id, bucket, prefix = split_s3_prefix(place)
-    try:
-        client = s3_hook(conn_id or AWS_CONN_ID).get_conn()
-    except Exception as error:  # noqa: BLE001 - Airflow's, boto's, or a secrets backend's
-        raise _no_access(place, error) from None
-    return ObjectStore(client, bucket=bucket, prefix=prefix)
-
-
-def _no_access(place: str, error: Exception) -> RecordStoreError:
-    return RecordStoreError(
-        f"{_reason(error)}: could not open the folder for records of submissions, {place}. Check record_path."
-    )
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Say what a store has against something, whatever it raises."""
     if isinstance(error, FileNotFoundError):
         return "The folder does not exist"
     words = safe_words(str(error)).rstrip(".")
     return words if isinstance(error, ProviderError | OSError) else f"{type(error).__name__}: {words}"
 
 
-class _PathObjects:
-    """Objects in a folder that Airflow's object storage reaches, which writes on no condition.
-
-    Its own ``open`` is not used: it would tell OpenLineage of every record.
-    """
-
-    def __init__(self, place: str) -> None:
-        self._place = place.rstrip("/")
-        try:
-            from airflow.providers.common.compat.sdk import ObjectStoragePath
-
-            path = ObjectStoragePath(self._place)
-            self._fs: AbstractFileSystem = path.fs
-            self._folder = str(path.path).rstrip("/")
-        except Exception as error:  # noqa: BLE001 - of whatever makes the file system
-            raise _no_access(place, error) from None
+class MachineStore:
+    """Objects of up to 4 KiB in files of this machine, for a day; a :class:`~airflow_provider_wanx.dashscope.store.Store`."""
 
     def url(self, name: str = "") -> str:
-        return f"{self._place}/{name}"
+        """Return an object's path."""
+        return str(machine.private_directory() / name)
 
     def read(self, name: str) -> Version:
+        """Read an object."""
+        found: list[bytes] = []
+
+        def note(body: bytes) -> bytes:
+            found.append(body)
+            return body
+
+        machine.update(name, note)
+        return Version(found[-1], _etag(found[-1]))
+
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write an object.
+
+        :raises ConflictError: it has another version.
+        """
+
+        def change(there: bytes) -> bytes:
+            if replacing not in (None, _etag(there)):
+                raise ConflictError(f"Somebody else has changed {self.url(name)} in the meantime.")
+            return body
+
+        machine.update(name, change)
+        return _etag(body)
+
+    def delete(self, name: str) -> None:
+        """Delete an object; an empty file is none."""
+        machine.update(name, lambda there: b"")
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest() if body else ABSENT
+
+
+class FolderStore:
+    """Objects in a folder; a :class:`~airflow_provider_wanx.dashscope.store.Store` that writes on no condition.
+
+    :param files: fsspec's file system.
+    :param folder: the folder's path there.
+    :param url: what messages call the folder; without a slash at its end.
+    """
+
+    def __init__(self, files: AbstractFileSystem, folder: str, *, url: str) -> None:
+        self._fs = files
+        self._folder = folder.rstrip("/")
+        self._url = url
+
+    def url(self, name: str = "") -> str:
+        """Return an object's URL."""
+        return f"{self._url}/{name}"
+
+    def read(self, name: str) -> Version:
+        """Read an object."""
         try:
             body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_BYTES + 1)
         except FileNotFoundError:
@@ -200,10 +201,12 @@ class _PathObjects:
         return Version(body, hashlib.sha256(body).hexdigest())
 
     def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write an object.
+
+        :raises UnconditionalStoreError: on a condition.
+        """
         if replacing is not None:
-            raise UnconditionalStoreError(
-                f"Airflow's object storage writes on no condition: {self.url(name)}."
-            )
+            raise UnconditionalStoreError(f"A file system writes on no condition: {self.url(name)}.")
         from fsspec.implementations.local import LocalFileSystem
 
         if isinstance(self._fs, LocalFileSystem):
@@ -213,6 +216,7 @@ class _PathObjects:
         return hashlib.sha256(body).hexdigest()
 
     def delete(self, name: str) -> None:
+        """Delete an object."""
         try:
             self._fs.rm_file(f"{self._folder}/{name}")
         except FileNotFoundError:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
+from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS, ImageTransfer
 from airflow_provider_wanx.s3.error_messages import s3_errors
-from airflow_provider_wanx.s3.hook import s3_hook
 from airflow_provider_wanx.s3.objects import read_object
 
-if TYPE_CHECKING:
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-PRESIGNED_FOR = int(2 * QUEUE_TIMEOUT_SECONDS)
+PRESIGNED_FOR_SECONDS = int(2 * QUEUE_TIMEOUT_SECONDS)
 """Seconds for which a URL is signed at most: the service may queue a task that long before it fetches the input."""
-
-_OWN_ENDPOINTS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class Beginning(NamedTuple):
@@ -35,43 +29,22 @@ class Beginning(NamedTuple):
 
 
 class S3Source:
-    """A bucket; may be used by several threads once it is made.
+    """A bucket; may be used by several threads.
 
-    :param aws_conn_id: AWS connection that may read it.
-    :param bucket: its name.
-    :raises S3Error: the connection cannot be used.
+    :param client: boto3's S3 client, which signs as the bucket's region takes it.
+    :param bucket: the bucket's name.
+    :param credentials: with which the client signs, as botocore has them.
+    :param transfer: how the service gets what is in it: by a presigned ``"link"``, or by an ``"upload"`` to its own store.
     """
 
-    def __init__(self, *, aws_conn_id: str | None, bucket: str) -> None:
+    def __init__(
+        self, client: Any, *, bucket: str, credentials: Any, transfer: ImageTransfer = "link"
+    ) -> None:
+        self._client = client
         self._bucket = bucket
+        self._credentials = credentials
+        self.transfer = transfer
         self._has_told = False
-        with s3_errors(f"use bucket {bucket}"):
-            hook = s3_hook(aws_conn_id)
-            region, is_amazons = self._region(hook)
-            session = hook.get_session(region_name=region)
-            self._credentials = session.get_credentials()
-            self._client = session.client(
-                "s3",
-                endpoint_url=hook.conn_config.get_service_endpoint_url(service_name="s3"),
-                config=_config(hook, is_amazons=is_amazons),
-                verify=hook.verify,
-            )
-
-    def _region(self, hook: S3Hook) -> tuple[str | None, bool]:
-        """Find the bucket's region, whose host alone is sure to take a signed URL, and tell whether the store is Amazon's."""
-        from botocore.exceptions import ClientError
-
-        client = hook.get_conn()
-        own = str(client.meta.endpoint_url).partition("://")[2].partition("/")[0]
-        if not own.startswith("s3") or not own.endswith(_OWN_ENDPOINTS):
-            return client.meta.region_name, False
-        try:
-            answer: dict[str, Any] = client.head_bucket(Bucket=self._bucket)
-        except ClientError as error:
-            # Who may not list the bucket is told its region all the same.
-            answer = dict(error.response)
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        return headers.get("x-amz-bucket-region") or client.meta.region_name, True
 
     def read(self, key: str, most: int, *, limit: int) -> Beginning:
         """Read the first bytes of an object.
@@ -98,7 +71,7 @@ class S3Source:
             url: str = self._client.generate_presigned_url(
                 "get_object",
                 Params={"Bucket": self._bucket, "Key": key, **answer_as},
-                ExpiresIn=min(PRESIGNED_FOR, self._seconds_left() or PRESIGNED_FOR),
+                ExpiresIn=min(PRESIGNED_FOR_SECONDS, self._seconds_left() or PRESIGNED_FOR_SECONDS),
             )
             return url
 
@@ -125,22 +98,10 @@ class S3Source:
     def _seconds_left(self) -> int | None:
         """How long the credentials live, as far as it matters; None if they end and do not tell when."""
         if self._credentials is None:
-            return PRESIGNED_FOR
+            return PRESIGNED_FOR_SECONDS
         # Renews those that are about to end.
         frozen = self._credentials.get_frozen_credentials()
         end_within = getattr(self._credentials, "refresh_needed", None)
         if end_within is None:
-            return None if frozen.token else PRESIGNED_FOR
-        return max(1, bisect_left(range(PRESIGNED_FOR + 1), True, key=end_within) - 1)
-
-
-def _config(hook: S3Hook, *, is_amazons: bool) -> Any:
-    from botocore.config import Config
-
-    own = hook.config
-    # What boto3 does by itself, SigV2 and the host of all regions, S3 refuses for KMS-encrypted objects and newer regions.
-    signing = Config(signature_version=own.signature_version or "s3v4")
-    if not is_amazons:
-        return own.merge(signing)
-    hosts = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
-    return own.merge(signing).merge(Config(s3={**hosts, **(own.s3 or {})}))
+            return None if frozen.token else PRESIGNED_FOR_SECONDS
+        return max(1, bisect_left(range(PRESIGNED_FOR_SECONDS + 1), True, key=end_within) - 1)

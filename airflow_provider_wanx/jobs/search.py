@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.jobs.record import Record, sent_between
 
 if TYPE_CHECKING:
+    from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import TaskRow
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook, Log
+    from airflow_provider_wanx.jobs.needs import Clock, Log
 
 LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
 """Seconds to wait before each look at the list."""
@@ -71,16 +72,6 @@ class Unclear:
 
 
 Finding = Found | NotAccepted | Unclear
-
-
-class Clock(Protocol):
-    """The part of the module :mod:`time` that is needed."""
-
-    def time(self) -> float:
-        """Return the seconds since 1970."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Let some seconds pass."""
 
 
 def find_submission(
@@ -140,7 +131,7 @@ def _window(record: Record) -> tuple[datetime, datetime]:
 class TaskSearch:
     """Searches the task list.
 
-    :param hook: the connection that the submission went out with.
+    :param client: of the account that the submission went to.
     :param claimed: returns the ids that other task instances are known to have submitted.
     :param log: the task's log.
     :param clock: tells the time and waits.
@@ -150,14 +141,14 @@ class TaskSearch:
     def __init__(
         self,
         *,
-        hook: DashScopeHook,
+        client: DashScopeClient,
         claimed: Callable[[], frozenset[str]],
         log: Log,
         clock: Clock,
         rivals: Sequence[Record] = (),
     ) -> None:
         self._rivals = rivals
-        self._hook = hook
+        self._client = client
         self._claimed = claimed
         self._log = log
         self._clock = clock
@@ -208,7 +199,7 @@ class TaskSearch:
         for _ in range(MAX_PAGES):
             if len(rows) > MAX_PAGES * PAGE_SIZE:
                 break
-            page = self._hook.list_tasks(
+            page = self._client.list_tasks(
                 model_name=record.model,
                 start_time=start - ZONE_DOUBT,
                 end_time=min(end, self._now()) + timedelta(hours=1),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import ProviderError, RecordStoreError, UnconfirmedSubmissionError
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.hooks.dashscope import Log, cancel_tasks
 from airflow_provider_wanx.jobs.record import (
     CancelThenFresh,
     Phase,
@@ -21,11 +20,12 @@ from airflow_provider_wanx.jobs.record import (
     decide,
     fingerprint,
 )
-from airflow_provider_wanx.jobs.search import Clock, Found, NotAccepted, TaskSearch, Unclear
+from airflow_provider_wanx.jobs.search import Found, NotAccepted, TaskSearch, Unclear
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+    from airflow_provider_wanx.dashscope.client import DashScopeClient
+    from airflow_provider_wanx.jobs.needs import Clock, Log
 
 OnUnconfirmed = Literal["fail", "resubmit"]
 
@@ -57,6 +57,22 @@ class TaskRequest:
     summary: str = ""
 
 
+def fingerprint_of(request: TaskRequest, client: DashScopeClient) -> str:
+    """Digest of a submission, the same on every try; a new key for the same account changes nothing.
+
+    :param client: of the account that it goes to.
+    """
+    return fingerprint(
+        account=f"{client.config.base_url} {client.config.workspace or ''}",
+        content={
+            "service": request.service,
+            "model": request.model,
+            "input": dict(request.identity),
+            "parameters": request.parameters,
+        },
+    )
+
+
 def given_up(intent: Record, now: float) -> Record:
     """Return the record of a submission of which nothing more is heard. What was sent by now may be acted on a little later."""
     return replace(intent, within=now - intent.time + LATE_ACCEPTANCE_SECONDS)
@@ -65,37 +81,48 @@ def given_up(intent: Record, now: float) -> Record:
 class Submitter:
     """Gets one request submitted once, across the tries of one task instance.
 
-    :param hook: the connection to submit with.
+    :param client: of the account to submit to.
     :param record: the task instance's record.
-    :param max_tries: of the task instance.
+    :param log: is told what is done.
+    :param max_tries: of the task instance; only a clear changes it.
     :param on_unconfirmed: what to do when a POST's answer is lost and the task list does not settle it: ``"fail"``, or
         ``"resubmit"`` at the price of possibly paying twice.
     :param claimed: returns the ids that other task instances are known to have submitted.
-    :param log: the task's log.
     :param clock: tells the time and waits.
     :param rivals: records of other unconfirmed submissions of whoever submits.
+    :param how_to_resubmit: what a person does who takes that risk, for the message.
     """
 
     def __init__(
         self,
         *,
-        hook: DashScopeHook,
+        client: DashScopeClient,
         record: SubmissionRecord,
-        max_tries: int,
-        on_unconfirmed: OnUnconfirmed,
-        claimed: Callable[[], frozenset[str]],
         log: Log,
+        max_tries: int = 0,
+        on_unconfirmed: OnUnconfirmed = "fail",
+        claimed: Callable[[], frozenset[str]] = frozenset,
         clock: Clock = time,
         rivals: Sequence[Record] = (),
+        how_to_resubmit: str = "clear this Airflow task, or set on_unconfirmed_submit='resubmit'",
     ) -> None:
-        self._hook = hook
+        self._how_to_resubmit = how_to_resubmit
+        self._client = client
         self._record = record
         self._max_tries = max_tries
         self._on_unconfirmed = on_unconfirmed
-        self._search = TaskSearch(hook=hook, claimed=claimed, log=log, clock=clock, rivals=rivals)
+        self._search = TaskSearch(client=client, claimed=claimed, log=log, clock=clock, rivals=rivals)
         self._log = log
         self._clock = clock
         self._not_ours: set[str] = set()
+
+    def submit_once(self, request: TaskRequest) -> str:
+        """Go on with what an earlier try has submitted, or submit.
+
+        :return: the service's id.
+        :raises ProviderError: see :meth:`submit`.
+        """
+        return self.earlier_task(request) or self.submit(request)
 
     def earlier_task(self, request: TaskRequest | None) -> str | None:
         """Find the task that an earlier try has submitted, and clear away what is not wanted any more.
@@ -105,7 +132,7 @@ class Submitter:
         """
         record = self._record.read()
         self._not_ours.update(record.not_ours if record is not None else ())
-        wanted = self._fingerprint(request) if request is not None else None
+        wanted = fingerprint_of(request, self._client) if request is not None else None
         match decide(record, fingerprint=wanted, max_tries=self._max_tries):
             case Reattach(task_id):
                 self._log.info(
@@ -114,7 +141,7 @@ class Submitter:
                 return task_id
             case CancelThenFresh(task_id, reason):
                 self._log.info("DashScope task %s is not wanted any more: %s.", task_id, reason)
-                cancel_tasks(self._hook, [task_id], self._log)
+                cancel_tasks(self._client, [task_id], self._log)
                 self._not_ours.add(task_id)
             case Reconcile(unconfirmed, adopt):
                 return self._reconcile(unconfirmed, adopt=adopt)
@@ -183,7 +210,7 @@ class Submitter:
             call = submit_task(
                 service=request.service, model=request.model, input=content, parameters=request.parameters
             )
-            answer = self._hook.get_conn().send(call, before_sending=write_intent)
+            answer = self._client.send(call, before_sending=write_intent)
         except RecordStoreError:
             raise
         except ProviderError as error:
@@ -214,27 +241,15 @@ class Submitter:
             )
 
     def _intent(self, request: TaskRequest) -> Record:
-        config = self._hook.get_conn().config
+        config = self._client.config
         return Record(
             phase=Phase.INTENT,
-            fingerprint=self._fingerprint(request),
+            fingerprint=fingerprint_of(request, self._client),
             max_tries=self._max_tries,
             time=self._clock.time(),
             within=config.timeout + LATE_ACCEPTANCE_SECONDS,
             model=request.model,
             not_ours=tuple(sorted(self._not_ours)),
-        )
-
-    def _fingerprint(self, request: TaskRequest) -> str:
-        config = self._hook.get_conn().config
-        return fingerprint(
-            account=f"{config.base_url} {config.workspace or ''}",
-            content={
-                "service": request.service,
-                "model": request.model,
-                "input": dict(request.identity),
-                "parameters": request.parameters,
-            },
         )
 
     def _reconcile(self, record: Record, *, adopt: bool) -> str | None:
@@ -248,7 +263,7 @@ class Submitter:
                 return task_id
             case Found(task_id):
                 self._log.info("An earlier try's DashScope task %s is not wanted any more.", task_id)
-                cancel_tasks(self._hook, [task_id], self._log)
+                cancel_tasks(self._client, [task_id], self._log)
                 self._not_ours.add(task_id)
             case NotAccepted():
                 self._log.info("The service's task list has no trace of it: it was not accepted.")
@@ -257,9 +272,27 @@ class Submitter:
                     "The answer to a submission was lost, and the task list does not show whether it was accepted: "
                     f"{len(candidates) or 'unknown'} task(s) of model {record.model} could be it "
                     f"({', '.join(candidates[:5]) or 'the list cannot be read whole'}). To submit again, at the risk of "
-                    "paying for one image twice, clear this Airflow task, or set on_unconfirmed_submit='resubmit'."
+                    f"paying for one image twice, {self._how_to_resubmit}."
                 )
             case Unclear(candidates):
                 self._log.warning("Submitting again, although an earlier submission may have been accepted.")
                 self._not_ours.update(candidates)
         return None
+
+
+def cancel_tasks(client: DashScopeClient, ids: Iterable[str], log: Log) -> None:
+    """Cancel those tasks that are still queued at the service, and log what came of it; raises none of its errors."""
+    for task_id in ids:
+        try:
+            log.info(cancel_outcome(task_id, client.cancel_task(task_id)))
+        except ProviderError as error:
+            log.warning("DashScope task %s could not be canceled: %s", task_id, error)
+
+
+def cancel_outcome(task_id: str, canceled: bool) -> str:
+    """Say what came of canceling a task."""
+    if canceled:
+        return f"Canceled DashScope task {task_id} while it was queued; it is not billed."
+    return (
+        f"DashScope task {task_id} is past canceling (only queued tasks can be); it is billed if it succeeds."
+    )

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, TaskNotSucceededError
+from airflow_provider_wanx.arguments import given
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, source_address
-from airflow_provider_wanx.deferral.arguments import given
-from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, publish_origin
-from airflow_provider_wanx.exceptions import airflow_error, reports_failure
+from airflow_provider_wanx.deferral import DashScopeWaitingOperator
+from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
+from airflow_provider_wanx.hooks.storage import record_store, s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.jobs.record import SubmissionRecord, TaskState
-from airflow_provider_wanx.jobs.records import record_store
 from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
+from airflow_provider_wanx.provenance import ids_of_earlier_iterations, publish_provenance
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 
@@ -30,7 +29,177 @@ PICTURE_INPUTS = ("image_url", "base_image_url", "img_url", "person_image_url")
 """What models call the picture that they work on, in their input object."""
 
 
-class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
+class SubmittingOperator(DashScopeWaitingOperator):
+    """Base of operators that submit one task, once; they return the service's task id.
+
+    :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``: what to do when it cannot be found out whether the service has
+        accepted a submission.
+    :param result_bucket: S3 bucket that the results will be copied to later. If it does not exist, or may not be used, the
+        task fails before anything is submitted and paid.
+    :param result_aws_conn_id: AWS connection that the results will be copied with.
+    :param cancel_on_kill: see :class:`~airflow_provider_wanx.deferral.DashScopeWaitingOperator`.
+    """
+
+    operator_extra_links = SUBMIT_LINKS
+    ui_color = "#e8e4f8"
+    submits = True
+    texts: ClassVar[Mapping[str, str | None]] = {
+        "result_bucket": None,
+        "result_aws_conn_id": AWS_CONN_ID,
+        "dashscope_conn_id": DashScopeHook.default_conn_name,
+    }
+
+    def __init__(
+        self,
+        *,
+        on_unconfirmed_submit: OnUnconfirmed = "fail",
+        result_bucket: str | None = None,
+        result_aws_conn_id: str | None = "aws_default",
+        cancel_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(cancel_on_kill=cancel_on_kill, **kwargs)
+        if on_unconfirmed_submit not in ("fail", "resubmit"):
+            raise ValueError(
+                f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
+            )
+        self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
+        self.result_bucket = result_bucket
+        self.result_aws_conn_id = result_aws_conn_id
+
+    def made_from(self) -> Origin:
+        """Return what the task is made from, as far as the arguments tell."""
+        return Origin()
+
+    def submit_once(self, context: Context, hook: DashScopeHook, request: Callable[[], TaskRequest]) -> str:
+        """Submit or go on with what was submitted, publish the id, wait if asked to.
+
+        :param request: makes what is to be submitted, and checks it as far as that can be done for nothing.
+        :return: the service's task id.
+        """
+        submitter = self._submitter(context, hook)
+        wanted = _wanted(request)
+        task_id = submitter.earlier_task(wanted if isinstance(wanted, TaskRequest) else None)
+        if task_id is not None and self.wait_for_completion and self._has_failed(hook, task_id):
+            task_id = None
+        if task_id is None:
+            if isinstance(wanted, ProviderError):
+                raise wanted
+            self._check_destination()
+            warn_of_end(hook, wanted.model, self.log)
+            task_id = submitter.submit(wanted)
+        self._in_flight = (task_id,)
+        self.add_lineage(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
+        context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
+        publish_provenance(context, task_id, self.made_from())
+        show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
+        if self.wait_for_completion:
+            self.wait_for(context, hook, [task_id])
+        self._in_flight = ()
+        return task_id
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
+    ) -> str:
+        """Return the task's id after a deferred wait.
+
+        :param event: see :func:`~airflow_provider_wanx.triggers.dashscope.outcome_event`.
+        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
+        :raises AirflowException: the task has not succeeded, or the time is over.
+        """
+        with self.working(context) as hook:
+            (task_id,) = self.awaited_ids(context)
+            self.check_wait(event, hook, [task_id], by_execution_timeout=by_execution_timeout)
+            self.add_lineage(outputs=(task_address(task_id),))
+            return task_id
+
+    def provenance_of_message(self, message: str, context: Context, **_: Any) -> list[Origin]:
+        """Return what its own task is made from."""
+        return [self.made_from()]
+
+    def _check_destination(self) -> None:
+        if self.result_bucket:
+            destination = s3_destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket)
+            destination.check()
+            destination.try_writing()
+
+    def _has_failed(self, hook: DashScopeHook, task_id: str) -> bool:
+        # UNKNOWN is left to the wait: the task may be too new to be found, and submitting again would be paying again.
+        task = hook.get_task(task_id)
+        failed = task.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
+        if failed:
+            self.log.info("%s It is not billed; submitting again.", task.describe())
+        return failed
+
+    def _submitter(self, context: Context, hook: DashScopeHook) -> Submitter:
+        record = self._record(context, hook)
+        if not record.is_kept:
+            self.log.warning(
+                "This Airflow keeps no state between tries (3.3 does): if this try dies, the next one submits, and pays, "
+                "again. To keep it, name a folder that all workers share, such as s3://bucket/prefix, as record_path in the "
+                "connection %r or in Airflow's configuration, [dashscope] record_path. Without one, leave waiting to "
+                "DashScopeTaskSensor to keep this task short.",
+                self.dashscope_conn_id,
+            )
+        ti, earlier = context["ti"], self._earlier_iterations(context)
+
+        def claimed() -> frozenset[str]:
+            values = ti.xcom_pull(task_ids=[self.task_id], key=SUBMITTED_KEY) or ()
+            return frozenset(value for value in (*values, *earlier) if isinstance(value, str))
+
+        return Submitter(
+            client=hook.get_conn(),
+            record=record,
+            max_tries=int(getattr(ti, "max_tries", 0) or 0),
+            on_unconfirmed=self.on_unconfirmed_submit,
+            claimed=claimed,
+            log=self.log,
+        )
+
+    def _earlier_iterations(self, context: Context) -> list[str]:
+        try:
+            return ids_of_earlier_iterations(context)
+        except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only a search needs them
+            self.log.warning("The ids of earlier iterations cannot be read: %r", error)
+            return []
+
+    def awaited_ids(self, context: Context) -> list[str]:
+        """Return the id that was published before the wait; the record has it too, should somebody have deleted the XCom.
+
+        :raises InvalidInputError: neither has it.
+        """
+        ti = context["ti"]
+        task_id = ti.xcom_pull(task_ids=self.task_id, key=SUBMITTED_KEY, map_indexes=ti.map_index)
+        if not task_id:
+            with DashScopeHook(self.dashscope_conn_id) as hook:
+                record = self._record(context, hook).read()
+            task_id = record.dashscope_task_id if record is not None else None
+        if not task_id:
+            raise InvalidInputError(
+                f"The id that this task submitted is gone: XCom {SUBMITTED_KEY} was deleted. Its log has the id."
+            )
+        return [str(task_id)]
+
+    def _record(self, context: Context, hook: DashScopeHook) -> SubmissionRecord:
+        """Open the record of this task instance: where the user wants it, else in the task state store, if there is one."""
+        place = hook.record_path()
+        if place is None:
+            state = context.get("task_state_store")
+            return SubmissionRecord(None if state is None else TaskState(state))
+        record = SubmissionRecord(record_store(place, identity_of(context["ti"])))
+        self.log.info("The record of this task's submission is %s.", record.where)
+        return record
+
+
+def _wanted(request: Callable[[], TaskRequest]) -> TaskRequest | ProviderError:
+    try:
+        return request()
+    except ProviderError as error:
+        # The input may be gone by now; what an earlier try has made of it, and paid for, is not.
+        return error
+
+
+class DashScopeSubmitTaskOperator(SubmittingOperator):
     """Submit one task of any asynchronous DashScope model; returns the service's task id.
 
     A submission happens once, whatever happens to this task: a retry goes on with the task that an earlier try has submitted,
@@ -71,16 +240,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         "dashscope_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "parameters": "json"}
-    operator_extra_links = SUBMIT_LINKS
-    ui_color = "#e8e4f8"
-    submits = True
-    texts: ClassVar[Mapping[str, str | None]] = {
-        "service": "",
-        "model": "",
-        "result_bucket": None,
-        "result_aws_conn_id": AWS_CONN_ID,
-        "dashscope_conn_id": DashScopeHook.default_conn_name,
-    }
+    texts: ClassVar[Mapping[str, str | None]] = {**SubmittingOperator.texts, "service": "", "model": ""}
 
     def __init__(
         self,
@@ -89,28 +249,23 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
         model: str,
         input: Mapping[str, Any],
         parameters: Mapping[str, Any] | None = None,
-        on_unconfirmed_submit: OnUnconfirmed = "fail",
-        result_bucket: str | None = None,
-        result_aws_conn_id: str | None = "aws_default",
-        cancel_on_kill: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(cancel_on_kill=cancel_on_kill, **kwargs)
-        if on_unconfirmed_submit not in ("fail", "resubmit"):
-            raise ValueError(
-                f"on_unconfirmed_submit must be 'fail' or 'resubmit', not {on_unconfirmed_submit!r}."
-            )
+        super().__init__(**kwargs)
         self.service = service
         self.model = model
         self.input = input
         self.parameters = parameters
-        self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
-        self.result_bucket = result_bucket
-        self.result_aws_conn_id = result_aws_conn_id
-        self.keep_none(result_aws_conn_id=result_aws_conn_id)
+        self.keep_none(result_aws_conn_id=self.result_aws_conn_id)
 
-    def build_request(self, hook: DashScopeHook) -> TaskRequest:
-        """Make what is to be submitted, and check it as far as that can be done for nothing."""
+    @reports_failure
+    def execute(self, context: Context) -> str:
+        """Submit or go on with what was submitted, publish the id, wait if asked to."""
+        with self.working(context) as hook:
+            return self.submit_once(context, hook, self.build_request)
+
+    def build_request(self) -> TaskRequest:
+        """Make what is to be submitted."""
         self.parameters = given(self.parameters)
         return TaskRequest(
             service=self.service,
@@ -120,7 +275,7 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             parameters=self.parameters,
         )
 
-    def origin(self) -> Origin:
+    def made_from(self) -> Origin:
         """Return what the task is made from, as far as its input tells."""
         given = self.input if isinstance(self.input, Mapping) else {}
         style = given.get("style_index")
@@ -130,138 +285,6 @@ class DashScopeSubmitTaskOperator(DashScopeWaitingOperator):
             model=self.model,
         )
 
-    def origins_in(self, message: str, context: Context) -> list[Origin]:
-        """Return what its own task is made from."""
-        return [self.origin()]
-
     def lineage_at_start(self) -> Lineage:
         """Return the model; what is in its input is the model's own affair."""
         return Lineage(model=self.model)
-
-    @reports_failure
-    def execute(self, context: Context) -> Any:
-        """Submit or go on with what was submitted, publish the id, wait if asked to."""
-        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
-            submitter = self._submitter(context, hook)
-            request = self._request(hook)
-            task_id = submitter.earlier_task(request if isinstance(request, TaskRequest) else None)
-            if task_id is not None and self.wait_for_completion and self._has_failed(hook, task_id):
-                task_id = None
-            if task_id is None:
-                if isinstance(request, ProviderError):
-                    raise request
-                self._check_destination()
-                warn_of_end(hook, request.model, self.log)
-                task_id = submitter.submit(request)
-            self._in_flight = (task_id,)
-            self.add_lineage(dashscope_task_ids=(task_id,), outputs=(task_address(task_id),))
-            context["ti"].xcom_push(key=SUBMITTED_KEY, value=task_id)
-            publish_origin(context, task_id, self.origin())
-            show_task_links(context, self, hook.get_conn().config.base_url, [task_id])
-            if self.wait_for_completion:
-                self.wait_for(context, hook, [task_id])
-            self._in_flight = ()
-            return task_id
-
-    def _check_destination(self) -> None:
-        if self.result_bucket:
-            destination = S3Destination(aws_conn_id=self.result_aws_conn_id, bucket=self.result_bucket)
-            destination.check()
-            destination.try_writing()
-
-    def _request(self, hook: DashScopeHook) -> TaskRequest | ProviderError:
-        try:
-            return self.build_request(hook)
-        except ProviderError as error:
-            # The input may be gone by now; what an earlier try has made of it, and paid for, is not.
-            return error
-
-    def _has_failed(self, hook: DashScopeHook, task_id: str) -> bool:
-        # UNKNOWN is left to the wait: the task may be too new to be found, and submitting again would be paying again.
-        task = hook.get_task(task_id)
-        failed = task.status in (TaskStatus.FAILED, TaskStatus.CANCELED)
-        if failed:
-            self.log.info("%s It is not billed; submitting again.", task.describe())
-        return failed
-
-    def _submitter(self, context: Context, hook: DashScopeHook) -> Submitter:
-        record = self._record(context, hook)
-        if not record.is_kept:
-            self.log.warning(
-                "This Airflow keeps no state between tries (3.3 does): if this try dies, the next one submits, and pays, "
-                "again. To keep it, name a folder that all workers share, such as s3://bucket/prefix, as record_path in the "
-                "connection %r or in Airflow's configuration, [dashscope] record_path. Without one, leave waiting to "
-                "DashScopeTaskSensor to keep this task short.",
-                self.dashscope_conn_id,
-            )
-        ti, earlier = context["ti"], self._earlier_iterations(context)
-
-        def claimed() -> frozenset[str]:
-            values = ti.xcom_pull(task_ids=[self.task_id], key=SUBMITTED_KEY) or ()
-            return frozenset(value for value in (*values, *earlier) if isinstance(value, str))
-
-        return Submitter(
-            hook=hook,
-            record=record,
-            max_tries=int(getattr(ti, "max_tries", 0) or 0),
-            on_unconfirmed=self.on_unconfirmed_submit,
-            claimed=claimed,
-            log=self.log,
-        )
-
-    def _earlier_iterations(self, context: Context) -> list[str]:
-        try:
-            return ids_of_earlier_iterations(context)
-        except Exception as error:  # noqa: BLE001 - an XCom backend may raise anything, and only a search needs them
-            self.log.warning("The ids of earlier iterations cannot be read: %r", error)
-            return []
-
-    def check_wait(
-        self,
-        event: Mapping[str, Any] | None,
-        hook: DashScopeHook,
-        ids: Sequence[str],
-        *,
-        by_execution_timeout: bool,
-    ) -> None:
-        """Pass if the task has succeeded; where it has not, a retry submits it again if that can help."""
-        try:
-            super().check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
-        except TaskNotSucceededError as error:
-            retryable = error.resubmission_may_help
-            then = (
-                "A retry submits it again." if retryable else "To submit it again, clear this Airflow task."
-            )
-            raise airflow_error(f"{error} {then}", retryable=retryable) from None
-
-    def awaited_ids(self, context: Context) -> list[str]:
-        """Return the id that was published before the wait; the record has it too, should somebody have deleted the XCom.
-
-        :raises InvalidInputError: neither has it.
-        """
-        ti = context["ti"]
-        task_id = ti.xcom_pull(task_ids=self.task_id, key=SUBMITTED_KEY, map_indexes=ti.map_index)
-        if not task_id:
-            with DashScopeHook(self.dashscope_conn_id) as hook:
-                record = self._record(context, hook).read()
-            task_id = record.dashscope_task_id if record is not None else None
-        if not task_id:
-            raise InvalidInputError(
-                f"The id that this task submitted is gone: XCom {SUBMITTED_KEY} was deleted. Its log has the id."
-            )
-        return [str(task_id)]
-
-    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str:
-        """Return the task's id."""
-        self.add_lineage(outputs=(task_address(ids[0]),))
-        return ids[0]
-
-    def _record(self, context: Context, hook: DashScopeHook) -> SubmissionRecord:
-        """Open the record of this task instance: where the user wants it, else in the task state store, if there is one."""
-        place = hook.record_path()
-        if place is None:
-            state = context.get("task_state_store")
-            return SubmissionRecord(None if state is None else TaskState(state))
-        record = SubmissionRecord(record_store(place, identity_of(context["ti"])))
-        self.log.info("The record of this task's submission is %s.", record.where)
-        return record

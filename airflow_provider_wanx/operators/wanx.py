@@ -11,7 +11,6 @@ from airflow_provider_wanx.dashscope.origin import Origin, source_address
 from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
     REPAINT_PRICE,
-    REPAINT_SERVICE,
 )
 from airflow_provider_wanx.dashscope.styles import (
     WanxStyle,
@@ -19,16 +18,19 @@ from airflow_provider_wanx.dashscope.styles import (
     is_known_style,
     style_number,
 )
+from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.hooks.storage import image_source
+from airflow_provider_wanx.jobs.repainting import repaint_request
 from airflow_provider_wanx.jobs.submitter import TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage
-from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
-from airflow_provider_wanx.operators.requests import repaint_request
+from airflow_provider_wanx.operators.dashscope import SubmittingOperator
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_wanx.operators.wanx_batch import WanxStyleRepaintBatchOperator
 
 __all__ = ["WanxStyleRepaintBatchOperator", "WanxStyleRepaintOperator"]
@@ -43,7 +45,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
+class WanxStyleRepaintOperator(SubmittingOperator):
     """Repaint one portrait in a style; returns the service's task id. Every repainted picture costs money.
 
     The picture may be given as
@@ -100,9 +102,8 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         "result_aws_conn_id",
         "dashscope_conn_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {}
     texts: ClassVar[Mapping[str, str | None]] = {
-        **DashScopeSubmitTaskOperator.texts,
+        **SubmittingOperator.texts,
         "image": "",
         "style_reference": None,
         "aws_conn_id": AWS_CONN_ID,
@@ -120,9 +121,7 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
         image_transfer: ImageTransfer | None = None,
         **kwargs: Any,
     ) -> None:
-        if "parameters" in kwargs:
-            raise TypeError(f"{REPAINT_MODEL} has no parameters object; leave parameters out.")
-        super().__init__(service=REPAINT_SERVICE, model=REPAINT_MODEL, input={}, **kwargs)
+        super().__init__(**kwargs)
         self.image = image
         self.style = style
         self.style_reference = style_reference
@@ -136,14 +135,11 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
             style_reference=style_reference,
         )
 
-    def lineage_at_start(self) -> Lineage:
-        """Return the pictures, the style and the price."""
-        return Lineage(
-            model=self.model,
-            inputs=tuple(str(image) for image in (self.image, self.style_reference) if image),
-            styles=(style_number(self.style),),
-            price=float(REPAINT_PRICE),
-        )
+    @reports_failure
+    def execute(self, context: Context) -> str:
+        """Submit or go on with what was submitted, publish the id, wait if asked to."""
+        with self.working(context) as hook:
+            return self.submit_once(context, hook, lambda: self.build_request(hook))
 
     def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Check style and pictures; they are made reachable for the service only if something is submitted."""
@@ -152,15 +148,26 @@ class WanxStyleRepaintOperator(DashScopeSubmitTaskOperator):
             self.log.warning("Style %s is not among the documented ones; the service will decide.", number)
         check_style_reference((number,), self.style_reference)
         given = self._sources.for_images(self)
-        source = ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **given)
+        source = image_source(
+            client=hook.get_conn, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **given
+        )
         return repaint_request(
             source, image=self.image, style=number, style_reference=self.style_reference, log=self.log
         )
 
-    def origin(self) -> Origin:
+    def made_from(self) -> Origin:
         """Return the portrait and the style."""
         try:
             style: int | None = style_number(self.style)
         except InvalidInputError:
             style = None
         return Origin(source=source_address(self.image), style=style, model=REPAINT_MODEL)
+
+    def lineage_at_start(self) -> Lineage:
+        """Return the pictures, the style and the price."""
+        return Lineage(
+            model=REPAINT_MODEL,
+            inputs=tuple(str(image) for image in (self.image, self.style_reference) if image),
+            styles=(style_number(self.style),),
+            price=float(REPAINT_PRICE),
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator
 
+from airflow_provider_wanx.arguments import KeepsTypes, given
 from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.batch.batch_destination import BatchDestination, split_destination
 from airflow_provider_wanx.batch.input.rows import Styles
@@ -20,21 +21,18 @@ from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
-from airflow_provider_wanx.deferral.arguments import KeepsTypes, given
-from airflow_provider_wanx.deferral.deadline import deadline
-from airflow_provider_wanx.deferral.wait import wait_for_some
+from airflow_provider_wanx.deferral import deadline, wait_on_worker
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
+from airflow_provider_wanx.hooks.storage import image_source, s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.jobs.marks import MARK
-from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.repainting import check_pictures, repaint_request
 from airflow_provider_wanx.jobs.submitter import OnUnconfirmed
 from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.lineage.operators import LineageMixin, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.links.urls import s3_url
-from airflow_provider_wanx.operators.requests import check_pictures, repaint_request
 from airflow_provider_wanx.operators.written import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wanx.batch.input.sources import Source
+    from airflow_provider_wanx.jobs.pictures import ImageSource
 
 
 class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
@@ -249,6 +248,10 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         ended: Collection[str],
         end_time: float | None,
     ) -> dict[str, Any]:
+        from airflow_provider_wanx.dashscope.waiting.progress import (
+            Enough,  # needs httpx, DAG parsing does not
+        )
+
         while (wait := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
                 batch.ledger.give_back()
@@ -259,7 +262,14 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
             batch.ledger.hold()
             if self.deferrable:
                 self._defer(how, batch, end_time=end_time)
-            ended = wait_for_some(hook, how.pop("dashscope_task_ids"), log=self.log, **how)
+            outcome = wait_on_worker(
+                hook,
+                wait.dashscope_task_ids,
+                poll_interval=DEFAULT_POLL_INTERVAL_SECONDS,
+                enough=Enough(left=wait.wake_when_left, within=wait.wake_within, at=how["wake_at"]),
+                log=self.log,
+            )
+            ended = [*outcome.ended, *outcome.given_up]
         summary = batch.finish()
         outputs = (self.destination, *summary["manifest"])
         self.add_lineage(outputs=outputs, images=summary["billed"], cost=summary["cost"])
@@ -336,7 +346,7 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         conn_id, bucket, prefix = split_destination(self.destination)
         self._sources.rule(self).check(self.destination, "destination")
         owner = identity_of(context["ti"])
-        results = S3Destination(
+        results = s3_destination(
             aws_conn_id=conn_id or self.aws_conn_id,
             bucket=bucket,
             owner=owner,
@@ -347,4 +357,4 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
 
     def _pictures(self, hook: DashScopeHook) -> ImageSource:
         how = self._sources.for_images(self)
-        return ImageSource(hook=hook, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)
+        return image_source(client=hook.get_conn, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)

@@ -83,7 +83,7 @@ class SourceArguments:
         )
 
     def for_images(self, operator: BaseOperator) -> dict[str, Any]:
-        """Return what they say, as arguments of :class:`~airflow_provider_wanx.jobs.pictures.ImageSource`.
+        """Return what they say, as arguments of :func:`~airflow_provider_wanx.hooks.storage.image_source`.
 
         :param operator: the operator that runs.
         """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
@@ -15,6 +14,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_provider_wanx.arguments import check_seconds, check_switches, task_ids
 from airflow_provider_wanx.dashscope.errors import NewStatusError
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.polling import (
@@ -25,10 +25,7 @@ from airflow_provider_wanx.dashscope.polling import (
     Wait,
     check_outcome,
 )
-from airflow_provider_wanx.deferral.arguments import check_switches
-from airflow_provider_wanx.deferral.deadline import check_seconds, deadline
-from airflow_provider_wanx.deferral.from_trigger import check_start, start_args
-from airflow_provider_wanx.deferral.wait import DashScopeWait, ended_by_airflow, task_ids
+from airflow_provider_wanx.deferral import DashScopeWait, deadline, ended_by_airflow, start_in_triggerer
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
@@ -96,27 +93,34 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
         if start_from_trigger:
             if not deferrable:
                 raise AirflowException(f"{self.task_id}: start_from_trigger needs deferrable=True.")
-            check_start(self.task_id, dashscope_task_id)
             self.start_from_trigger = True
-            self.start_trigger_args = start_args(
-                timeout=self.timeout,
-                dashscope_task_id=dashscope_task_id,
-                dashscope_conn_id=dashscope_conn_id,
-                poll_interval=self.poll_interval,
-                cancel_on_kill=cancel_on_kill,
-            )
+            self.start_trigger_args = start_in_triggerer(self, timeout=self.timeout)
 
     @reports_failure
     def execute(self, context: Context) -> Any:
         """Defer to the trigger, or poke."""
-        with self.airflow_errors(context):
-            ids = task_ids(self.dashscope_task_id)
+        with self.working(context):
+            ids = self.awaited_ids(context)
         show_task_links(context, self, base_url_of(self.dashscope_conn_id), ids)
         if not self.deferrable:
             return super().execute(context)
         limit = deadline(context, seconds=self.timeout, execution_timeout=self.execution_timeout)
         self.defer_until(ids, limit)
         return None
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
+    ) -> str | list[str]:
+        """Return what was given, after a deferred wait.
+
+        :param event: see :func:`~airflow_provider_wanx.triggers.dashscope.outcome_event`.
+        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
+        :raises AirflowException: a task has not succeeded, or the time is over.
+        """
+        with self.working(context) as hook:
+            ids = self.awaited_ids(context)
+            self.check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
+            return self._given(ids)
 
     @reports_failure
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -132,33 +136,17 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
                 raise AirflowSensorTimeout(str(error)) from error
             raise
 
-    @contextmanager
-    def airflow_errors(self, context: Context) -> Iterator[None]:
-        """Let errors leave as Airflow's; log them where Airflow skips the sensor, because it does not say why then."""
-        try:
-            with super().airflow_errors(context):
-                yield
-        except AirflowException as error:
-            if self.soft_fail or self.never_fail:
-                self.log.warning("%s", error)
-            raise
-
     def lineage_at_start(self) -> Lineage:
         """Return the tasks that are waited for."""
         ids = tuple(task_ids(self.dashscope_task_id))
         return Lineage(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
-    def awaited_ids(self, context: Context) -> list[str]:
-        """Return the ids that were given."""
-        return task_ids(self.dashscope_task_id)
-
-    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> str | list[str]:
-        """Return what was given: an id for an id, a list for a list."""
-        return ids[0] if isinstance(self.dashscope_task_id, str) else list(ids)
+    def _given(self, ids: list[str]) -> str | list[str]:
+        return ids[0] if isinstance(self.dashscope_task_id, str) else ids
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at every task once."""
-        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
+        with self.working(context) as hook:
             ids = self.awaited_ids(context)
             looks = [self._look(hook, self._wait_for(context, task_id)) for task_id in ids]
             tasks = [task for task, _ in looks]
@@ -170,7 +158,7 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             self._tell_metrics(hook, tasks)
             self.add_lineage(dashscope_task_ids=tuple(ids), made=made_by(tasks))
             check_outcome(tasks)
-            return PokeReturnValue(is_done=True, xcom_value=self.finish(context, hook, ids))
+            return PokeReturnValue(is_done=True, xcom_value=self._given(ids))
 
     def _tell_metrics(self, hook: DashScopeHook, tasks: Sequence[Task]) -> None:
         from airflow_provider_wanx.dashscope.waiting.progress import (

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_wanx.arguments import given, task_ids
 from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
     InvalidInputError,
@@ -17,14 +18,13 @@ from airflow_provider_wanx.dashscope.models import Task, TaskStatus
 from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
-from airflow_provider_wanx.deferral.arguments import given
-from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.deferral.wait import task_ids
+from airflow_provider_wanx.deferral import DashScopeWaitingOperator
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.storage import s3_destination
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.destination import Replace, S3Destination
+from airflow_provider_wanx.jobs.destination import Replace
 from airflow_provider_wanx.jobs.keys import KeyTemplate
 from airflow_provider_wanx.jobs.marks import MARK, copy_mark
 from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
@@ -42,6 +42,8 @@ from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wanx.jobs.destination import S3Destination
 
 
 Manifest = list[dict[str, Any]]
@@ -129,12 +131,12 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
     @reports_failure
     def execute(self, context: Context) -> Manifest:
         """Wait if asked to, then copy."""
-        with self.airflow_errors(context), DashScopeHook(self.dashscope_conn_id) as hook:
-            ids = task_ids(self.dashscope_task_id)
+        with self.working(context) as hook:
+            ids = self.awaited_ids(context)
             template = KeyTemplate(self.s3_key)
             if self.wait_for_completion and "{source_name}" in self.s3_key:
                 # Not after hours of waiting.
-                origins = self.origins(context, ids)
+                origins = self.provenance(context, ids)
                 for task_id in ids:
                     template.check_source(task_id, origins.get(task_id, Origin()).source)
             destination = self._destination(context)
@@ -143,18 +145,28 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             self._show_where(context, destination)
             if self.wait_for_completion:
                 self.wait_for(context, hook, ids)
-            return self.finish(context, hook, ids)
+            return self._copy(context, hook, ids)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, by_execution_timeout: bool = False
+    ) -> Manifest:
+        """Copy after a deferred wait.
+
+        :param event: see :func:`~airflow_provider_wanx.triggers.dashscope.outcome_event`.
+        :param by_execution_timeout: whether ``execution_timeout`` set the deadline.
+        :raises AirflowException: a task has not succeeded, or the time is over.
+        """
+        with self.working(context) as hook:
+            ids = self.awaited_ids(context)
+            self.check_wait(event, hook, ids, by_execution_timeout=by_execution_timeout)
+            return self._copy(context, hook, ids)
 
     def lineage_at_start(self) -> Lineage:
         """Return the tasks whose results are copied."""
         ids = tuple(task_ids(self.dashscope_task_id))
         return Lineage(inputs=tuple(map(task_address, ids)), dashscope_task_ids=ids)
 
-    def awaited_ids(self, context: Context) -> list[str]:
-        """Return the ids that were given."""
-        return task_ids(self.dashscope_task_id)
-
-    def finish(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> Manifest:
+    def _copy(self, context: Context, hook: DashScopeHook, ids: Sequence[str]) -> Manifest:
         """Copy what there is; fail afterwards if something is missing."""
         tasks = [hook.get_task(task_id) for task_id in ids]
         if unfinished := [task for task in tasks if not task.status.is_terminal]:
@@ -164,19 +176,18 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 retryable=True,
             )
         good = [task for task in tasks if task.status is TaskStatus.SUCCEEDED]
-        origins = self.origins(context, ids)
+        origins = self.provenance(context, ids)
         run_id = str(context["run_id"])
         sources = {task_id: origin.source for task_id, origin in origins.items()}
         KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
         failures: list[ProviderError] = []
         destination = self._destination(context)
-        copier = ResultCopier(hook=hook, destination=destination, log=self.log)
         try:
             for task in good:
                 try:
                     origin = origins.get(task.task_id, Origin())
-                    manifest.extend(self._copied(copier, task, origin, run_id=run_id))
+                    manifest.extend(self._copied(hook, destination, task, origin, run_id=run_id))
                 except (DashScopeError, InvalidInputError) as error:
                     # The others were paid for too, and may be gone by the time of a retry.
                     self.log.warning("%s", error)
@@ -195,16 +206,16 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             raise _as_one(failures)
         return manifest
 
-    def origins(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
+    def provenance(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
         """Find what the tasks were made from; what the user says goes before what others have published."""
-        published = super().origins(context, ids)
+        published = super().provenance(context, ids)
         own = source_address(self.source)
         if own is None:
             return published
         return {task_id: replace(published.get(task_id, Origin()), source=own) for task_id in ids}
 
     def _copied(
-        self, copier: ResultCopier, task: Task, origin: Origin, *, run_id: str
+        self, hook: DashScopeHook, destination: S3Destination, task: Task, origin: Origin, *, run_id: str
     ) -> Iterator[dict[str, Any]]:
         """Copy the results of a task one by one; yield an entry of the manifest for each."""
         template = KeyTemplate(self.s3_key)
@@ -218,9 +229,10 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 task, index, extension=extension, run_id=run_id, source=origin.source
             )
 
+        copier = ResultCopier(client=hook.get_conn(), destination=destination, log=self.log)
         for copied in copier.copy_all(task, key_for=key_for, metadata=origin.metadata()):
             entry = {
-                "bucket": copied.bucket,
+                "bucket": destination.bucket,
                 "key": copied.key,
                 "bytes": copied.bytes,
                 "sha256": copied.sha256,
@@ -236,7 +248,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             yield {**entry, "output": dict(task.output)} if task.made_only_data else entry
 
     def _destination(self, context: Context) -> S3Destination:
-        return S3Destination(
+        return s3_destination(
             aws_conn_id=self.aws_conn_id,
             bucket=self.s3_bucket,
             owner=identity_of(context["ti"]),

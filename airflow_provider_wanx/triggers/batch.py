@@ -8,8 +8,6 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.hooks.connection import shared_config
-from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 
 
@@ -23,6 +21,8 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
     :param progress: one line for the log: how far the batch had come when this wait began.
     :param arguments: see :class:`DashScopeTaskTrigger`.
     """
+
+    arguments = (*DashScopeTaskTrigger.arguments, "wake_when_left", "wake_within", "wake_at", "progress")
 
     def __init__(
         self,
@@ -39,38 +39,20 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
         self.wake_at = wake_at
         self.progress = progress
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return class path and arguments, from which any triggerer can make this trigger again."""
-        path, arguments = super().serialize()
-        own = ("wake_when_left", "wake_within", "wake_at", "progress")
-        return path, {**arguments, **{name: getattr(self, name) for name in own}}
-
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event: ``ended``: ids of the tasks that have ended, or whose wait makes no sense any more."""
+        from airflow_provider_wanx.dashscope.waiting.progress import (
+            Enough,  # needs httpx, DAG parsing does not
+        )
+
         if self.progress:
             self.log.info("%s", self.progress)
-        yield TriggerEvent({"ended": await self._ended()})
-
-    async def _ended(self) -> list[str]:
-        from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            Enough,
-        )  # needs httpx, DAG parsing does not
-
         enough = Enough(left=self.wake_when_left, within=self.wake_within, at=self.wake_at)
         try:
-            config = await shared_config(self.dashscope_conn_id)
-            with span("wait", task_ids=self.dashscope_task_ids):
-                outcome = await watch_tasks(
-                    config,
-                    self.dashscope_task_ids,
-                    poll_interval=self.poll_interval,
-                    enough=enough,
-                    renew=self._renewed,
-                    log=self.log.info,
-                )
-                return [*outcome.ended, *outcome.given_up]
+            outcome = await self.watch(enough=enough)
+            ended = [*outcome.ended, *outcome.given_up]
         except ProviderError as error:
             # The worker will meet it too, and can end the Airflow task because of it.
             self.log.warning("Waiting ends: %s", error)
-            return self.dashscope_task_ids
+            ended = self.dashscope_task_ids
+        yield TriggerEvent({"ended": ended})

@@ -1,19 +1,26 @@
-"""The trigger: waits for tasks in the triggerer, holding no worker."""
+"""The trigger: waits for tasks in the triggerer, holding no worker; and what the event means that it sends in the end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
-from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
+from airflow_provider_wanx.dashscope.errors import (
+    DashScopeError,
+    InvalidInputError,
+    ProviderError,
+    WaitTimeoutError,
+)
+from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS, check_outcome
 from airflow_provider_wanx.hooks.connection import shared_config
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_outcome
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.submitter import cancel_outcome
+from airflow_provider_wanx.lineage.lineage import made_by
 from airflow_provider_wanx.metrics.tracing import span
-from airflow_provider_wanx.triggers.events import outcome_event
 from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
 
 if TYPE_CHECKING:
@@ -44,6 +51,10 @@ class DashScopeTaskTrigger(BaseTrigger):
         like the sensor's own are rendered.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = (
+        "dashscope_task_ids", "dashscope_conn_id", "poll_interval", "end_time", "cancel_on_kill", "dashscope_task_id",
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
@@ -62,42 +73,39 @@ class DashScopeTaskTrigger(BaseTrigger):
         self.end_time = end_time
         self.cancel_on_kill = cancel_on_kill
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return class path and arguments, from which any triggerer can make this trigger again."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "dashscope_task_ids": self.dashscope_task_ids,
-                "dashscope_conn_id": self.dashscope_conn_id,
-                "poll_interval": self.poll_interval,
-                "end_time": self.end_time,
-                "cancel_on_kill": self.cancel_on_kill,
-                "dashscope_task_id": self.dashscope_task_id,
-            },
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            Outcome,
-        )  # needs httpx, DAG parsing does not
-
-        try:
-            outcome = await self._watch()
-        except ProviderError as error:
-            outcome = Outcome(given_up=dict.fromkeys(self._ids or ["(none)"], error))
-        yield TriggerEvent(outcome_event(outcome))
-
     @property
     def _ids(self) -> list[str]:
         return self.dashscope_task_ids or ([self.dashscope_task_id] if self.dashscope_task_id else [])
 
-    async def _watch(self) -> Outcome:
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments, from which any triggerer can make this trigger again."""
+        arguments = {name: getattr(self, name) for name in self.arguments}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
+        from airflow_provider_wanx.dashscope.waiting.progress import (
+            Outcome,  # needs httpx, DAG parsing does not
+        )
+
+        ids = self._ids
+        try:
+            if not ids:
+                raise InvalidInputError("There is no dashscope_task_id to wait for.")
+            outcome = await self.watch(end_time=self.end_time)
+        except ProviderError as error:
+            outcome = Outcome(given_up=dict.fromkeys(ids or ["(none)"], error))
+        yield TriggerEvent(outcome_event(outcome))
+
+    async def watch(self, **conditions: Any) -> Outcome:
+        """Wait until the tasks have ended.
+
+        :param conditions: of :func:`~airflow_provider_wanx.dashscope.waiting.poller.watch_tasks`.
+        :raises ProviderError: the connection cannot be used, or an id is none.
+        """
         from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
         from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks  # see run
 
-        if not self._ids:
-            raise InvalidInputError("There is no dashscope_task_id to wait for.")
         ids = [check_task_id(task_id) for task_id in self._ids]
         config = await shared_config(self.dashscope_conn_id)
         with span("wait", task_ids=ids):
@@ -105,9 +113,9 @@ class DashScopeTaskTrigger(BaseTrigger):
                 config,
                 ids,
                 poll_interval=self.poll_interval,
-                end_time=self.end_time,
                 renew=self._renewed,
                 log=self.log.info,
+                **conditions,
             )
 
     async def _renewed(self) -> ClientConfig:
@@ -141,3 +149,47 @@ class DashScopeTaskTrigger(BaseTrigger):
             return False
         # After a clear, a quick new try may have submitted anew and be deferred already: then this is another id, or REPLACED.
         return await own_xcom(ti, SUBMITTED_KEY) in (None, *self._ids)
+
+
+def outcome_event(outcome: Outcome) -> dict[str, Any]:
+    """Put the outcome of a wait into a trigger's event, which Airflow logs and stores.
+
+    :return: ``statuses``: task id → state of the tasks that ended; ``errors``: task id → message for those that were
+        given up; ``timed_out``: whether the deadline was the reason; ``retryable``: whether waiting again can help;
+        ``made``: see :func:`~airflow_provider_wanx.lineage.lineage.made_by`.
+    """
+    errors = outcome.given_up
+    return {
+        "statuses": {task_id: str(task.status) for task_id, task in outcome.ended.items()},
+        "errors": {task_id: str(error) for task_id, error in errors.items()},
+        "timed_out": any(isinstance(error, WaitTimeoutError) for error in errors.values()),
+        "retryable": all(error.retryable for error in errors.values()),
+        "made": made_by(outcome.ended.values()),
+    }
+
+
+def check_event(event: Mapping[str, Any] | None, hook: DashScopeHook) -> None:
+    """Pass if every task of a wait has succeeded.
+
+    :param event: what :func:`outcome_event` made.
+    :param hook: fetches the reasons of failures, which are not in the event.
+    :raises WaitTimeoutError: the deadline passed.
+    :raises DashScopeError: waiting failed.
+    :raises TaskNotSucceededError: a task has ended badly.
+    """
+    if event is None:
+        raise DashScopeError("The trigger sent no event.", retryable=True)
+    if errors := event["errors"]:
+        message = _summary(list(errors.values()))
+        if event["timed_out"]:
+            raise WaitTimeoutError(message)
+        raise DashScopeError(message, retryable=event["retryable"])
+    statuses: Mapping[str, str] = event["statuses"]
+    bad = [task_id for task_id, status in statuses.items() if status != TaskStatus.SUCCEEDED]
+    check_outcome([hook.get_task(task_id) for task_id in bad], succeeded=len(statuses) - len(bad))
+
+
+def _summary(messages: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(messages))
+    more = f" (and {len(distinct) - 5} more)" if len(distinct) > 5 else ""
+    return " ".join(distinct[:5]) + more

@@ -35,12 +35,12 @@ BOXES = {
     "submit": Box("Airflow task “submit”", 20, 110, 320, "operators.wanx"),
     "wait": Box("Airflow task “wait”", 400, 110, 280, "sensors.dashscope"),
     "copy": Box("Airflow task “copy”", 740, 110, 300, "transfers.dashscope_to_s3"),
-    "check": Box("1. Check the picture", 20, 200, 150, "jobs.pictures"),
+    "check": Box("1. Check the picture", 20, 200, 150, "jobs.repainting"),
     "once": Box("2. Submit once", 182, 200, 158, "jobs.submitter"),
-    "defer": Box("4. Leave the worker", 400, 200, 280, "deferral.wait"),
+    "defer": Box("4. Leave the worker", 400, 200, 280, "deferral"),
     "store": Box("7. Store the result", 896, 200, 144, "jobs.destination"),
     "portrait": Box("The portrait", 20, 290, 150),
-    "hook": Box("Airflow connection", 182, 290, 158, "hooks.dashscope"),
+    "search": Box("Find a lost answer", 182, 290, 158, "jobs.search"),
     "trigger": Box("Wait in the triggerer", 400, 290, 280, "triggers.dashscope"),
     "hook2": Box("6. Fetch the result", 740, 290, 144, "hooks.dashscope"),
     "many": Box("5. One poller for many waits", 400, 380, 280, "dashscope.waiting"),
@@ -51,7 +51,7 @@ BOXES = {
 }
 
 CALLS = (
-    ("submit", "check"), ("submit", "once"), ("once", "hook"), ("hook", "client"), ("client", "turn"),
+    ("submit", "check"), ("submit", "once"), ("once", "search"), ("search", "client"), ("client", "turn"),
     ("wait", "defer"), ("defer", "trigger"), ("trigger", "many"), ("many", "client"),
     ("copy", "store"), ("copy", "hook2"), ("hook2", "client"),
 )  # fmt: skip

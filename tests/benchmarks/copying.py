@@ -127,8 +127,8 @@ class _Bytes:
 def _with_package(source: str, sink: str, size: int) -> Callable[[int], object]:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+    from airflow_provider_wanx.hooks.storage import s3_destination
     from airflow_provider_wanx.jobs.copying import ResultCopier
-    from airflow_provider_wanx.jobs.destination import S3Destination
 
     connection = {"conn_type": "dashscope", "host": source, "password": "sk-local"}
     os.environ["AIRFLOW_CONN_DASHSCOPE_DEFAULT"] = json.dumps(connection)
@@ -139,9 +139,9 @@ def _with_package(source: str, sink: str, size: int) -> Callable[[int], object]:
     }
     aws = {"conn_type": "aws", "login": "local", "password": "local", "extra": extra}
     os.environ["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(aws)
-    destination = S3Destination(aws_conn_id="aws_default", bucket="results")
+    destination = s3_destination(aws_conn_id="aws_default", bucket="results")
     destination.check()
-    copier = ResultCopier(hook=DashScopeHook(), destination=destination, log=logging.getLogger())
+    copier = ResultCopier(client=DashScopeHook().get_conn(), destination=destination, log=logging.getLogger())
 
     def copy(number: int) -> None:
         file = ResultFile(url=f"{source}/{size}/{number}.png", path="results[0].url", index=0)

@@ -1,21 +1,72 @@
 from __future__ import annotations
 
+import logging
+import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
 
+# [START imports]
 from airflow_provider_wanx.dashscope import ClientConfig, DashScopeClient
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
+from airflow_provider_wanx.jobs.copying import ResultCopier
+from airflow_provider_wanx.jobs.destination import FolderDestination
+from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.record import SubmissionRecord
+from airflow_provider_wanx.jobs.records import MachineStore
+from airflow_provider_wanx.jobs.repainting import repaint_request
+from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.submitter import Submitter
+
+# [END imports]
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 
 
-def test_the_client_works_without_airflow(
+@pytest.fixture
+def config(
     dashscope_simulator: BackgroundSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> ClientConfig:
+    """How to reach the service, in a folder with a portrait."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Path("ada.jpg").write_bytes(httpx.get(dashscope_simulator.portrait_url, trust_env=False).content)
+    return ClientConfig(api_key=dashscope_simulator.api_key, base_url=dashscope_simulator.url)
+
+
+def test_a_portrait_is_submitted_once_waited_for_and_copied_without_airflow(config: ClientConfig) -> None:
+    # [START jobs]
+    log = logging.getLogger("portraits")
+    record = SubmissionRecord(MachineStore(), name="ada.json")
+    with DashScopeClient(config) as client:
+        pictures = ImageSource(upload=client.upload_file, model=REPAINT_MODEL, rule=ANYWHERE)
+        request = repaint_request(pictures, image="ada.jpg", style=38, log=log)
+        task_id = Submitter(client=client, record=record, log=log).submit_once(request)
+        task = client.wait(task_id, timeout=3600)
+        destination = FolderDestination(folder=Path("repainted"))
+        copier = ResultCopier(client=client, destination=destination, log=log)
+        for copied in copier.copy_all(task, key_for=lambda index, extension: f"ada-{index}{extension}"):
+            log.info("%s: %s bytes, SHA-256 %s", copied.url, copied.bytes, copied.sha256)
+    record.forget()
+    # [END jobs]
+    assert Path("repainted/ada-0.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_a_program_that_is_started_again_does_not_pay_again(
+    config: ClientConfig, dashscope_simulator: BackgroundSimulator
+) -> None:
+    for _ in range(2):
+        record = SubmissionRecord(MachineStore(), name="again.json")
+        with DashScopeClient(config) as client:
+            pictures = ImageSource(upload=client.upload_file, model=REPAINT_MODEL, rule=ANYWHERE)
+            request = repaint_request(pictures, image="ada.jpg", style=38, log=logging.getLogger())
+            Submitter(client=client, record=record, log=logging.getLogger()).submit_once(request)
+    record.forget()
+    assert dashscope_simulator.ledger()["totals"]["accepted"] == 1
+
+
+def test_the_client_works_without_airflow(config: ClientConfig) -> None:
     portrait = Path("ada.jpg")
-    portrait.write_bytes(httpx.get(dashscope_simulator.portrait_url, trust_env=False).content)
-    config = ClientConfig(api_key=dashscope_simulator.api_key, base_url=dashscope_simulator.url)
     # [START client]
     model, service = "wanx-style-repaint-v1", "aigc/image-generation/generation"
     with DashScopeClient(config) as client:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airflow_provider_wanx.arguments import task_ids
 from airflow_provider_wanx.batch.input import manifests
 from airflow_provider_wanx.batch.input.rows import RowMaker
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
@@ -28,8 +29,6 @@ from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, ProviderError
 from airflow_provider_wanx.dashscope.pacing.pace import PaceState
 from airflow_provider_wanx.dashscope.store import Version
-from airflow_provider_wanx.deferral.origins import ids_of_earlier_iterations, published_origins
-from airflow_provider_wanx.deferral.wait import task_ids
 from airflow_provider_wanx.identity import Identity
 from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
 from airflow_provider_wanx.jobs.records import RecordStore
@@ -37,6 +36,7 @@ from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
 from airflow_provider_wanx.plugins.gallery.pages import plain
+from airflow_provider_wanx.provenance import ids_of_earlier_iterations, published_provenance
 from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
 from tests.unit.batch.ledgers import DESTINATION, World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
@@ -220,7 +220,7 @@ def _read_xcom(body: bytes) -> None:
     context: Any = {"ti": Ti()}
     if isinstance(value, list):
         task_ids(value)
-    published_origins(context, [_RECORD.dashscope_task_id or ""], submitters=["submit"])
+    published_provenance(context, [_RECORD.dashscope_task_id or ""], submitters=["submit"])
     ids_of_earlier_iterations(context)
 
 

@@ -34,7 +34,7 @@ def world(
     monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
-    monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
+    monkeypatch.setattr(copying, "COPY_PAUSES_SECONDS", (0, 0))
     monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)
     painted = picture(64, 64, kind="JPEG")

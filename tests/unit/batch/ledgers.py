@@ -22,7 +22,7 @@ OWNER = Identity(dag_id="portraits", run_id="monday", task_id="bulk", map_index=
 OTHER = Identity(dag_id="portraits", run_id="tuesday", task_id="bulk", map_index=2)
 
 DESTINATION = BatchDestination(
-    prefix="out/", owner=OWNER, results=S3Destination(aws_conn_id=None, bucket="results")
+    prefix="out/", owner=OWNER, results=S3Destination(client=MemoryS3(), bucket="results")
 )
 
 IDENTITY = {"prefix": "s3://people/", "styles": [2]}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from airflow_provider_wanx.cli.output import print_rows
 from airflow_provider_wanx.dashscope.styles import WanxStyle
+from airflow_provider_wanx.jobs import search
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.cli.conftest import Run
 from tests.unit.support.airflow_names import AIRFLOW
@@ -303,13 +304,41 @@ class TestRepaint:
         assert "A failed task is not billed." in done.err
         assert "To have the result later" not in done.err
 
-    def test_a_lost_answer_is_not_taken_for_a_refusal(
-        self, run: Run, dashscope: BackgroundSimulator, portrait: str
+    def test_a_lost_answer_is_found_in_the_list_and_not_paid_for_twice(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(search, "LOOKS", (0.0, 0.0, 0.0))
         dashscope.add_fault(endpoint="submit", kind="lose_answer", times=1)
         done = run("repaint", portrait, "--style", "3", *FAST)
-        assert done.code == 1
-        assert "It is not known whether the service has accepted it." in done.err
+        assert done.code == 0, done.err
+        assert totals(dashscope)["accepted"] == 1
+
+    def test_a_lost_answer_that_the_list_does_not_settle_stops_until_the_user_takes_the_risk(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "LOOKS", (0.0, 0.0, 0.0))
+        dashscope.add_fault(endpoint="submit", kind="lose_answer", times=1)
+        dashscope.add_fault(endpoint="list_tasks", kind="status", status=403)
+        for _ in range(2):
+            done = run("repaint", portrait, "--style", "3", *FAST)
+            assert done.code == 1
+            assert "call the command with --resubmit" in done.err
+        assert totals(dashscope)["accepted"] == 1
+        assert run("repaint", portrait, "--style", "3", "--resubmit", *FAST).code == 0
+        assert totals(dashscope)["accepted"] == 2
+
+    def test_a_command_that_is_called_again_goes_on_with_its_task_until_that_is_saved(
+        self, run: Run, at_rest: BackgroundSimulator, portrait: str
+    ) -> None:
+        words = ("repaint", portrait, "--style", "3", "-o", "json", "--poll-interval", "0.1", "--timeout")
+        assert run(*words, "0.2").code == 3
+        at_rest.advance(9)
+        done = run(*words, "60")
+        (task,) = at_rest.ledger()["tasks"]
+        assert done.json["task_id"] == task["task_id"]
+        assert "which a command that was broken off has submitted" in done.err
+        assert run(*words, "0.2").code == 3
+        assert totals(at_rest)["accepted"] == 2
 
 
 class TestSeveral:

@@ -12,7 +12,7 @@ from airflow_provider_wanx.cli.definition import make_parser
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.hooks.storage import s3_destination
 from airflow_provider_wanx.s3.hook import s3_hook
 from tests.unit.dashscope.support.scripted_server import ScriptedServer
 
@@ -102,7 +102,7 @@ def test_s3_is_not_signed_with_the_secret_of_another_service(
     set_connection("chosen", {"conn_type": conn_type, "login": "someone", "password": SECRET, "extra": extra})
 
     with pytest.raises(ConfigurationError, match=f"Connection 'chosen' is of type '{conn_type}'.*'aws'"):
-        S3Destination(aws_conn_id="chosen", bucket="results").check()
+        s3_destination(aws_conn_id="chosen", bucket="results").check()
     assert house.connections == 0
 
 

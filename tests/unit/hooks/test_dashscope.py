@@ -18,7 +18,8 @@ from airflow_provider_wanx.dashscope.errors import (
     TransportError,
 )
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook, cancel_tasks
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.submitter import cancel_tasks
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import picture
 
@@ -237,7 +238,7 @@ def test_canceling_many_goes_on_after_one_that_cannot_be_reached(
     ids = [hook.submit_task(**repaint(at_rest)).task_id for _ in range(4)]
     at_rest.add_fault(endpoint="cancel", kind="status", status=403, task_id=ids[1])
     with caplog.at_level(logging.INFO):
-        cancel_tasks(hook, ids, logging.getLogger("task"))
+        cancel_tasks(hook.get_conn(), ids, logging.getLogger("task"))
     outcomes = [record.getMessage() for record in caplog.records if record.name == "task"]
     assert f"{ids[0]} is past canceling" in outcomes[0]
     assert f"{ids[1]} could not be canceled: " in outcomes[1]
@@ -255,4 +256,4 @@ def test_canceling_never_raises_the_services_errors(
     with DashScopeHook("nobody") as hook:
         with pytest.raises(TransportError):
             hook.cancel_task("one")
-        cancel_tasks(hook, ["one", "two"], logging.getLogger("task"))
+        cancel_tasks(hook.get_conn(), ["one", "two"], logging.getLogger("task"))

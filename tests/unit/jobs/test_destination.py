@@ -6,7 +6,8 @@ import pytest
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.destination import TASK_ID, S3Destination
+from airflow_provider_wanx.hooks.storage import s3_destination
+from airflow_provider_wanx.jobs.destination import TASK_ID
 from tests.unit.support.s3 import Bucket
 
 
@@ -21,7 +22,7 @@ def test_the_connection_is_read_once_for_any_number_of_objects(
         return read(conn_id)
 
     monkeypatch.setattr(S3Hook, "get_connection", get_connection)
-    destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
+    destination = s3_destination(aws_conn_id="aws_default", bucket=bucket.name)
     destination.check()
     for key in ("one", "two", "three"):
         written = destination.write(
@@ -34,7 +35,7 @@ def test_the_connection_is_read_once_for_any_number_of_objects(
 
 
 def test_nothing_is_written_among_the_objects_of_a_batchs_ledger(bucket: Bucket) -> None:
-    destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
+    destination = s3_destination(aws_conn_id="aws_default", bucket=bucket.name)
     with pytest.raises(InvalidInputError, match="where a batch remembers what it has paid for"):
         destination.write(
             [b"{}"], "out/_ledger/index.json", content_type="text/plain", metadata={TASK_ID: "id"}

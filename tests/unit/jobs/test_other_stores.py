@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreError
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
+from airflow_provider_wanx.hooks.storage import record_store, s3_destination
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.destination import S3Destination
 from airflow_provider_wanx.jobs.record import STATE_KEY
-from airflow_provider_wanx.jobs.records import record_store
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.dashscope.support.middlemen import Certificates, TlsServer, make_certificates
 from tests.unit.dashscope.support.scripted_server import Reply, Say, Seen
@@ -103,7 +103,7 @@ def connect_store(
 
 
 def destination(**more: Any) -> S3Destination:
-    return S3Destination(aws_conn_id="aws_default", bucket="results", **more)
+    return s3_destination(aws_conn_id="aws_default", bucket="results", **more)
 
 
 @pytest.mark.parametrize("says", SAYINGS)

@@ -13,8 +13,9 @@ import pytest
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.pictures import ImageSource, Picture
-from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR
+from airflow_provider_wanx.hooks.storage import image_source
+from airflow_provider_wanx.jobs.pictures import Picture
+from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR_SECONDS
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
@@ -29,8 +30,8 @@ Open = Callable[[str], Picture]
 def open_image() -> Iterator[Open]:
     """Open a picture as the operator's argument ``image``; no connection is there unless the test makes one."""
     with DashScopeHook() as hook:
-        source = ImageSource(
-            hook=hook, model=MODEL, aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
+        source = image_source(
+            client=hook.get_conn, model=MODEL, aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
         )
         yield lambda image: source.open(image, field="image")
 
@@ -118,8 +119,8 @@ def test_an_s3_object_is_presigned_for_longer_than_the_service_may_queue_a_task(
     content = picture()
     url = open_image(bucket.put("people/a b?.png", content)).publish()
     assert httpx.get(url, trust_env=False).content == content
-    assert PRESIGNED_FOR > 3 * 3600
-    assert f"X-Amz-Expires={PRESIGNED_FOR}" in url
+    assert PRESIGNED_FOR_SECONDS > 3 * 3600
+    assert f"X-Amz-Expires={PRESIGNED_FOR_SECONDS}" in url
 
 
 def test_an_s3_url_may_name_its_connection(

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import data_url, source_address
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.hooks.storage import image_source
 from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.sources import ANYWHERE, SourceRule
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
@@ -30,7 +31,9 @@ from tests.unit.support.s3 import Bucket
 @pytest.fixture
 def source() -> Iterator[ImageSource]:
     with DashScopeHook() as hook:
-        yield ImageSource(hook=hook, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link")
+        yield image_source(
+            client=hook.get_conn, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
+        )
 
 
 @pytest.fixture(params=["file", "s3", "data"])
@@ -130,8 +133,12 @@ def test_a_picture_that_is_cut_off_is_refused_where_all_bytes_were_read(
     content = whole[: int(share * len(whole))]
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
-    uploading = ImageSource(
-        hook=source._hook, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="upload"
+    uploading = image_source(
+        client=DashScopeHook().get_conn,
+        model="m",
+        aws_conn_id="aws_default",
+        rule=ANYWHERE,
+        transfer="upload",
     )
     for opener, place in (
         (source, str(path)),

@@ -23,9 +23,10 @@ from airflow_provider_wanx.dashscope.errors import (
     UnreadableError,
 )
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
+from airflow_provider_wanx.hooks.storage import record_store
 from airflow_provider_wanx.identity import Identity, identity_of
 from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, SubmissionRecord
-from airflow_provider_wanx.jobs.records import RecordStore, object_name, record_store
+from airflow_provider_wanx.jobs.records import RecordStore, object_name
 from tests.unit.support.airflow import DagRun, TaskInstance
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.memory_s3 import KilledError, MemoryS3

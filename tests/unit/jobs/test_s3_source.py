@@ -15,8 +15,9 @@ import pytest
 
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.pictures import ImageSource, Picture
-from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR
+from airflow_provider_wanx.hooks.storage import image_source
+from airflow_provider_wanx.jobs.pictures import Picture
+from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR_SECONDS
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import picture
@@ -38,7 +39,7 @@ def open_image() -> Iterator[Open]:
                 "transfer": "link",
                 **more,
             }
-            source = ImageSource(hook=hook, rule=ANYWHERE, **given)
+            source = image_source(client=hook.get_conn, rule=ANYWHERE, **given)
             return source.open(image, field="image")
 
         yield open_
@@ -157,9 +158,9 @@ class TestCredentials:
     def test_credentials_that_live_longer_than_the_queue_leave_no_doubt(
         self, only_v4: SignedS3, open_image: Open, credentials_for: Callable[[float], None]
     ) -> None:
-        credentials_for(2 * PRESIGNED_FOR)
+        credentials_for(2 * PRESIGNED_FOR_SECONDS)
         opened = open_image(only_v4.put("bucket/a.png", picture()))
-        assert expires(opened.publish()) == PRESIGNED_FOR > QUEUE_TIMEOUT_SECONDS
+        assert expires(opened.publish()) == PRESIGNED_FOR_SECONDS > QUEUE_TIMEOUT_SECONDS
         assert opened.doubts == ()
 
     def test_a_session_token_leaves_a_doubt(
@@ -176,8 +177,8 @@ class TestCredentials:
     ) -> None:
         credentials_for(40 * 60)
         with DashScopeHook() as hook:
-            source = ImageSource(
-                hook=hook, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
+            source = image_source(
+                client=hook.get_conn, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
             )
             urls = [only_v4.put(f"bucket/{number}.png", picture()) for number in range(5)]
             doubts = [doubt for url in urls for doubt in source.open(url, field="image").doubts]

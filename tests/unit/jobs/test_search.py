@@ -177,7 +177,7 @@ class Clock:
 
 def search(listing: Listing) -> object:
     finder = TaskSearch(
-        hook=listing,  # type: ignore[arg-type]
+        client=listing,  # type: ignore[arg-type]
         claimed=frozenset,
         log=logging.getLogger(__name__),
         clock=Clock(),

@@ -10,7 +10,8 @@ from airflow.providers.common.compat import sdk as compat
 from airflow.providers.common.compat.lineage import hook as hook_lineage
 from botocore.exceptions import ClientError
 
-from airflow_provider_wanx.jobs.destination import TASK_ID, S3Destination
+from airflow_provider_wanx.hooks.storage import s3_destination
+from airflow_provider_wanx.jobs.destination import TASK_ID
 from airflow_provider_wanx.jobs.upload import PART_BYTES, probe, upload
 from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
@@ -132,7 +133,7 @@ def test_an_object_is_told_to_hook_lineage(
         monkeypatch.setattr(module, "get_hook_lineage_collector", HookLineageCollector, raising=False)
     collector = hook_lineage.get_hook_lineage_collector()
     monkeypatch.setattr(hook_lineage, "get_hook_lineage_collector", lambda: collector)
-    destination = S3Destination(aws_conn_id="aws_default", bucket=bucket.name)
+    destination = s3_destination(aws_conn_id="aws_default", bucket=bucket.name)
     destination.write(_pieces(size), "k.bin", content_type="video/mp4", metadata={TASK_ID: "id-1"})
 
     (output,) = collector.collected_assets.outputs

@@ -30,7 +30,7 @@ def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     """A bulk task with three portraits, and no pauses but those that a test is about."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
-    monkeypatch.setattr(copying, "COPY_PAUSES", (0, 0))
+    monkeypatch.setattr(copying, "COPY_PAUSES_SECONDS", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)
     monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)

@@ -12,9 +12,9 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
 )
 
-from airflow_provider_wanx.deferral.origins import SUBMISSION_KEY
-from airflow_provider_wanx.deferral.wait import TRIGGER_TIMEOUT_MARGIN_SECONDS
+from airflow_provider_wanx.deferral import TRIGGER_TIMEOUT_MARGIN_SECONDS
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.provenance import SUBMISSION_KEY
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import PAINT, paint

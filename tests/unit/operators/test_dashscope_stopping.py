@@ -99,7 +99,7 @@ class TestKilling:
             raise Killed
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("airflow_provider_wanx.deferral.wait.wait_here", look)
+            patch.setattr("airflow_provider_wanx.deferral.wait_on_worker", look)
             with pytest.raises(Killed):
                 runner.run_try()
         return states(simulator)[-1]

@@ -217,9 +217,7 @@ def test_what_earlier_iterations_of_a_loop_have_submitted_is_not_taken_for_the_l
         index = context["ti"].region_index
         return [runners[index - 1].xcoms[key]] if index and key in runners[index - 1].xcoms else []
 
-    monkeypatch.setattr(
-        "airflow_provider_wanx.deferral.origins.xcoms_of_previous_iteration", an_iteration_ago
-    )
+    monkeypatch.setattr("airflow_provider_wanx.provenance.xcoms_of_previous_iteration", an_iteration_ago)
     ids = [runner.run_try() for runner in runners[:2]]
     at_rest.add_fault(endpoint="submit", kind="lose_answer", times=1)
     ids.append(runners[2].run_try())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException
 
-from airflow_provider_wanx.deferral import from_trigger
+from airflow_provider_wanx import deferral
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -87,6 +87,6 @@ def test_on_a_worker_it_is_refused() -> None:
 
 
 def test_an_older_airflow_is_told_to_be_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(from_trigger, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.setattr(deferral, "AIRFLOW_V_3_3_PLUS", False)
     with pytest.raises(AirflowException, match="needs Airflow 3"):
         wait("a", start_from_trigger=True)

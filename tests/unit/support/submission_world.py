@@ -25,7 +25,6 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.dashscope.store import Store, Version
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.identity import identity_of
 from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord, TaskState
 from airflow_provider_wanx.jobs.records import RecordStore
@@ -131,29 +130,21 @@ class _Store:
         self._world.step()
 
 
-class _Hook(DashScopeHook):
-    """The hook of one worker, leading to the world's service."""
+def _client(world: SubmissionWorld) -> Any:
+    """The client of one worker, leading to the world's service."""
 
-    def __init__(self, world: SubmissionWorld) -> None:
-        super().__init__()
-        self._world = world
+    def send(call: Call[Submission], *, before_sending: Callable[[], object]) -> Submission:
+        world.calls.append(call)
+        return world.post(before_sending)
 
-    def get_conn(self) -> Any:
-        config = ClientConfig(api_key="sk-x", timeout=TIMEOUT, retry_for=60, workspace=self._world.workspace)
-        return SimpleNamespace(config=config, send=self._send)
-
-    def _send(self, call: Call[Submission], *, before_sending: Callable[[], object]) -> Submission:
-        self._world.calls.append(call)
-        return self._world.post(before_sending)
-
-    def list_tasks(self, **filters: Any) -> TaskPage:
-        return self._world.list(**filters)
-
-    def cancel_task(self, dashscope_task_id: str) -> bool:
-        self._world.step()
-        self._world.canceled.append(dashscope_task_id)
-        self._world.step()
+    def cancel_task(task_id: str) -> bool:
+        world.step()
+        world.canceled.append(task_id)
+        world.step()
         return True
+
+    config = ClientConfig(api_key="sk-x", timeout=TIMEOUT, retry_for=60, workspace=world.workspace)
+    return SimpleNamespace(config=config, send=send, list_tasks=world.list, cancel_task=cancel_task)
 
 
 @dataclass
@@ -212,7 +203,7 @@ class SubmissionWorld:
             self._last_key = key
         self._worker = Worker(plan)
         submitter = Submitter(
-            hook=_Hook(self),
+            client=_client(self),
             record=SubmissionRecord(_Store(self)),
             max_tries=self.max_tries,
             on_unconfirmed=self.on_unconfirmed,

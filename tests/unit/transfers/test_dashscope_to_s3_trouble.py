@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.dashscope.client import DashScopeClient
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.s3 import Bucket, connection_json
 from tests.unit.support.service import originals, states, submit_lighthouses, submit_repaints, totals
@@ -92,17 +92,17 @@ class TestTrouble:
         (task_id,) = submit_repaints(simulator, 3)
         simulator.advance(9)
         runner = copy(task_id, bucket.name)
-        original = DashScopeHook.get_task
+        original = DashScopeClient.get_task
         looks: list[str] = []
 
-        def look_and_dawdle(hook: DashScopeHook, wanted: str) -> Any:
-            task = original(hook, wanted)
+        def look_and_dawdle(client: DashScopeClient, wanted: str) -> Any:
+            task = original(client, wanted)
             if not looks:
                 simulator.advance(61)
             looks.append(wanted)
             return task
 
-        with mock.patch.object(DashScopeHook, "get_task", autospec=True, side_effect=look_and_dawdle):
+        with mock.patch.object(DashScopeClient, "get_task", autospec=True, side_effect=look_and_dawdle):
             assert len(runner.run_try()) == 1
         assert len(looks) == 2
 

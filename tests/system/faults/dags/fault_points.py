@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_wanx.jobs import destination
 from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.jobs.submitter import Submitter
-from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
+from airflow_provider_wanx.operators.dashscope import SubmittingOperator
 
 ORDERS = Path(os.environ["WANX_FAULT_ORDERS"])
 
@@ -93,6 +93,6 @@ def _failing(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 _wrap(Submitter, "post", after="after_post")
-_wrap(DashScopeSubmitTaskOperator, "finish", before="in_resume")
+_wrap(SubmittingOperator, "check_wait", after="in_resume")
 _wrap_record()
 _wrap_upload()

@@ -15,7 +15,7 @@ from airflow_provider_wanx.batch.input.rows import RowMaker
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.hooks.storage import image_source
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.pictures import picture
@@ -164,7 +164,9 @@ def test_a_folder_may_name_its_connection_and_its_images_can_be_opened(
     (image,) = _images(_source(f"s3://aws_other@{bucket.name}/people"))
     assert image == f"s3://aws_other@{bucket.name}/people/a.png"
     with DashScopeHook() as hook:
-        opened = ImageSource(hook=hook, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link")
+        opened = image_source(
+            client=hook.get_conn, model="m", aws_conn_id="aws_default", rule=ANYWHERE, transfer="link"
+        )
         assert opened.open(image, field="image").publish().startswith(s3_url)
 
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_wanx.dashscope.errors import DashScopeError, TaskNotSucceededError, WaitTimeoutError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
-from airflow_provider_wanx.triggers.events import check_event
+from airflow_provider_wanx.triggers.dashscope import check_event
 from tests.unit.support.service import submit_repaints
 
 

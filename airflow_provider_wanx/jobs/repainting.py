@@ -16,7 +16,7 @@ from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.submitter import TaskRequest
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.hooks.dashscope import Log
+    from airflow_provider_wanx.jobs.needs import Log
 
 
 def check_pictures(source: ImageSource, *, image: str, style_reference: str | None) -> None:
@@ -30,7 +30,7 @@ def check_pictures(source: ImageSource, *, image: str, style_reference: str | No
 
 
 def repaint_request(
-    source: ImageSource, *, image: str, style: int, style_reference: str | None, log: Log
+    source: ImageSource, *, image: str, style: int, style_reference: str | None = None, log: Log
 ) -> TaskRequest:
     """Check the pictures of a repainting; they are made reachable for the service only if it is submitted.
 
@@ -58,10 +58,11 @@ def repaint_request(
         build_input=lambda: repaint_input(
             style=style, **{name: picture.publish() for name, picture in pictures.items()}
         ),
-        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {_named(style)}, "
+        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {named_style(style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
 
 
-def _named(number: int) -> str:
+def named_style(number: int) -> str:
+    """Write the number of a style with its name, for messages."""
     return f"{number} ({style_name(number)})" if is_known_style(number) else str(number)

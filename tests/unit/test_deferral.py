@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 
+from airflow_provider_wanx.arguments import task_ids
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.waiting import poller
-from airflow_provider_wanx.deferral.operator import DashScopeWaitingOperator
-from airflow_provider_wanx.deferral.wait import task_ids, wait_here
+from airflow_provider_wanx.deferral import DashScopeWaitingOperator, wait_on_worker
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
+from airflow_provider_wanx.triggers.dashscope import outcome_event
 from tests.unit.support.airflow_names import (
     NOTSET,
     TRIGGER_FAILURE,
@@ -38,10 +40,12 @@ class Waiting(DashScopeWaitingOperator):
 
     def __init__(self, *, ids: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ids = ids
+        self.dashscope_task_id = ids
 
-    def awaited_ids(self, context: Any) -> list[str]:
-        return self.ids
+
+def waited(hook: DashScopeHook, ids: list[str], **conditions: Any) -> dict[str, Any]:
+    """The event of a wait on this worker."""
+    return outcome_event(wait_on_worker(hook, ids, log=logging.getLogger(__name__), **conditions))
 
 
 class TestIds:
@@ -109,15 +113,13 @@ class TestWaitingOnAWorker:
     ) -> None:
         (task_id,) = submit_repaints(connect_dashscope(submit_rate=0, task_rate=0), 3)
         with DashScopeHook() as hook:
-            assert wait_here(hook, [task_id], poll_interval=0.05, end_time=None) == event(
+            assert waited(hook, [task_id], poll_interval=0.05, end_time=None) == event(
                 statuses={task_id: "SUCCEEDED"}, made={"images": 1, "cost": 0.12, "styles": [3]}
             )
 
     def test_its_deadline_ends_it(self, at_rest: BackgroundSimulator) -> None:
         with DashScopeHook() as hook:
-            found = wait_here(
-                hook, submit_repaints(at_rest, 3), poll_interval=0.05, end_time=time.time() + 0.2
-            )
+            found = waited(hook, submit_repaints(at_rest, 3), poll_interval=0.05, end_time=time.time() + 0.2)
         assert (found["statuses"], found["timed_out"]) == ({}, True)
 
     def test_a_key_that_is_replaced_meanwhile_is_read_anew(
@@ -141,15 +143,6 @@ class TestWaitingOnAWorker:
         rotation = threading.Thread(target=rotate)
         with DashScopeHook() as hook:
             rotation.start()
-            found = wait_here(hook, [task_id], poll_interval=0.05, end_time=None)
+            found = waited(hook, [task_id], poll_interval=0.05, end_time=None)
         rotation.join()
         assert found["statuses"] == {task_id: "SUCCEEDED"}
-
-
-def test_an_operator_that_does_not_say_what_it_waits_for_is_an_error_of_its_author() -> None:
-    operator = DashScopeWaitingOperator(task_id="x")
-    context: Any = {}
-    with pytest.raises(TypeError, match="does not say what it waits for"):
-        operator.awaited_ids(context)
-    with pytest.raises(TypeError, match="does not say what follows the wait"):
-        operator.finish(context, DashScopeHook("there_is_none"), ["a"])

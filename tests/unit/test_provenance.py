@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.dashscope.origin import Origin
-from airflow_provider_wanx.deferral.origins import SUBMISSION_KEY, publish_origin, published_origins
+from airflow_provider_wanx.provenance import SUBMISSION_KEY, publish_provenance, published_provenance
 from tests.unit.support.airflow import DagRun, TaskInstance
 
 
@@ -26,7 +26,7 @@ class Counting(TaskInstance):
 def submitted(run: DagRun, dashscope_task_id: str, *, task_id: str = "submit", map_index: int = -1) -> None:
     ti = TaskInstance(run=run, task_id=task_id, map_index=map_index)
     origin = Origin(source=f"s3://faces/{dashscope_task_id}.png", style=3, model="m")
-    publish_origin({"ti": ti}, dashscope_task_id, origin)  # type: ignore[typeddict-item]
+    publish_provenance({"ti": ti}, dashscope_task_id, origin)  # type: ignore[typeddict-item]
 
 
 def found(
@@ -34,7 +34,7 @@ def found(
 ) -> tuple[dict[str, str | None], int]:
     """The sources of ids, and how many values were read for them."""
     ti = Counting(run=run, task_id="copy", map_index=map_index)
-    origins = published_origins({"ti": ti}, ids, submitters=submitters)  # type: ignore[typeddict-item]
+    origins = published_provenance({"ti": ti}, ids, submitters=submitters)  # type: ignore[typeddict-item]
     return {task_id: origin.source for task_id, origin in origins.items()}, ti.values
 
 
@@ -101,7 +101,7 @@ def test_what_has_the_wrong_type_counts_as_unknown() -> None:
     value = {"dashscope_task_id": "id", "source": ["x"], "style": "3"}
     TaskInstance(run=run, task_id="submit").xcom_push(SUBMISSION_KEY, value)
     ti = TaskInstance(run=run, task_id="copy")
-    assert published_origins({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Origin()}  # type: ignore[typeddict-item]
+    assert published_provenance({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Origin()}  # type: ignore[typeddict-item]
 
 
 class Refused(TaskInstance):
@@ -120,7 +120,7 @@ class Refused(TaskInstance):
 def test_a_copy_outside_of_a_loop_finds_what_its_iterations_have_published(run: DagRun) -> None:
     ti = Refused(run=run, task_id="copy")
     ti.status = 400
-    found = published_origins({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]
+    found = published_provenance({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]
     assert found["id-2"].source == "s3://faces/id-2.png"
 
 
@@ -128,4 +128,4 @@ def test_any_other_refusal_is_no_sign_of_a_loop(run: DagRun) -> None:
     ti = Refused(run=run, task_id="copy")
     ti.status = 500
     with pytest.raises(RuntimeError, match="API_SERVER_ERROR"):
-        published_origins({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]
+        published_provenance({"ti": ti}, ["id-2"], submitters=["submit"])  # type: ignore[typeddict-item]

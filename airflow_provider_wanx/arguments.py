@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
@@ -119,10 +120,7 @@ def text(name: str, value: Any) -> str | None:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    if hasattr(value, "output") and hasattr(value, "task_id"):
-        raise InvalidInputError(
-            f"{name} is the task {value.task_id} itself. Give its result: {value.task_id}.output."
-        )
+    refuse_a_task(name, value)
     if isinstance(value, list | tuple):
         raise InvalidInputError(
             f"{name} is a list of {len(value)}, and takes one. Map the task over it: .partial(…).expand({name}=…)."
@@ -151,3 +149,48 @@ def check_switches(**switches: Any) -> None:
     for name, value in switches.items():
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False, and is no template: {quoted(value)}.")
+
+
+def check_seconds(name: str, value: float | timedelta) -> float:
+    """Read a length of time.
+
+    :raises ValueError: it is not a positive number of seconds.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise ValueError(f"{name} must be a positive number of seconds, not {value!r}.")
+    return float(seconds)
+
+
+def task_ids(value: object) -> list[str]:
+    """Read what a user gives as ``dashscope_task_id``: one id, or any list of ids.
+
+    :raises InvalidInputError: there is none, or something in it is not an id.
+    """
+    from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
+
+    value = given(value)
+    refuse_a_task("dashscope_task_id", value)
+    ids = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []
+    if value is None or (not ids and isinstance(value, Sequence)):
+        raise InvalidInputError(
+            "dashscope_task_id is empty: the submitting task has returned nothing, was skipped, or was mapped over an empty "
+            "list."
+        )
+    if not ids:
+        raise InvalidInputError(f"dashscope_task_id {quoted(value)} is neither an id nor a list of ids.")
+    try:
+        return list(dict.fromkeys(check_task_id(one) for one in ids))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"dashscope_task_id: {error} Did the submitting task return one?") from None
+
+
+def refuse_a_task(name: str, value: Any) -> None:
+    """Refuse an Airflow task in place of what it returns.
+
+    :raises InvalidInputError: it is one.
+    """
+    if hasattr(value, "output") and hasattr(value, "task_id"):
+        raise InvalidInputError(
+            f"{name} is the task {value.task_id} itself. Give its result: {value.task_id}.output."
+        )

@@ -20,11 +20,8 @@ SUBMISSION_KEY = "dashscope_submission"
 EARLIER_KEY = "dashscope_earlier_task_ids"
 """XCom key under which an iteration of a loop hands on the ids that earlier ones have submitted."""
 
-MOST_EARLIER = 120
-"""Ids that are handed on: two submissions a second for a minute. A search minds nothing that was submitted before."""
 
-
-def publish_origin(context: Context, dashscope_task_id: str, origin: Origin) -> None:
+def publish_provenance(context: Context, dashscope_task_id: str, origin: Origin) -> None:
     """Publish what a task was made from, as an XCom ``{dashscope_task_id, source, style, model}``."""
     value = {
         "dashscope_task_id": dashscope_task_id,
@@ -35,20 +32,22 @@ def publish_origin(context: Context, dashscope_task_id: str, origin: Origin) -> 
     context["ti"].xcom_push(key=SUBMISSION_KEY, value=value)
 
 
-def ids_of_earlier_iterations(context: Context) -> list[str]:
+def ids_of_earlier_iterations(context: Context, *, most: int = 120) -> list[str]:
     """Return the ids that a submitting task has published in earlier iterations of a loop, the newest first.
 
     Airflow shows an iteration no other one but the one before, so each hands on what it knows.
+
+    :param most: ids that are handed on: two submissions a second for a minute. A search minds nothing from before that.
     """
     published = xcoms_of_previous_iteration(context, SUBMITTED_KEY)
     handed_on = [ids for ids in xcoms_of_previous_iteration(context, EARLIER_KEY) if isinstance(ids, list)]
     everything = [each for each in (*published, *chain(*handed_on)) if isinstance(each, str)]
-    if ids := list(dict.fromkeys(everything))[:MOST_EARLIER]:
+    if ids := list(dict.fromkeys(everything))[:most]:
         context["ti"].xcom_push(key=EARLIER_KEY, value=ids)
     return ids
 
 
-def published_origins(
+def published_provenance(
     context: Context, dashscope_task_ids: Sequence[str], *, submitters: Iterable[str]
 ) -> dict[str, Origin]:
     """Find what the Airflow tasks that submitted some tasks have published about them.
