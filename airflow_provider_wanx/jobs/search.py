@@ -28,7 +28,7 @@ LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
 ENOUGH_LOOKS = 3
 """Looks after which a task that was found is believed to be the only one. The later looks are for a task that is missing."""
 
-LISTED_FOR = RESULT_LIFETIME_SECONDS - 3600.0
+LISTED_FOR_SECONDS = RESULT_LIFETIME_SECONDS - 3600.0
 """Seconds after a submission for which its absence from the list means that the service did not accept it."""
 
 PAGE_SIZE = 100
@@ -38,7 +38,7 @@ MAX_PAGES = 500
 """Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 s at a time makes 4,500: 450
 pages of the documented 10 rows."""
 
-FRUITLESS = 3
+READINGS_WITHOUT_NEWS = 3
 """Readings in a row that show nothing new after which a look is given up, for instance because the list has one page only."""
 
 ZONE_DOUBT = timedelta(hours=9)
@@ -159,7 +159,7 @@ class TaskSearch:
         :param record: the intent.
         :param not_ours: ids of tasks that this submission replaces.
         """
-        if self._clock.time() - record.time > LISTED_FOR:
+        if self._clock.time() - record.time > LISTED_FOR_SECONDS:
             return Unclear(())
         # From then on, every task of the submission is in the list and its owner is known: one look is enough.
         settled = settled_at(record)
@@ -195,7 +195,7 @@ class TaskSearch:
         """
         start, end = _window(record)
         page_no, seen, moved = 1, set[str](), False
-        known, fruitless = len(rows), 0
+        known, without_news = len(rows), 0
         for _ in range(MAX_PAGES):
             if len(rows) > MAX_PAGES * PAGE_SIZE:
                 break
@@ -217,8 +217,8 @@ class TaskSearch:
             else:
                 # Rows move between pages while these are read: some may have been missed.
                 page_no, seen, moved = 1, set(), False
-                known, fruitless = len(rows), 0 if len(rows) > known else fruitless + 1
-                if fruitless == FRUITLESS:
+                known, without_news = len(rows), 0 if len(rows) > known else without_news + 1
+                if without_news == READINGS_WITHOUT_NEWS:
                     break
         raise ProviderError("it does not show as many rows as it should have.")
 

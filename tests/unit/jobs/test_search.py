@@ -14,9 +14,9 @@ from airflow_provider_wanx.dashscope.models import TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.jobs.record import Phase, Record
 from airflow_provider_wanx.jobs.search import (
     CLOCK_MARGIN,
-    FRUITLESS,
     LOOKS,
     QUIET_MARGIN,
+    READINGS_WITHOUT_NEWS,
     Found,
     NotAccepted,
     TaskSearch,
@@ -211,7 +211,7 @@ class TestReading:
         assert listing.requests == 3 * 4
 
     def test_it_is_read_on_as_long_as_every_reading_brings_something_new(self) -> None:
-        slow = [[["a", "b"], ["a", f"new-{number}"]] for number in range(FRUITLESS + 2)]
+        slow = [[["a", "b"], ["a", f"new-{number}"]] for number in range(READINGS_WITHOUT_NEWS + 2)]
         listing = Listing(*slow, [["a", "b"], [OURS]])
         assert search(listing) == FOUND
         assert listing.requests == 3 * (len(slow) + 3)
@@ -220,10 +220,10 @@ class TestReading:
     def test_it_is_given_up_when_readings_in_a_row_have_brought_nothing(self, progress: int) -> None:
         stuck: Reading = [["a", "b"], ["b"]]
         first = [[["a"], ["a", "c"]]] * progress
-        almost = Listing(*first, *[stuck] * FRUITLESS, [["a", "b"], [OURS]])
+        almost = Listing(*first, *[stuck] * READINGS_WITHOUT_NEWS, [["a", "b"], [OURS]])
         assert search(almost) == FOUND
 
         listing = Listing(stuck)
         assert search(listing) == Unclear(())
         # At the first look one more reading, which has brought all there is.
-        assert listing.requests == 2 * (1 + FRUITLESS * len(LOOKS))
+        assert listing.requests == 2 * (1 + READINGS_WITHOUT_NEWS * len(LOOKS))

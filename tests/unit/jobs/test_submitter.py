@@ -23,7 +23,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.jobs import search
 from airflow_provider_wanx.jobs.record import STATE_KEY, Phase
-from airflow_provider_wanx.jobs.search import LISTED_FOR, LOOKS
+from airflow_provider_wanx.jobs.search import LISTED_FOR_SECONDS, LOOKS
 from airflow_provider_wanx.jobs.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
 from tests.unit.support import submission_world
 from tests.unit.support.submission_world import MODEL, POSTS, TIMEOUT, KilledError, Plan, SubmissionWorld
@@ -164,7 +164,7 @@ class TestOneTry:
 
     def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
         for killed_at in (4, 5):
-            for gap in (LISTED_FOR + 60, RESULT_LIFETIME_SECONDS + 60, 10 * RESULT_LIFETIME_SECONDS):
+            for gap in (LISTED_FOR_SECONDS + 60, RESULT_LIFETIME_SECONDS + 60, 10 * RESULT_LIFETIME_SECONDS):
                 world = SubmissionWorld()
                 world.run(Plan(killed_at=killed_at))
                 assert world.record() is not None
