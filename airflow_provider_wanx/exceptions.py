@@ -55,9 +55,13 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 def provider_error(error: BaseException | None) -> ProviderError | None:
     """Find this package's error in whose place one of Airflow's was raised; None if there is none."""
-    while error is not None and not isinstance(error, ProviderError):
+    seen: set[int] = set()  # An error may be its own cause.
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ProviderError):
+            return error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error
+    return None
 
 
 def reports_failure(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:

@@ -29,6 +29,8 @@ os.environ |= {
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
     "AWS_EC2_METADATA_DISABLED": "true",
     "NO_PROXY": "*",
+    # Where commands keep records of what they have submitted.
+    "XDG_STATE_HOME": f"{_HOME.name}/state",
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client, use_airflows_connections
 from airflow_provider_wanx.cli.saving import Sayings, target_of
-from airflow_provider_wanx.cli.submit_command import ending, record_of, submit_once
+from airflow_provider_wanx.cli.submit_command import Order
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.dashscope.styles import check_style_reference, style_name, style_number
@@ -22,10 +22,6 @@ from airflow_provider_wanx.jobs.sources import ANYWHERE, local_path
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.jobs.pictures import ImageSource
-    from airflow_provider_wanx.jobs.record import SubmissionRecord
-
-_Submitted = tuple[str, str, "SubmissionRecord"]
-"""A picture, the id of its task, and the record of that."""
 
 
 def repaint(arguments: Namespace) -> int:
@@ -49,20 +45,24 @@ def repaint(arguments: Namespace) -> int:
             )
         submitted = list(_submitted(client, source, images, style, arguments))
         rows, code = [], DONE
-        for number, (image, task_id, record) in enumerate(submitted, start=1):
+        for number, (image, order) in enumerate(submitted, start=1):
             try:
-                with ending(record, task_id, *(each[1] for each in submitted[number:])):
+                with order.ending(*(each.task_id for _, each in submitted[number:])):
                     task = client.wait(
-                        task_id, poll_interval=arguments.poll_interval, timeout=arguments.timeout
+                        order.task_id, poll_interval=arguments.poll_interval, timeout=arguments.timeout
                     )
                     (saved,) = target.save(client, task)
-                rows.append({"image": image, **_row(task_id, style, saved)})
+                rows.append({"image": image, **_row(order.task_id, style, saved)})
             except ProviderError as error:
                 if len(images) == 1:
                     raise
                 # The other pictures were paid for too.
                 say(f"Error: {error}")
                 code = max(code, TIME_OVER if isinstance(error, WaitTimeoutError) else REFUSED)
+        if len(rows) == len(images):
+            # Not before: the same command, called again because one is missing, must not pay for the others anew.
+            for _, order in submitted:
+                order.forget()
     if len(images) == 1:
         del rows[0]["image"]
         print_record(rows[0], output=arguments.output)
@@ -102,7 +102,7 @@ def _place(given: str) -> str:
 
 def _submitted(
     client: DashScopeClient, source: ImageSource, images: list[str], style: int, arguments: Namespace
-) -> Iterator[_Submitted]:
+) -> Iterator[tuple[str, Order]]:
     """Submit one picture after the other; the first that is not taken ends it, unless it is the only one."""
     same: Counter[str] = Counter()
     for image in images:
@@ -114,12 +114,12 @@ def _submitted(
                 style_reference=arguments.style_reference,
                 log=Sayings(),
             )
-            if len(images) == 1:
-                say(f"Repainting {request.summary}.")
             identity = str(sorted(request.identity.items()))
-            record = record_of(client, request, number=same[identity])
+            order = Order(client, request, number=same[identity])
             same[identity] += 1
-            yield image, submit_once(client, request, record, resubmit=arguments.resubmit), record
+            price = f"Repainting {request.summary}." if len(images) == 1 else ""
+            order.submit_once(resubmit=arguments.resubmit, say_first=price)
+            yield image, order
         except ProviderError as error:
             if len(images) == 1:
                 raise

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,16 @@ from airflow_provider_wanx.cli.output import print_record, say
 from airflow_provider_wanx.cli.running import DONE, open_client
 from airflow_provider_wanx.cli.saving import Sayings, target_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, TaskNotSucceededError
+from airflow_provider_wanx.dashscope.errors import (
+    InvalidInputError,
+    NoFileError,
+    ProviderError,
+    TaskNotSucceededError,
+)
+from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.jobs.record import SubmissionRecord
-from airflow_provider_wanx.jobs.records import MachineStore
+from airflow_provider_wanx.jobs.records import FileStore
 from airflow_provider_wanx.jobs.submitter import Submitter, TaskRequest, fingerprint_of
 
 if TYPE_CHECKING:
@@ -55,10 +62,10 @@ def submit(arguments: Namespace) -> int:
             build_input=build_input,
             parameters=parameters,
         )
-        record = record_of(client, request)
-        task_id = submit_once(client, request, record, resubmit=arguments.resubmit)
+        order = Order(client, request)
+        task_id = order.submit_once(resubmit=arguments.resubmit)
         row: dict[str, Any] = {"task_id": task_id, "model": arguments.model}
-        with ending(record, task_id):
+        with order.ending():
             if arguments.wait or target is not None:
                 task = client.wait(task_id, poll_interval=arguments.poll_interval, timeout=arguments.timeout)
                 row["status"] = str(task.status)
@@ -67,74 +74,111 @@ def submit(arguments: Namespace) -> int:
                     row["saved"] = [saved["place"] for saved in target.save(client, task)]
                 else:
                     row["results"] = [file.safe_url for file in task.results]
+        order.forget()
     print_record(row, output=arguments.output)
     return DONE
 
 
-def record_of(client: DashScopeClient, request: TaskRequest, *, number: int = 0) -> SubmissionRecord:
-    """Open the record of a submission in a file of this machine, which a command that is called again finds there.
+class Order:
+    """What a command submits once: its record is in a file of this user, where the same command finds it later.
 
-    :param number: of submissions of the same before it in one command.
+    :param number: of orders of the same before it in one command.
     """
-    name = f"submission-{fingerprint_of(request, client)[:32]}-{number}.json"
-    return SubmissionRecord(MachineStore(), name=name)
 
+    def __init__(self, client: DashScopeClient, request: TaskRequest, *, number: int = 0) -> None:
+        self._client = client
+        self._request = request
+        self._store = FileStore(_folder_of_records())
+        name = f"{fingerprint_of(request, client)[:32]}-{number}.json"
+        self._record = SubmissionRecord(self._store, name=name)
+        self.task_id = ""
 
-def submit_once(
-    client: DashScopeClient, request: TaskRequest, record: SubmissionRecord, *, resubmit: bool = False
-) -> str:
-    """Submit, unless a command that was broken off has; print the id before anything else can go wrong.
+    def submit_once(self, *, resubmit: bool, say_first: str = "") -> str:
+        """Submit, unless a command has before; print the id before anything else can go wrong.
 
-    With the id, the result can be had for a day.
+        With the id, the result can be had for a day.
 
-    :param resubmit: whether to submit again when it cannot be found out whether an earlier submission was accepted.
-    """
-    submitter = Submitter(
-        client=client,
-        record=record,
-        on_unconfirmed="resubmit" if resubmit else "fail",
-        log=Sayings(),
-        how_to_resubmit="call the command with --resubmit",
-    )
-    earlier = record.read()
-    if earlier is not None and time.time() - earlier.time > RESULT_LIFETIME_SECONDS:
-        # Its result is gone.
-        record.forget()
-    if (task_id := submitter.earlier_task(request)) is not None:
-        say(f"Going on with DashScope task {task_id}, which a command that was broken off has submitted.")
+        :param resubmit: whether to submit again when it cannot be found out whether an earlier submission was accepted.
+        :param say_first: what is printed if it is submitted now.
+        """
+        submitter = Submitter(
+            client=self._client,
+            record=self._record,
+            on_unconfirmed="resubmit" if resubmit else "fail",
+            claimed=_recorded_ids,
+            log=Sayings(),
+            how_to_resubmit="call the command with --resubmit",
+        )
+        earlier = self._record.read()
+        if earlier is not None and time.time() - earlier.time > RESULT_LIFETIME_SECONDS:
+            # Its result is gone.
+            self._record.forget()
+        if (task_id := submitter.earlier_task(self._request)) is not None:
+            say(
+                f"Going on with DashScope task {task_id}, which the same command has submitted before. To submit anew, "
+                f"delete {self._record.where}."
+            )
+        else:
+            if say_first:
+                say(say_first)
+            task_id = submitter.submit(self._request)
+            say(f"Submitted as DashScope task {task_id}.")
+        self.task_id = task_id
         return task_id
-    task_id = submitter.submit(request)
-    say(f"Submitted as DashScope task {task_id}.")
-    return task_id
+
+    @contextmanager
+    def ending(self, *others: str) -> Iterator[None]:
+        """Say, if the block ends before the results were saved, how they can be had.
+
+        A task that has certainly brought nothing is forgotten: then the same command is a new order.
+
+        :param others: tasks whose turn is after it, and will not come if the user interrupts it.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            say(f"To have the results later: tasks wait {' '.join([self.task_id, *others])} --to PLACE")
+            raise
+        except ProviderError as error:
+            if _has_brought_nothing(error):
+                self.forget()
+            elif not error.final:
+                say(f"To have the result later: tasks wait {self.task_id} --to PLACE")
+            raise
+
+    def forget(self) -> None:
+        """Forget the submission, after which the same command is a new order."""
+        try:
+            self._record.forget()
+        except ProviderError as error:
+            say(f"{error}")
 
 
-@contextmanager
-def ending(record: SubmissionRecord, task_id: str, *others: str) -> Iterator[None]:
-    """Forget a submission once the block has come to an end, after which the same is a new wish.
-
-    If the block ends before the results were saved, say how they can be had; the same command goes on with the task too.
-
-    :param others: tasks whose turn is after it, and will not come if the user interrupts it.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        say(f"To have the results later: tasks wait {' '.join([task_id, *others])} --to PLACE")
-        raise
-    except ProviderError as error:
-        if isinstance(error, TaskNotSucceededError):
-            _forget(record)
-        if not error.final:
-            say(f"To have the result later: tasks wait {task_id} --to PLACE")
-        raise
-    _forget(record)
+def _has_brought_nothing(error: ProviderError) -> bool:
+    """Tell whether a task has no result and never will. One that is UNKNOWN may belong to another account, or be too new."""
+    if isinstance(error, TaskNotSucceededError):
+        return all(task.status is not TaskStatus.UNKNOWN for task in error.tasks)
+    return isinstance(error, NoFileError)
 
 
-def _forget(record: SubmissionRecord) -> None:
-    try:
-        record.forget()
-    except ProviderError as error:
-        say(f"{error}")
+def _folder_of_records() -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The temporary folder may be emptied, and another command may have another one.
+    return (
+        Path(state) if Path(state).is_absolute() else Path.home() / ".local/state"
+    ) / "airflow-provider-wanx"
+
+
+def _recorded_ids() -> frozenset[str]:
+    """Return the ids of all tasks that commands of this user have recorded; remove records whose results are gone."""
+    ids = set()
+    for path in _folder_of_records().glob("*.json"):
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+            if time.time() - path.stat().st_mtime > RESULT_LIFETIME_SECONDS:
+                path.unlink()
+            elif task_id := json.loads(path.read_bytes()).get("dashscope_task_id"):
+                ids.add(str(task_id))
+    return frozenset(ids)
 
 
 def _json_object(option: str, text: str | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from airflow_provider_wanx.dashscope.errors import ConfigurationError, RecordStoreError
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, InvalidInputError, RecordStoreError
 from airflow_provider_wanx.jobs.destination import Replace, S3Destination
 from airflow_provider_wanx.jobs.files import opened_here
 from airflow_provider_wanx.jobs.pictures import ImageSource
@@ -194,6 +194,8 @@ def record_store(place: str, identity: Identity) -> RecordStore:
         )
     try:
         objects = (_bucket_objects if is_s3(place) else _folder_objects)(place)
+    except InvalidInputError:
+        raise  # No retry makes a place of it.
     except Exception as error:  # noqa: BLE001 - Airflow's, boto's, a secrets backend's, or of whatever makes the file system
         raise RecordStoreError(
             f"{reason_of(error)}: could not open the folder for records of submissions, {place}. Check record_path."

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -24,7 +25,6 @@ from airflow_provider_wanx.dashscope.errors import (
     RecordStoreError,
     UnconditionalStoreError,
 )
-from airflow_provider_wanx.dashscope.pacing import machine
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version
 from airflow_provider_wanx.identity import Identity
@@ -132,45 +132,78 @@ def reason_of(error: Exception) -> str:
     return words if isinstance(error, ProviderError | OSError) else f"{type(error).__name__}: {words}"
 
 
-class MachineStore:
-    """Objects of up to 4 KiB in files of this machine, for a day; a :class:`~airflow_provider_wanx.dashscope.store.Store`."""
+class FileStore:
+    """Objects in files of a folder of this user; a :class:`~airflow_provider_wanx.dashscope.store.Store`.
+
+    :param folder: is made if it is not there, for this user alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def url(self, name: str = "") -> str:
         """Return an object's path."""
-        return str(machine.private_directory() / name)
+        return str(self._folder / name)
 
     def read(self, name: str) -> Version:
-        """Read an object."""
-        found: list[bytes] = []
+        """Read an object.
 
-        def note(body: bytes) -> bytes:
-            found.append(body)
-            return body
-
-        machine.update(name, note)
-        return Version(found[-1], _etag(found[-1]))
+        :raises RecordStoreError: it is not known what is stored.
+        """
+        with self._own_errors("read", name), self._locked():
+            return self._read(name)
 
     def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         """Write an object.
 
         :raises ConflictError: it has another version.
+        :raises RecordStoreError: it is not stored.
         """
-
-        def change(there: bytes) -> bytes:
-            if replacing not in (None, _etag(there)):
+        with self._own_errors("write", name), self._locked():
+            if replacing not in (None, self._read(name).etag):
                 raise ConflictError(f"Somebody else has changed {self.url(name)} in the meantime.")
-            return body
-
-        machine.update(name, change)
-        return _etag(body)
+            _replace_file(self._folder / name, body)
+        return hashlib.sha256(body).hexdigest()
 
     def delete(self, name: str) -> None:
-        """Delete an object; an empty file is none."""
-        machine.update(name, lambda there: b"")
+        """Delete an object.
 
+        :raises RecordStoreError: it is not deleted.
+        """
+        with self._own_errors("delete", name), self._locked():
+            (self._folder / name).unlink(missing_ok=True)
 
-def _etag(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest() if body else ABSENT
+    def _read(self, name: str) -> Version:
+        try:
+            file = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return Version()
+        with os.fdopen(file, "rb") as opened:
+            body = opened.read(MAX_BYTES + 1)
+        if len(body) > MAX_BYTES:
+            raise ObjectTooLargeError(self.url(name), limit=MAX_BYTES)
+        return Version(body, hashlib.sha256(body).hexdigest())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import fcntl  # not on Windows, where the other stores work
+
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("ab") as file:
+            fcntl.flock(
+                file, fcntl.LOCK_EX
+            )  # Closing the file gives it back; so does the end of the process.
+            yield
+
+    @contextmanager
+    def _own_errors(self, what: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ObjectTooLargeError) as error:
+            raise RecordStoreError(
+                f"{safe_words(str(error))}: could not {what} the record {self.url(name)}. Check that you may read, write and "
+                "delete there."
+            ) from None
 
 
 class FolderStore:

@@ -77,7 +77,7 @@ def dataset(address: str) -> Dataset | None:
     :return: None for what has no lasting address: ``data:`` URLs, temporary uploads, and what is too long for one.
     """
     text = source_address(address) or ""
-    if not text or text.startswith(("data:", "oss://")):
+    if not text or text[:6].lower().startswith(("data:", "oss://")):
         return None
     scheme, separator, rest = text.partition("://")
     place, _, path = rest.partition("/")

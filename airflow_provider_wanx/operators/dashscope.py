@@ -262,9 +262,9 @@ class DashScopeSubmitTaskOperator(SubmittingOperator):
     def execute(self, context: Context) -> str:
         """Submit or go on with what was submitted, publish the id, wait if asked to."""
         with self.working(context) as hook:
-            return self.submit_once(context, hook, self.build_request)
+            return self.submit_once(context, hook, lambda: self.build_request(hook))
 
-    def build_request(self) -> TaskRequest:
+    def build_request(self, hook: DashScopeHook) -> TaskRequest:
         """Make what is to be submitted."""
         self.parameters = given(self.parameters)
         return TaskRequest(

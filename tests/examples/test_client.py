@@ -14,7 +14,7 @@ from airflow_provider_wanx.jobs.copying import ResultCopier
 from airflow_provider_wanx.jobs.destination import FolderDestination
 from airflow_provider_wanx.jobs.pictures import ImageSource
 from airflow_provider_wanx.jobs.record import SubmissionRecord
-from airflow_provider_wanx.jobs.records import MachineStore
+from airflow_provider_wanx.jobs.records import FileStore
 from airflow_provider_wanx.jobs.repainting import repaint_request
 from airflow_provider_wanx.jobs.sources import ANYWHERE
 from airflow_provider_wanx.jobs.submitter import Submitter
@@ -37,7 +37,7 @@ def config(
 def test_a_portrait_is_submitted_once_waited_for_and_copied_without_airflow(config: ClientConfig) -> None:
     # [START jobs]
     log = logging.getLogger("portraits")
-    record = SubmissionRecord(MachineStore(), name="ada.json")
+    record = SubmissionRecord(FileStore(Path("records")), name="ada.json")
     with DashScopeClient(config) as client:
         pictures = ImageSource(upload=client.upload_file, model=REPAINT_MODEL, rule=ANYWHERE)
         request = repaint_request(pictures, image="ada.jpg", style=38, log=log)
@@ -56,7 +56,7 @@ def test_a_program_that_is_started_again_does_not_pay_again(
     config: ClientConfig, dashscope_simulator: BackgroundSimulator
 ) -> None:
     for _ in range(2):
-        record = SubmissionRecord(MachineStore(), name="again.json")
+        record = SubmissionRecord(FileStore(Path("records")), name="again.json")
         with DashScopeClient(config) as client:
             pictures = ImageSource(upload=client.upload_file, model=REPAINT_MODEL, rule=ANYWHERE)
             request = repaint_request(pictures, image="ada.jpg", style=38, log=logging.getLogger())

@@ -234,3 +234,13 @@ def test_a_timeout_of_airflows_own_has_a_kind_too() -> None:
     with pytest.raises(AirflowTaskTimeout):
         execute(context={"ti": instance})
     assert instance.xcoms["dashscope_failure"]["kind"] == "timeout"
+
+
+def test_an_error_that_is_its_own_cause_ends_too() -> None:
+    @reports_failure
+    def execute() -> None:
+        error = AirflowException("Round and round.")
+        raise error from error
+
+    with pytest.raises(AirflowException, match="Round and round"):
+        execute()

@@ -40,6 +40,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     # The local DashScope does not need the real one's time to find a new task.
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     # Airflow 2 logs to stdout, also what the local DashScope fetches in a thread of this process.
     main = threading.main_thread().ident
     logger = logging.getLogger("httpx")

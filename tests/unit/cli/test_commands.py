@@ -336,13 +336,58 @@ class TestRepaint:
         done = run(*words, "60")
         (task,) = at_rest.ledger()["tasks"]
         assert done.json["task_id"] == task["task_id"]
-        assert "which a command that was broken off has submitted" in done.err
+        assert "which the same command has submitted before" in done.err
         assert run(*words, "0.2").code == 3
         assert totals(at_rest)["accepted"] == 2
+
+    def test_a_task_that_is_not_known_is_not_submitted_again(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str
+    ) -> None:
+        dashscope.add_fault(endpoint="job", kind="outcome", outcome="UNKNOWN", times=1)
+        for _ in range(2):
+            assert run("repaint", portrait, "--style", "3", *FAST).code == 1
+        assert totals(dashscope)["accepted"] == 1
+
+    def test_nothing_is_sent_where_no_record_can_be_kept(
+        self, run: Run, dashscope: BackgroundSimulator, portrait: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", portrait)
+        done = run("repaint", portrait, "--style", "3", *FAST)
+        assert (done.code, done.out) == (1, "")
+        assert f"record {portrait}/airflow-provider-wanx/" in done.err
+        assert totals(dashscope)["accepted"] == 0
 
 
 class TestSeveral:
     """Several portraits from the command line."""
+
+    @pytest.fixture
+    def portraits(self, tmp_path: Path) -> list[str]:
+        """Three pictures that differ."""
+        paths = [tmp_path / f"{number}.png" for number in range(3)]
+        for number, path in enumerate(paths):
+            path.write_bytes(picture(300 + number, 320))
+        return list(map(str, paths))
+
+    def test_a_command_that_is_called_again_pays_for_nothing_that_it_has_saved(
+        self, run: Run, dashscope: BackgroundSimulator, portraits: list[str]
+    ) -> None:
+        words = ("repaint", *portraits, "--style", "3", "--to", "out/", "-o", "json", *FAST)
+        dashscope.add_fault(endpoint="submit", kind="status", status=400, code="Arrearage", after=1, times=1)
+        assert run(*words).code == 1
+        done = run(*words)
+        assert (done.code, len(done.json), totals(dashscope)["accepted"]) == (0, 3, 3)
+        assert run(*words).code == 0
+        assert totals(dashscope)["accepted"] == 6
+
+    def test_a_lost_answer_is_not_taken_for_the_picture_before_it(
+        self, run: Run, dashscope: BackgroundSimulator, portraits: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(search, "LOOKS", (0.0, 0.0, 0.0))
+        dashscope.add_fault(endpoint="submit", kind="lose_answer", after=2, times=1)
+        done = run("repaint", *portraits, "--style", "3", "--to", "out/", "-o", "json", *FAST)
+        assert (done.code, len(done.json)) == (0, 3), done.err
+        assert totals(dashscope)["accepted"] == 3
 
     def test_pictures_and_folders_are_repainted_into_a_folder(
         self, run: Run, key: list[str], dashscope: BackgroundSimulator, portrait: str, tmp_path: Path

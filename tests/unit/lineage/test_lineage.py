@@ -117,6 +117,7 @@ def test_a_copy_that_fails_tells_what_it_has_copied(dashscope: BackgroundSimulat
         ("dashscope://tasks/1-2", ("dashscope", "tasks/1-2")),
         ("data:image/png;base64,AAAA", None),
         ("oss://dashscope-instant/a.jpg", None),
+        ("OSS://dashscope-instant/a.jpg", None),
         ("", None),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,14 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wanx.deferral import TRIGGER_TIMEOUT_MARGIN_SECONDS
+from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.submitter import TaskRequest
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.provenance import SUBMISSION_KEY
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY, DashScopeTaskTrigger
 from tests.unit.operators.painting import PAINT, paint
-from tests.unit.support.airflow import deferral
+from tests.unit.support.airflow import TaskRunner, deferral
 from tests.unit.support.airflow_names import is_mapped, stored_dag
 from tests.unit.support.service import totals
 
@@ -171,3 +174,16 @@ def test_it_can_be_mapped_and_survives_airflows_serialization() -> None:
 def test_it_waits_on_its_worker_unless_airflow_is_set_to_defer() -> None:
     """That the setting counts, ``test_import_cost`` shows: only a new process reads it."""
     assert paint().build().deferrable is False
+
+
+class Cheaper(DashScopeSubmitTaskOperator):
+    """A user's own operator."""
+
+    def build_request(self, hook: DashScopeHook) -> TaskRequest:
+        return replace(super().build_request(hook), model="wan2.2-t2i-flash")
+
+
+def test_a_users_own_operator_may_change_what_is_submitted(dashscope: BackgroundSimulator) -> None:
+    TaskRunner(lambda: Cheaper(task_id="paint", **PAINT, input={"prompt": "x"})).start()
+    (task,) = dashscope.ledger()["tasks"]
+    assert task["model"] == "wan2.2-t2i-flash"

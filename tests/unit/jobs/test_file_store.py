@@ -1,0 +1,85 @@
+"""Small objects in files of a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError
+from airflow_provider_wanx.dashscope.store import ABSENT, replace
+from airflow_provider_wanx.jobs.records import FileStore
+from airflow_provider_wanx.s3.objects import MAX_BYTES
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "records"
+
+
+@pytest.fixture
+def store(folder: Path) -> FileStore:
+    return FileStore(folder)
+
+
+def test_an_object_is_replaced_by_whoever_has_seen_it_last(store: FileStore) -> None:
+    assert store.read("a.json").etag == ABSENT
+    first = replace(store, "a.json", b"1", seen=ABSENT)
+    second = replace(store, "a.json", b"2", seen=first)
+    with pytest.raises(ConflictError):
+        store.write("a.json", b"3", replacing=first)
+    with pytest.raises(ConflictError):
+        store.write("a.json", b"3", replacing=ABSENT)
+    assert (store.read("a.json").body, store.read("a.json").etag) == (b"2", second)
+    store.delete("a.json")
+    assert store.read("a.json").etag == ABSENT
+
+
+def test_nobody_else_may_look_into_the_folder(store: FileStore, folder: Path) -> None:
+    store.write("a.json", b"1", replacing=ABSENT)
+    assert folder.stat().st_mode & 0o77 == 0
+
+
+def test_a_read_writes_nothing(store: FileStore, folder: Path) -> None:
+    store.write("a.json", b"1", replacing=ABSENT)
+    before = (folder / "a.json").stat()
+    store.read("a.json")
+    assert (folder / "a.json").stat().st_ino == before.st_ino
+    assert (folder / "a.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_write_that_dies_in_its_middle_leaves_what_was_there(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a.json", b"1", replacing=ABSENT)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", die)
+        with pytest.raises(KeyboardInterrupt):
+            store.write("a.json", b"2", replacing=None)
+    assert store.read("a.json").body == b"1"
+
+
+@pytest.mark.parametrize("spoil", ["too large", "a link", "a folder"])
+def test_what_cannot_be_read_is_not_absent(store: FileStore, folder: Path, spoil: str) -> None:
+    store.write("other.json", b"1", replacing=ABSENT)
+    path = folder / "a.json"
+    if spoil == "too large":
+        path.write_bytes(bytes(MAX_BYTES + 1))
+    elif spoil == "a link":
+        path.symlink_to(folder / "other.json")
+    else:
+        path.mkdir()
+    with pytest.raises(RecordStoreError, match=r"could not read the record .*a\.json"):
+        store.read("a.json")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = FileStore(tmp_path / "file" / "records")
+    with pytest.raises(RecordStoreError, match=r"could not write the record .*file/records/a\.json"):
+        store.write("a.json", b"1", replacing=None)
