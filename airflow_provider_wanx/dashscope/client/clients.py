@@ -130,7 +130,7 @@ class Exchange:
 
     async def _upload_once(self, filename: str, content: bytes, model: str) -> str:
         policy = await self.send(endpoints.get_upload_policy(model), None)
-        return await self.send_once(endpoints.upload(policy, filename=filename, content=content))
+        return await self.send(endpoints.upload(policy, filename=filename, content=content), None)
 
     async def open(self, url: str, what: str) -> tuple[httpx.Response, ReceivedFile]:
         """Begin a download, wherever it is redirected to."""
@@ -148,7 +148,7 @@ class Exchange:
                 redirects += 1
                 location = response.headers["location"]
                 request = build_download(location, what, timeout, after=response, redirects=redirects)
-            except DownloadError:
+            except BaseException:
                 await self.io.close(response)
                 raise
             await self.io.close(response)

@@ -278,7 +278,7 @@ def _is_excepted(url: httpx.URL, no_proxy: str) -> bool:
     """Tell whether ``NO_PROXY`` lists a URL's host: by name, as a part of a domain, with a port, or as a network."""
     entries = [each.strip().replace("[", "").replace("]", "") for each in no_proxy.split(",")]
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    names = ",".join(each.removeprefix("*.") for each in entries)
+    names = ",".join(each.lstrip("*") for each in entries)
     if "*" in entries or proxy_bypass_environment(f"{url.host}:{port}", {"no": names}):
         return True
     for entry in entries:

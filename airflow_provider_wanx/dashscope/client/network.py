@@ -194,7 +194,8 @@ def _attempts(places: Sequence[str]) -> Iterator[tuple[str, contextlib.AbstractC
     """Each address of a host, with what becomes of a failure to connect to it: only that to the last one is told."""
     for place in places[:-1]:
         yield place, contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout)
-    yield places[-1], contextlib.nullcontext()
+    for place in places[-1:]:
+        yield place, contextlib.nullcontext()
 
 
 class Backend(httpcore.NetworkBackend):

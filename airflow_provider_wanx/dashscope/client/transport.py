@@ -121,7 +121,7 @@ def build_request(call: Call[Any], config: ClientConfig, timeout: float) -> http
             files={"file": call.file} if call.file else None,
             extensions=_timeouts(timeout),
         )
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         # The account's own host is the user's affair; any other was named by the service.
         cls = ConfigurationError if call.signed else InvalidResponseError
         raise cls(f"Could not {call.doing}: its URL cannot be used ({reason(error)}).") from None
@@ -141,7 +141,7 @@ def build_download(
         # Unpacked on the way, a file could not be compared with the length and the checksum that are announced for it.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", **_USER_AGENT}
         request = httpx.Request("GET", whole, headers=headers, extensions=_timeouts(timeout))
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise DownloadError(f"Could not download {what}: its URL cannot be used ({reason(error)}).") from None
     if redirects > 5:
         place = without_query(str(request.url))

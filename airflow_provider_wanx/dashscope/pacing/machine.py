@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows has none: there, each process paces itself only.
     fcntl = None  # type: ignore[assignment]
 
-LOCK_TRIES, LOCK_PAUSE = 20, 0.005
+LOCK_TRIES, LOCK_PAUSE_SECONDS = 200, 0.005
 
 STALE_AFTER_SECONDS = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
@@ -32,8 +32,8 @@ def update(name: str, change: Callable[[bytes], bytes]) -> None:
     """
     with contextlib.suppress(OSError), _locked(name) as file:
         body = change(os.pread(file, 4096, 0))
-        os.ftruncate(file, 0)
         os.pwrite(file, body, 0)
+        os.ftruncate(file, len(body))
         return
     with _LOCK:
         _HERE[name] = change(_HERE.get(name, b""))
@@ -59,7 +59,7 @@ def _locked(name: str) -> Iterator[int]:
             except BlockingIOError:
                 if not left:
                     raise
-                time.sleep(LOCK_PAUSE)
+                time.sleep(LOCK_PAUSE_SECONDS)
         yield file
     finally:
         os.close(file)

@@ -108,10 +108,10 @@ class Pacer:
     def _until_prepared(self) -> float:
         # What prepares a submission takes about as long as reserving its moment, and no longer than needed ahead of it: a
         # process that dies between leaves a record of something that may have been sent.
-        return self._until(self._lead)
+        return self._until(self._moment, self._lead)
 
-    def _until(self, ahead: float) -> float:
-        wait = 0.0 if self._moment is None else max(self._moment - ahead - time.monotonic(), 0.0)
+    def _until(self, moment: float | None, ahead: float) -> float:
+        wait = 0.0 if moment is None else max(moment - ahead - time.monotonic(), 0.0)
         self._held_back += wait
         return wait
 
@@ -120,11 +120,10 @@ class Pacer:
 
         :return: seconds until it is to be sent.
         """
+        moment, self._moment, self._is_certain = self._moment, None, False
         if self._before_sending is not None:
             self._before_sending()
-        wait = self._until(0.0)
-        self._moment, self._is_certain = None, False
-        return wait
+        return self._until(moment, 0.0)
 
     @contextmanager
     def sending(self) -> Iterator[None]:

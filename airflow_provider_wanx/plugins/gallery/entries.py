@@ -28,7 +28,8 @@ from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOW
 log = logging.getLogger(__name__)
 
 MAX_PART_BYTES = 4 * 1024 * 1024
-"""Of what is read at once of a batch: a hundred rows of its manifest, the manifest's index, or ``status.json``."""
+"""Of a hundred rows of a batch's manifest. A row, the manifest's index and ``status.json`` have less: read as JSON, small
+values take a hundred times their size in memory."""
 
 LARGEST = 2**31 - 1
 """What a database takes as a number; nothing here counts further."""
@@ -166,7 +167,7 @@ def results_of(stored: object) -> list[Result | None] | None:
 
 def rows_of(lines: Iterable[bytes]) -> list[Result | None]:
     """Read lines of a batch's manifest; None in place of each that is none."""
-    return [Result.read(_json(line)) for line in lines]
+    return [Result.read(_json(line) if len(line) <= 256 * 1024 else None) for line in lines]
 
 
 def _json(stored: Any) -> Any:
@@ -276,7 +277,7 @@ def read_status(reader: Reader, mark: Mark) -> Status:
     :raises ProblemError: it cannot be read.
     """
     found = owned_objects.find(reader, mark.bucket, mark.prefix + STATUS)
-    return _checked(Status, owned_objects.read(found, limit=MAX_PART_BYTES))
+    return _checked(Status, owned_objects.read(found, limit=512 * 1024))
 
 
 def count_rows(reader: Reader, mark: Mark) -> int:
@@ -305,7 +306,8 @@ def read_rows(reader: Reader, mark: Mark, *, start: int, count: int) -> list[Res
 
 def _index(reader: Reader, mark: Mark) -> _Index:
     try:
-        index = _checked(_Index, _body(reader, mark, INDEX))
+        # A million rows need half of the limit.
+        index = _checked(_Index, _body(reader, mark, INDEX, None, None, 256 * 1024))
     except ProblemError as error:
         raise (ProblemError(NO_MANIFEST) if error.problem is NOT_SHOWN else error) from None
     if len(index.offsets) != -(-index.rows // index.step):
@@ -331,10 +333,15 @@ _bodies = owned_objects.cache_of_bytes(32 * 1024 * 1024, seconds=30.0)
 
 @cached(_bodies, key=owned_objects.short, lock=Lock())
 def _body(
-    reader: Reader, mark: Mark, name: str, part: tuple[int, int] | None = None, size: int | None = None
+    reader: Reader,
+    mark: Mark,
+    name: str,
+    part: tuple[int, int] | None = None,
+    size: int | None = None,
+    limit: int = MAX_PART_BYTES,
 ) -> Content:
     found = owned_objects.find(reader, mark.bucket, mark.prefix + name)
-    return owned_objects.read(found, limit=MAX_PART_BYTES, part=part)
+    return owned_objects.read(found, limit=limit, part=part)
 
 
 def _checked(model: type[_Model], content: Content) -> _Model:

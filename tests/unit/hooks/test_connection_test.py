@@ -77,9 +77,9 @@ def test_nobody_waits_before_the_form_for_a_minute() -> None:
     busy = say_json({"code": "Throttling", "message": "Later."}, status=429)
     with ScriptedServer(*[busy] * 50) as server:
         config = ClientConfig(api_key="sk-x", base_url=server.url, retry_for=60)
-        passed, message = check_access(config, patience=0.1)
+        passed, message = check_access(config, patience=2.0)
         assert (passed, "Throttling" in message) == (False, True)
-        assert len(server.seen) < 5
+        assert len(server.seen) < 20
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_wanx.dashscope.client.network import Kind, kind_of
@@ -136,6 +137,29 @@ def test_a_redirect_leads_through_the_same_door(
     server.script(Say(status=307, headers={"Location": "http://169.254.169.254/latest/meta-data/"}))
     with pytest.raises(ForbiddenHostError):
         connect(server.url).download(f"{server.url}/a.png")
+
+
+@pytest.mark.parametrize("place", ["http://xn--a/", "http:////[x1x@/.=b"])
+def test_a_redirect_to_nowhere_is_an_own_error_and_leaves_no_connection_open(
+    server: ScriptedServer, connect: Connect, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[httpx.URL] = []
+    close, aclose = httpx.Response.close, httpx.Response.aclose
+
+    def closing(response: httpx.Response) -> None:
+        closed.append(response.url)
+        close(response)
+
+    async def aclosing(response: httpx.Response) -> None:
+        closed.append(response.url)
+        await aclose(response)
+
+    monkeypatch.setattr(httpx.Response, "close", closing)
+    monkeypatch.setattr(httpx.Response, "aclose", aclosing)
+    server.script(Say(status=302, headers={"Location": place}))
+    with pytest.raises(DownloadError, match="its URL cannot be used"):
+        connect(server.url).download(f"{server.url}/a.png")
+    assert closed == [f"{server.url}/a.png"]
 
 
 def test_redirects_come_to_an_end(server: ScriptedServer, connect: Connect) -> None:

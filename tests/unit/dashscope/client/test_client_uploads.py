@@ -120,6 +120,17 @@ def test_a_store_without_capacity_is_asked_again(serve: Serve, connect: Connect)
     assert len(store.seen) == 2
 
 
+def test_what_the_store_has_certainly_not_taken_is_repeated_for_as_long_as_anything_else(
+    serve: Serve, connect: Connect
+) -> None:
+    busy = Say(status=429, headers={"Retry-After": "0"})
+    store = serve(*[busy] * 5, Say())
+    service = serve(*[_policy(store, number) for number in range(6)])
+
+    assert _upload(connect, service, retry_for=60).startswith("oss://dashscope-instant/abc/")
+    assert (len(service.seen), len(store.seen)) == (1, 6)
+
+
 def test_an_upload_is_given_up_after_three_policies(serve: Serve, connect: Connect) -> None:
     store = serve(*[_EXPIRED] * 9)
     service = serve(*[_policy(store, number) for number in range(9)])
