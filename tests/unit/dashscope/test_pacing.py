@@ -25,7 +25,12 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
-from airflow_provider_wanx.dashscope.errors import ApiError, SubmissionQueueError, ThrottledError
+from airflow_provider_wanx.dashscope.errors import (
+    ApiError,
+    RecordStoreError,
+    SubmissionQueueError,
+    ThrottledError,
+)
 from airflow_provider_wanx.dashscope.pacing import machine as machine_store
 from airflow_provider_wanx.dashscope.pacing.pace import LONGEST_PAUSE_MOMENTS, MARGIN, PaceState
 from airflow_provider_wanx.dashscope.pacing.pacer import Pacer
@@ -92,6 +97,17 @@ def test_whatever_happens_a_free_account_is_fast_again_in_the_end(events: list[s
 
 def test_a_single_submission_is_not_held_back() -> None:
     assert _pacer().turn() == 0.0
+
+
+def test_a_try_whose_record_was_not_written_has_used_its_moment() -> None:
+    def refuse() -> None:
+        raise RecordStoreError("The store is full.")
+
+    pacer = Pacer(submit_task(**PICTURE), _config(), refuse)  # type: ignore[arg-type]
+    assert pacer.turn() == 0.0
+    with pytest.raises(RecordStoreError):
+        pacer.prepare()
+    assert pacer.turn() > 0.0
 
 
 def test_those_that_want_to_submit_together_get_different_moments(monkeypatch: pytest.MonkeyPatch) -> None:
