@@ -9,10 +9,11 @@ import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.batch_destination import BatchDestination
@@ -99,11 +100,6 @@ class Batch:
             identity={**told, "model": self.model, "s3_key": self.keys.template},
         )
         self._addresses = SignedAddresses(self.source)
-        # Whoever waits for tasks uses the rest of the rate.
-        self._turns = Turns(0.3 * self.hook.get_conn().config.limits.requests_per_second)
-        self._copier = ResultCopier(
-            client=self.hook.get_conn(), destination=self.destination.results, log=WarningsOnly(self.log)
-        )
 
     def begin(self, *, retry_failed: bool) -> None:
         """Take the ledger, and put into it what the input wants.
@@ -118,8 +114,10 @@ class Batch:
         notes = self.ledger.notes
         if retry_failed:
             self.ledger.examples.clear()
-            for row in list(self.ledger.rows.in_states(RowStatus.FAILED)):
-                self.ledger.update(row, **_wanted_again(row))
+            failed = self.ledger.rows.in_states(RowStatus.FAILED)
+            # They may be more than the journal takes.
+            self.ledger.revise({row.row: _wanted_again(row) for row in failed})
+            self.ledger.compact()
         # Nobody may have worked on the batch for days.
         notes.pace, notes.troubles = [(time.time(), notes.ended)], 0
         self.log.info(
@@ -136,7 +134,7 @@ class Batch:
         :param left_as: :attr:`Ledger.version` at the end of that worker's work.
         """
         is_known = self.ledger.acquire(left_as=left_as)
-        self.is_ours = self._is_planned = True
+        self.is_ours, self._is_planned = True, is_known
         if not is_known:
             self._plan()
 
@@ -154,6 +152,8 @@ class Batch:
         :raises ProviderError: the batch cannot go on; the ledger is up to date.
         """
         self._fatal, self._heard = None, False
+        # Threads share them, so they are made before there are any.
+        _ = self._turns, self._copier
         with threads(THREADS) as copying, threads(THREADS) as submitting:
             submissions = Submissions(
                 hook=self.hook,
@@ -172,9 +172,14 @@ class Batch:
                 # Images whose tasks have failed for a transient reason are among those that are left.
                 while self._submit(submissions, submitting, fetching):
                     pass
-            finally:
-                # What was sent is noted, whatever ends the work.
                 submissions.take_answers()
+            except BaseException:
+                submissions.is_over = True
+                # What was sent is noted and kept, whatever ends the work; what is to be told is the first error.
+                with suppress(ProviderError):
+                    submissions.take_answers()
+                    self.ledger.flush()
+                raise
         notes = self.ledger.notes
         notes.pace = [*notes.pace, (time.time(), notes.ended)][-10:]
         try:
@@ -192,7 +197,8 @@ class Batch:
     ) -> bool:
         """Submit as many images as may be in flight, and note what is fetched meanwhile; tell whether more can be submitted."""
         # What has ended and is still being copied is in the service's queue no more.
-        rows = islice(submissions.candidates(), self._room(still_copied=len(fetching)))
+        room = islice(submissions.candidates(), self._room(still_copied=len(fetching)))
+        rows = takewhile(lambda _: self._may_submit(submissions), room)
         for row, opened in ahead(pool, self._prepare, rows, most=THREADS // 2):
             if not self._may_submit(submissions):
                 break
@@ -303,6 +309,17 @@ class Batch:
         self._write_status("finished")
         self.ledger.compact(lease=0)
         return self.summary
+
+    @cached_property
+    def _turns(self) -> Turns:
+        # Whoever waits for tasks uses the rest of the rate.
+        return Turns(0.3 * self.hook.get_conn().config.limits.requests_per_second)
+
+    @cached_property
+    def _copier(self) -> ResultCopier:
+        return ResultCopier(
+            client=self.hook.get_conn(), destination=self.destination.results, log=WarningsOnly(self.log)
+        )
 
     @cached_property
     def _limits(self) -> ModelLimit:

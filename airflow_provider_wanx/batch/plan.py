@@ -15,7 +15,7 @@ from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.redaction import quoted
+from airflow_provider_wanx.dashscope.redaction import quoted, without_signature
 
 
 class SignedAddresses:
@@ -163,8 +163,9 @@ class _Planning:
         if key is None:
             return
         if key in self._keys_seen:
+            image = without_signature(row.image)
             raise InvalidInputError(
-                f"s3_key {quoted(self._keys.template)} gives row {row.row} ({row.image}) the key of another row. "
+                f"s3_key {quoted(self._keys.template)} gives row {row.row} ({image}) the key of another row. "
                 "Put {row} into it. Nothing was submitted."
             )
         self._keys_seen.add(key)

@@ -27,6 +27,9 @@ LONGEST_WAIT_SECONDS = 1800.0
 """After which a worker is woken whatever has ended, to stay the ledger's owner: half of what a lease may last. A service that
 has taken no submission for so long is out of order."""
 
+RECENT_SECONDS = 300.0
+"""After an accepted submission, for which the service counts as being in order."""
+
 PAUSE_SECONDS = 120.0
 """Until the next try when nothing is in flight."""
 

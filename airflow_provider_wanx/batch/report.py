@@ -124,7 +124,7 @@ def write_manifests(
         with ExitStack() as stack:
             writers = [stack.enter_context(_WRITERS[name](path, own_columns)) for name, path in paths.items()]
             remaining = iter(rows)
-            while some := list(islice(remaining, 10_000)):
+            while some := list(islice(remaining, 1_000)):
                 for write in writers:
                     write(some)
         for name, path in paths.items():

@@ -191,6 +191,8 @@ class Row:
         :raises ValueError: it is none, or says what cannot be.
         """
         row = _STORED.validate_json(line)
+        if row.row < 0:
+            raise ValueError("a row has no number")
         missing = {
             RowStatus.INTENT: row.submission is None,
             RowStatus.SUBMITTED: row.dashscope_task_id is None,

@@ -13,13 +13,18 @@ from airflow_provider_wanx.batch.outcomes import concerns_one_image, failed, not
 from airflow_provider_wanx.batch.policy import (
     LONGEST_WAIT_SECONDS,
     MOST_FAILURES,
+    RECENT_SECONDS,
     RETRIES,
     SLOW_SECONDS,
     THREADS,
 )
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
-from airflow_provider_wanx.dashscope.errors import ProviderError, UnconfirmedSubmissionError
+from airflow_provider_wanx.dashscope.errors import (
+    BatchStoppedError,
+    ProviderError,
+    UnconfirmedSubmissionError,
+)
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.jobs.search import settled_at
@@ -41,10 +46,11 @@ class RowRecord(SubmissionRecord):
     a worker dies before, the service's task list tells.
     """
 
-    def __init__(self, ledger: Ledger, row: Row) -> None:
+    def __init__(self, ledger: Ledger, row: Row, *, is_over: Callable[[], bool]) -> None:
         super().__init__(None)
         self._ledger = ledger
         self._row = row
+        self._is_over = is_over
         self._sent_at = float("inf")
 
     @property
@@ -55,7 +61,9 @@ class RowRecord(SubmissionRecord):
     def read(self) -> Record:
         """Return the record of a row that may have been submitted."""
         where = f"row {self._row.row} of the ledger {self._ledger.url}"
-        return Record.from_json(self._row.submission, where=where)
+        is_intent = (self._row.submission or {}).get("phase") == Phase.INTENT
+        # A row whose submission is known to be accepted has the id itself.
+        return Record.from_json(self._row.submission if is_intent else None, where=where)
 
     def write(self, record: Record) -> None:
         """Keep the record.
@@ -63,6 +71,8 @@ class RowRecord(SubmissionRecord):
         :raises ProviderError: the intent is not kept; nothing may be sent then.
         """
         if record.phase is Phase.INTENT:
+            if self._is_over():
+                raise BatchStoppedError("The work on the batch has ended; this image was not submitted.")
             self._ledger.update(self._row, status=RowStatus.INTENT, submission=record.to_json())
             self._ledger.flush()
             self._sent_at = time.monotonic()
@@ -82,7 +92,8 @@ class Submissions:
     One image is submitted after the other. A submission whose answer takes long does not hold up the next ones, and one that
     stays unconfirmed is set aside: the service's list tells later, with one look, what became of it.
 
-    ``fatal`` is why the batch cannot go on; ``trouble`` is what went wrong since the service has accepted something.
+    ``fatal`` is why the batch cannot go on; ``trouble`` is what went wrong since the service has accepted something. Once
+    ``is_over`` is set, nothing more is sent.
 
     :param hook: the connection to submit with.
     :param ledger: the batch's ledger, acquired.
@@ -102,6 +113,7 @@ class Submissions:
     ) -> None:
         self.fatal: ProviderError | None = None
         self.trouble: ProviderError | None = None
+        self.is_over = False
         self._hook = hook
         self._ledger = ledger
         self._pool = pool
@@ -126,7 +138,7 @@ class Submissions:
     def reconcile(self) -> None:
         """Find out what became of submissions that were not confirmed, or during which a worker died."""
         rows = list(self._ledger.rows.in_states(RowStatus.INTENT))
-        records = {row.row: RowRecord(self._ledger, row) for row in rows}
+        records = {row.row: self._record(row) for row in rows}
         unsettled = {number: record.read() for number, record in records.items()}
         for row in rows:
             intent = unsettled[row.row]
@@ -144,7 +156,7 @@ class Submissions:
                 self._accepted()
                 continue
             # If the service took others at about that time, or this one has met the same before, it is the picture's fault.
-            in_order = intent.time - self._ledger.notes.accepted_at < LONGEST_WAIT_SECONDS
+            in_order = intent.time - self._ledger.notes.accepted_at < RECENT_SECONDS
             is_own = bool(row.code) and (in_order or row.failed_tasks > 0)
             self._try_again(row, is_own=is_own, why={"code": row.code or "", "message": row.message})
         self._ledger.flush()
@@ -161,7 +173,7 @@ class Submissions:
             self._refused(row, error)
             return
         self.take_answers(at_most=THREADS // 2 - 1)
-        record = RowRecord(self._ledger, row)
+        record = self._record(row)
         submitter = self._submitter(record)
         future = self._pool.submit(copy_context().run, _post, submitter, request)
         self._posts[future] = row, submitter
@@ -239,6 +251,9 @@ class Submissions:
 
     def _note(self, row: Row, changes: dict[str, Any]) -> None:
         note(self._ledger, row, changes, log=self._log)
+
+    def _record(self, row: Row) -> RowRecord:
+        return RowRecord(self._ledger, row, is_over=lambda: self.is_over)
 
     def _submitter(self, record: RowRecord, *, rivals: Sequence[Record] = ()) -> Submitter:
         return Submitter(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -54,5 +56,8 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
         except ProviderError as error:
             # The worker will meet it too, and can end the Airflow task because of it.
             self.log.warning("Waiting ends: %s", error)
+            if not self.dashscope_task_ids:
+                # It was a pause, after which the worker tries again.
+                await asyncio.sleep(max(0.0, self.wake_at - time.time()))
             ended = self.dashscope_task_ids
         yield TriggerEvent({"ended": ended})

@@ -10,8 +10,8 @@ Four rules hold, and nothing here may relax them:
 
 1. Every object is replaced only by whoever has seen its last version (S3's conditional writes). A run that was thought
    dead, and whose ledger another has taken over, fails at its next write, before its next submission.
-2. The journal is written before a submission leaves; see :mod:`submission.record`. It is emptied only after its rows have
-   been written to where they belong.
+2. The journal is written before a submission leaves; see :mod:`~airflow_provider_wanx.jobs.record`. It is emptied only
+   after its rows have been written to where they belong.
 3. A row is replaced only by a later revision of itself.
 4. Whoever may write the bucket may have written the ledger. A task believes its sums and its rows only as it has left them
    itself; else all rows are read, counted, and held against the input before anything is submitted.
@@ -37,6 +37,7 @@ from airflow_provider_wanx.batch.ledger.stored import (
     Index,
     LedgerStore,
     Notes,
+    Totals,
 )
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, ProviderError
@@ -214,9 +215,13 @@ class Ledger:
     def update(self, row: Row, **changes: Any) -> None:
         """Change a row; :meth:`flush` keeps the change."""
         with self._lock:
-            self.totals.add(row, -1)
+            # Other threads read the sums: they see all of the change or nothing.
+            totals = Totals()
+            totals.merge(self.totals)
+            totals.add(row, -1)
             self.rows.change({row.row: changes})
-            self.totals.add(row)
+            totals.add(row)
+            self.totals = totals
             self._journal[row.row] = self.rows[row.row]
             self._unwritten = True
             self._exemplify(row)

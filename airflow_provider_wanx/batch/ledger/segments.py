@@ -32,7 +32,9 @@ class _Segment:
     changed: bool = False
 
     def totals(self) -> Totals:
-        return self.sums if self.rows is None else Totals.of(self.rows)
+        # Another thread may write them, and drop them from memory.
+        rows = self.rows
+        return self.sums if rows is None else Totals.of(rows)
 
 
 class Segments:
@@ -156,8 +158,8 @@ class Segments:
 
     def _read(self, number: int) -> list[Row]:
         segment, name = self._segments[number], segment_name(number)
-        if segment.rows is not None:
-            return segment.rows
+        if (loaded := segment.rows) is not None:
+            return loaded
         _, rows, etag = self._store.read(name, Header)
         if self._is_known and etag != segment.etag:
             raise LedgerInUseError(

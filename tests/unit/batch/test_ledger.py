@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -131,6 +132,22 @@ class TestKilled:
             submit(world, ledger, row)
             assert len(world.body("journal.jsonl")) < 700 + 400
         check_nothing_forgotten(world, world.acquired())
+
+
+def test_whoever_reads_the_sums_while_a_row_changes_sees_every_row_counted_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, change, seen = world.planned(3), segments.Segments.change, []
+
+    def watched(self: segments.Segments, changes: Any) -> None:
+        seen.append(dict(ledger.totals.counts))
+        change(self, changes)
+        seen.append(dict(ledger.totals.counts))
+
+    monkeypatch.setattr(segments.Segments, "change", watched)
+    ledger.update(ledger.rows[0], status=RowStatus.FAILED, code="X", message="x")
+    assert seen == [{"planned": 3}] * 2
+    assert +ledger.totals.counts == {"planned": 2, "failed": 1}
 
 
 class TestOwners:

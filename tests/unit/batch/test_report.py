@@ -90,7 +90,7 @@ def test_an_inlined_picture_is_not_repeated_in_the_manifest() -> None:
 def test_both_formats_hold_the_same_rows_also_beyond_one_group(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    count = 10_003
+    count = 1_003
     rows = [
         row(number, columns={"id": str(number)}).in_manifest(bucket="b", price=PRICE)
         for number in range(count)

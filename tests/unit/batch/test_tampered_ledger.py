@@ -12,6 +12,7 @@ from airflow_provider_wanx.batch.ledger import segments
 from airflow_provider_wanx.batch.ledger.ledger import LONGEST_LEASE_SECONDS
 from airflow_provider_wanx.batch.ledger.stored import MAX_VALUES
 from airflow_provider_wanx.batch.row import Row, RowStatus
+from airflow_provider_wanx.batch.submissions import RowRecord
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, LedgerInUseError, UnreadableError
 from tests.unit.batch.ledgers import NOW, OTHER, World, add, images, submit, work
 
@@ -211,6 +212,20 @@ class TestNumbers:
         change_lines(world, "rows-000000.jsonl", lambda lines: lines[1].update(values))
         with pytest.raises(UnreadableError, match="Nothing was submitted"):
             add(world.acquired(), images(3))
+
+    def test_the_record_of_an_unconfirmed_submission_has_no_id(self, world: World) -> None:
+        told = {"fingerprint": "f", "max_tries": 0, "time": NOW, "within": 60.0, "model": "m", "version": 1}
+        submission = {"phase": "submitted", "dashscope_task_id": "somebody's", **told}
+        row = Row(row=0, image="a.jpg", style=2, status=RowStatus.INTENT, submission=submission)
+        with pytest.raises(UnreadableError, match="row 0 of the ledger"):
+            RowRecord(world.planned(1), row, is_over=lambda: False).read()
+
+    def test_a_row_without_a_number_replaces_no_other(self, world: World) -> None:
+        world.planned(3)
+        line = {"image": PASSPORT, "style": 2, "revision": 99}
+        change_lines(world, "journal.jsonl", lambda lines: lines.append(line))
+        with pytest.raises(UnreadableError, match=r"journal\.jsonl cannot be read"):
+            world.acquired()
 
     @pytest.mark.parametrize(
         "values",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_wanx.batch import policy, submissions
 from airflow_provider_wanx.batch.batch import Batch
+from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import LostAnswerError, S3Error
@@ -133,6 +135,22 @@ def test_a_service_that_answers_nothing_is_no_fault_of_the_pictures(
     assert accepted(simulator) == 3
 
 
+@pytest.mark.parametrize(("accepted_ago", "attempts"), [(10, 2), (600, 1)])
+def test_an_unanswered_submission_counts_against_its_picture_if_others_were_accepted_lately(
+    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch, accepted_ago: float, attempts: int
+) -> None:
+    service().add_fault(endpoint="submit", kind="status", status=500, code="InternalError", times=1)
+    go_on = Batch.go_on
+
+    def later(self: Batch, **more: Any) -> None:
+        go_on(self, **more)
+        self.ledger.notes.accepted_at = time.time() - accepted_ago
+
+    monkeypatch.setattr(Batch, "go_on", later)
+    bulk.run(images=[f"s3://{bulk.bucket.name}/in/ann.png"])
+    assert bulk.manifest()[0]["attempts"] == attempts
+
+
 def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_them(
     bulk: Bulk, service: Service
 ) -> None:
@@ -153,23 +171,55 @@ def test_pictures_in_a_row_that_the_service_fails_at_do_not_stop_those_behind_th
     assert accepted(simulator) == 3
 
 
+def ended_after_the_first_post(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> list[RowStatus]:
+    """End the work while the first answer is missing, and return what is then stored of images in the journal."""
+
+    def end(self: Batch, *args: Any, **more: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_take_outcomes", end)
+        with pytest.raises((AirflowException, AirflowTaskTimeout), match="It is over"):
+            bulk.runner().start()
+    lines = bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[1:]
+    return [Row.from_line(line).status for line in lines]
+
+
+@pytest.mark.parametrize("error", [S3Error("It is over.", retryable=True), AirflowTaskTimeout("It is over.")])
 def test_what_was_sent_is_noted_whatever_ends_the_work(
-    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     simulator = service()
     simulator.add_fault(endpoint="submit", kind="delay", seconds=0.5)
-
-    def end(self: Batch, *args: Any, **more: Any) -> None:
-        raise S3Error("It is full.", retryable=True)
-
-    with monkeypatch.context() as patch:
-        # While the first answer is missing.
-        patch.setattr(Batch, "_take_outcomes", end)
-        with pytest.raises(AirflowException, match="It is full"):
-            bulk.runner().start()
-    (row,) = bulk.bucket.body("out/_ledger/journal.jsonl").splitlines()[1:]
-    assert json.loads(row)["status"] == "submitted"
+    assert ended_after_the_first_post(bulk, monkeypatch, error) == [RowStatus.SUBMITTED]
     assert accepted(simulator) == 1
+
+
+def test_what_is_held_back_when_the_work_ends_is_not_sent(
+    bulk: Bulk,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+    set_connection: Callable[..., None],
+) -> None:
+    simulator = service()
+    patient = simulator.connection_json(
+        retry_for=1, timeout=5, submissions_per_second=1000, requests_per_second=1000
+    )
+    set_connection("dashscope_default", patient)
+    simulator.add_fault(
+        endpoint="submit",
+        kind="status",
+        status=429,
+        code="Throttling.RateQuota",
+        headers={"Retry-After": "1"},
+        times=1,
+    )
+    error = S3Error("It is over.", retryable=True)
+    assert ended_after_the_first_post(bulk, monkeypatch, error) == [RowStatus.PLANNED]
+    assert simulator.ledger(summary=True)["endpoints"]["submit"]["requests"] == 1
+    assert accepted(simulator) == 0
 
 
 @pytest.mark.parametrize(

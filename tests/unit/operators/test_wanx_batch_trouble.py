@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wanx.batch import batch, policy
 from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.batch.batch_destination import BatchDestination
+from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
@@ -29,6 +30,8 @@ from tests.unit.support.memory_s3 import KilledError, MemoryS3
 from tests.unit.support.service import states, totals
 
 Service = Callable[..., BackgroundSimulator]
+
+WITHOUT_KEY = {"conn_type": "dashscope", "host": "http://127.0.0.1:9"}
 
 ONCE = {"ann.png": 1, "bob.png": 1, "cleo.png": 1}
 
@@ -58,8 +61,12 @@ def killed_at(
     original, calls = getattr(where, name), [0]
 
     def is_last(*args: Any) -> bool:
-        calls[0] += only is None or only(*args)
-        return calls[0] == call and (only is None or only(*args))
+        counts = only is None or only(*args)
+        calls[0] += counts
+        if counts and calls[0] > call:
+            # The dead do nothing more.
+            raise KilledError
+        return calls[0] == call and counts
 
     def dies(self: Any, *args: Any, **more: Any) -> Any:
         is_over = is_last(*args)
@@ -219,6 +226,30 @@ class TestAnswers:
         assert (summary["succeeded"], summary["failures"]) == (3, {})
         assert accepted(simulator) == 4
 
+    def test_images_that_are_wanted_again_go_into_the_rows_and_not_all_into_the_journal(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        simulator = service()
+        simulator.add_fault(endpoint="job", kind="outcome", outcome="FAILED", code="DataInspectionFailed")
+        assert bulk.run(max_failures=None)["failed"] == 3
+
+        def end(self: Batch, ended: Any) -> None:
+            # Nothing that is not kept by now is known to the next try.
+            kept = Ledger(
+                self.destination.store(LEDGER),
+                owner=self.destination.owner,
+                identity=self.ledger._index.identity,
+            )
+            kept.read()
+            kept_counts.append(dict(+kept.totals.counts))
+            raise KilledError
+
+        kept_counts: list[dict[str, int]] = []
+        monkeypatch.setattr(Batch, "step", end)
+        with pytest.raises(KilledError):
+            bulk.run(retry_failed=True)
+        assert kept_counts == [{"planned": 3}]
+
     def test_what_somebody_has_canceled_is_submitted_again(self, bulk: Bulk, service: Service) -> None:
         simulator = service()
         simulator.add_fault(endpoint="job", kind="outcome", outcome="CANCELED", times=1)
@@ -239,6 +270,21 @@ class TestAnswers:
         event = only_event(revived(deferred.trigger))
         simulator.add_fault(endpoint="get_task", kind="unknown", times=2)
         assert bulk.go_on(runner, lambda: runner.resume(deferred, event))["succeeded"] == 3
+
+    def test_no_picture_is_opened_for_which_the_budget_is_too_small(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service()
+        opened, prepare = [], Batch._prepare
+
+        def watched(self: Batch, row: Any) -> Any:
+            opened.append(row.row)
+            return prepare(self, row)
+
+        monkeypatch.setattr(Batch, "_prepare", watched)
+        with pytest.raises(AirflowFailException, match="max_cost"):
+            bulk.run(max_cost=0)
+        assert opened == []
 
     def test_a_picture_that_is_refused_does_not_keep_the_others(self, bulk: Bulk, service: Service) -> None:
         simulator = service()
@@ -391,15 +437,52 @@ class TestTruth:
                 bulk.run()
         assert bulk.run(run_id="tuesday")["succeeded"] == 3
 
-    def test_a_deferral_that_airflow_has_ended_keeps_no_lease(self, bulk: Bulk, service: Service) -> None:
+    @pytest.mark.parametrize("connection", ["as it was", "gone"])
+    def test_a_deferral_that_airflow_has_ended_keeps_no_lease(
+        self, bulk: Bulk, service: Service, set_connection: Callable[..., None], connection: str
+    ) -> None:
         simulator = service(**AT_REST)
         runner = bulk.runner()
         deferral(runner.start)
+        if connection == "gone":
+            set_connection("dashscope_default", WITHOUT_KEY)
         with pytest.raises(Exception, match="Trigger timeout"):
             runner.continue_with("__fail__", {"error": "Trigger timeout"})
+        set_connection("dashscope_default", simulator.connection_json())
         simulator.advance(3 * 3600)
         assert bulk.run(run_id="tuesday")["succeeded"] == 3
         assert accepted(simulator) == 3
+
+    def test_a_wake_whose_connection_is_gone_keeps_no_lease(
+        self, bulk: Bulk, service: Service, set_connection: Callable[..., None]
+    ) -> None:
+        simulator = service(**AT_REST)
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+        set_connection("dashscope_default", WITHOUT_KEY)
+        with pytest.raises(AirflowException, match="dashscope_default"):
+            runner.resume(deferred, {"ended": []})
+        set_connection("dashscope_default", simulator.connection_json())
+        simulator.advance(3 * 3600)
+        assert bulk.run(run_id="tuesday")["succeeded"] == 3
+        assert accepted(simulator) == 3
+
+    def test_a_ledger_that_was_not_held_against_the_input_is_not_told_of(
+        self, bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service(**AT_REST)
+        runner = bulk.runner()
+        deferred = deferral(runner.start)
+
+        def refuse(*args: Any, **more: Any) -> None:
+            raise InvalidInputError("The input is gone.")
+
+        monkeypatch.setattr(batch, "plan", refuse)
+        assert deferred.kwargs is not None
+        deferred.kwargs["ledger"] = "another version"
+        with pytest.raises(AirflowException, match="The input is gone"):
+            runner.resume(deferred, {"ended": []})
+        assert bulk.json("status.json")["state"] == "running"
 
 
 class TestService:

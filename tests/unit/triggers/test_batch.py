@@ -99,6 +99,15 @@ async def test_what_it_cannot_wait_for_is_left_to_the_worker_with_the_reason_in_
     assert "Waiting ends: " in capsys.readouterr().out
 
 
+async def test_a_pause_is_kept_whatever_is_wrong_with_the_connection(
+    set_connection: Callable[..., None],
+) -> None:
+    set_connection("without_key", {"conn_type": "dashscope", "host": "http://127.0.0.1:9"})
+    until = time.time() + 0.3
+    assert await events_of(trigger(dashscope_conn_id="without_key", wake_at=until)) == [{"ended": []}]
+    assert time.time() >= until
+
+
 @pytest.mark.usefixtures("slow")
 async def test_the_progress_is_the_first_line_of_its_log(capsys: pytest.CaptureFixture[str]) -> None:
     await events_of(trigger(wake_at=0, progress="3 of 4 images done"))
