@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.batch_destination import BatchDestination
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
-from airflow_provider_wanx.batch.outcomes import Outcome, changes, fetch, note
+from airflow_provider_wanx.batch.outcomes import Outcome, changes, fetch, note, wanted_again
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
 from airflow_provider_wanx.batch.policy import (
     LONGEST_WAIT_SECONDS,
@@ -35,7 +35,6 @@ from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.batch.submissions import Submissions, WarningsOnly
 from airflow_provider_wanx.batch.threads import Turns, ahead, threads
-from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     BatchStoppedError,
     DashScopeError,
@@ -116,7 +115,7 @@ class Batch:
             self.ledger.examples.clear()
             failed = self.ledger.rows.in_states(RowStatus.FAILED)
             # They may be more than the journal takes.
-            self.ledger.revise({row.row: _wanted_again(row) for row in failed})
+            self.ledger.revise({row.row: wanted_again(row) for row in failed})
             self.ledger.compact()
         # Nobody may have worked on the batch for days.
         notes.pace, notes.troubles = [(time.time(), notes.ended)], 0
@@ -396,16 +395,3 @@ class Batch:
             except ProviderError as error:
                 # What is to be told is the first error.
                 self.log.warning("At the end of the work on %s: %s", self.destination.url, error)
-
-
-def _wanted_again(row: Row) -> dict[str, Any]:
-    """How a failed row begins anew, without paying for what has been paid for."""
-    anew = {"failed_tasks": 0, "failed_copies": 0, "code": None, "message": None}
-    if row.submission is not None:
-        # It stayed unconfirmed. The service's list may tell by now.
-        return {**anew, "status": RowStatus.INTENT}
-    is_there = time.time() - (row.submit_time or 0) < RESULT_LIFETIME_SECONDS
-    if row.billed and row.dashscope_task_id and is_there:
-        # Only its copy has failed, and the result is still there.
-        return {**anew, "status": RowStatus.SUBMITTED, "billed": 0}
-    return {**anew, "status": RowStatus.PLANNED, "dashscope_task_id": None}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import EXAMPLES, Ledger
 from airflow_provider_wanx.batch.policy import MOST_FAILURES, RETRIES
 from airflow_provider_wanx.batch.row import Row, RowStatus
+from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.error_codes import ErrorKind, classify
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, NoFileError, ProviderError, S3Error
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
@@ -126,3 +128,16 @@ def concerns_one_image(error: ProviderError) -> bool:
     if isinstance(error, S3Error):
         return error.concerns_one_object and not error.retryable
     return isinstance(error, InvalidInputError) or error.kind in _OWN_KINDS
+
+
+def wanted_again(row: Row) -> dict[str, Any]:
+    """How a failed row begins anew, without paying for what has been paid for."""
+    anew = {"failed_tasks": 0, "failed_copies": 0, "code": None, "message": None}
+    if row.submission is not None:
+        # It stayed unconfirmed. The service's list may tell by now.
+        return {**anew, "status": RowStatus.INTENT}
+    is_there = time.time() - (row.submit_time or 0) < RESULT_LIFETIME_SECONDS
+    if row.billed and row.dashscope_task_id and is_there:
+        # Only its copy has failed, and the result is still there.
+        return {**anew, "status": RowStatus.SUBMITTED, "billed": 0}
+    return {**anew, "status": RowStatus.PLANNED, "dashscope_task_id": None}
