@@ -18,6 +18,7 @@ from airflow_provider_wanx.dashscope.styles import check_style_reference, style_
 from airflow_provider_wanx.hooks.storage import image_source
 from airflow_provider_wanx.jobs.repainting import check_pictures, named_style, repaint_request
 from airflow_provider_wanx.jobs.sources import ANYWHERE, local_path
+from airflow_provider_wanx.jobs.submitter import fingerprint_of
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
@@ -114,9 +115,9 @@ def _submitted(
                 style_reference=arguments.style_reference,
                 log=Sayings(),
             )
-            identity = str(sorted(request.identity.items()))
-            order = Order(client, request, number=same[identity])
-            same[identity] += 1
+            fingerprint = fingerprint_of(request, client)
+            order = Order(client, request, number=same[fingerprint])
+            same[fingerprint] += 1
             price = f"Repainting {request.summary}." if len(images) == 1 else ""
             order.submit_once(resubmit=arguments.resubmit, say_first=price)
             yield image, order

@@ -24,6 +24,7 @@ from airflow_provider_wanx.dashscope.errors import (
     TaskNotSucceededError,
 )
 from airflow_provider_wanx.dashscope.models import TaskStatus
+from airflow_provider_wanx.dashscope.pacing.machine import remove_old
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.jobs.record import SubmissionRecord
 from airflow_provider_wanx.jobs.records import FileStore
@@ -88,9 +89,8 @@ class Order:
     def __init__(self, client: DashScopeClient, request: TaskRequest, *, number: int = 0) -> None:
         self._client = client
         self._request = request
-        self._store = FileStore(_folder_of_records())
         name = f"{fingerprint_of(request, client)[:32]}-{number}.json"
-        self._record = SubmissionRecord(self._store, name=name)
+        self._record = SubmissionRecord(FileStore(_folder_of_records()), name=name)
         self.task_id = ""
 
     def submit_once(self, *, resubmit: bool, say_first: str = "") -> str:
@@ -109,9 +109,10 @@ class Order:
             log=Sayings(),
             how_to_resubmit="call the command with --resubmit",
         )
+        # A record is of no use once its result is gone.
+        remove_old(_folder_of_records().glob("*.json"))
         earlier = self._record.read()
         if earlier is not None and time.time() - earlier.time > RESULT_LIFETIME_SECONDS:
-            # Its result is gone.
             self._record.forget()
         if (task_id := submitter.earlier_task(self._request)) is not None:
             say(
@@ -170,14 +171,13 @@ def _folder_of_records() -> Path:
 
 
 def _recorded_ids() -> frozenset[str]:
-    """Return the ids of all tasks that commands of this user have recorded; remove records whose results are gone."""
-    ids = set()
-    for path in _folder_of_records().glob("*.json"):
-        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-            if time.time() - path.stat().st_mtime > RESULT_LIFETIME_SECONDS:
-                path.unlink()
-            elif task_id := json.loads(path.read_bytes()).get("dashscope_task_id"):
-                ids.add(str(task_id))
+    """Return the ids of all tasks that commands of this user have recorded."""
+    folder, ids = _folder_of_records(), set()
+    for path in folder.glob("*.json"):
+        with suppress(ProviderError):
+            record = SubmissionRecord(FileStore(folder), name=path.name).read()
+            if record is not None and record.dashscope_task_id:
+                ids.add(record.dashscope_task_id)
     return frozenset(ids)
 
 

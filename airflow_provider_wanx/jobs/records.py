@@ -179,10 +179,7 @@ class FileStore:
         except FileNotFoundError:
             return Version()
         with os.fdopen(file, "rb") as opened:
-            body = opened.read(MAX_BYTES + 1)
-        if len(body) > MAX_BYTES:
-            raise ObjectTooLargeError(self.url(name), limit=MAX_BYTES)
-        return Version(body, hashlib.sha256(body).hexdigest())
+            return _version(opened.read(MAX_BYTES + 1), self.url(name))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -190,9 +187,8 @@ class FileStore:
 
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / ".lock").open("ab") as file:
-            fcntl.flock(
-                file, fcntl.LOCK_EX
-            )  # Closing the file gives it back; so does the end of the process.
+            # Closing the file gives it back; so does the end of the process.
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     @contextmanager
@@ -201,7 +197,7 @@ class FileStore:
             yield
         except (OSError, ObjectTooLargeError) as error:
             raise RecordStoreError(
-                f"{safe_words(str(error))}: could not {what} the record {self.url(name)}. Check that you may read, write and "
+                f"{reason_of(error)}: could not {what} the record {self.url(name)}. Check that you may read, write and "
                 "delete there."
             ) from None
 
@@ -229,9 +225,7 @@ class FolderStore:
             body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_BYTES + 1)
         except FileNotFoundError:
             return Version()
-        if len(body) > MAX_BYTES:
-            raise ObjectTooLargeError(self.url(name), limit=MAX_BYTES)
-        return Version(body, hashlib.sha256(body).hexdigest())
+        return _version(body, self.url(name))
 
     def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
         """Write an object.
@@ -254,6 +248,12 @@ class FolderStore:
             self._fs.rm_file(f"{self._folder}/{name}")
         except FileNotFoundError:
             return
+
+
+def _version(body: bytes, url: str) -> Version:
+    if len(body) > MAX_BYTES:
+        raise ObjectTooLargeError(url, limit=MAX_BYTES)
+    return Version(body, hashlib.sha256(body).hexdigest())
 
 
 def _replace_file(path: Path, body: bytes) -> None:

@@ -7,7 +7,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def _locked(name: str) -> Iterator[int]:
         raise OSError("This system has no file locks.")
     path = private_directory() / name
     if not path.exists():
-        _remove_old(path.parent)
+        remove_old(path.parent.iterdir())
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         for left in reversed(range(LOCK_TRIES)):
@@ -79,8 +79,9 @@ def private_directory() -> Path:
     return directory
 
 
-def _remove_old(directory: Path) -> None:
-    for path in directory.iterdir():
+def remove_old(files: Iterable[Path]) -> None:
+    """Remove those files that nobody has written for :data:`STALE_AFTER_SECONDS`."""
+    for path in files:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_AFTER_SECONDS:
                 path.unlink()

@@ -307,7 +307,7 @@ def read_rows(reader: Reader, mark: Mark, *, start: int, count: int) -> list[Res
 def _index(reader: Reader, mark: Mark) -> _Index:
     try:
         # A million rows need half of the limit.
-        index = _checked(_Index, _body(reader, mark, INDEX, None, None, 256 * 1024))
+        index = _checked(_Index, _body(reader, mark, INDEX, 256 * 1024))
     except ProblemError as error:
         raise (ProblemError(NO_MANIFEST) if error.problem is NOT_SHOWN else error) from None
     if len(index.offsets) != -(-index.rows // index.step):
@@ -320,7 +320,7 @@ def _part(reader: Reader, mark: Mark, index: _Index, number: int) -> list[bytes]
     if not first < last <= min(index.bytes, first + MAX_PART_BYTES):
         raise ProblemError(UNREADABLE_BATCH)
     # With its size, so that the parts of a manifest which was replaced are read anew.
-    found = _body(reader, mark, f"{MANIFEST}.jsonl", (first, last), index.bytes)
+    found = _body(reader, mark, f"{MANIFEST}.jsonl", MAX_PART_BYTES, (first, last), index.bytes)
     lines = found.body.removesuffix(b"\n").split(b"\n", index.step)
     if found.size != index.bytes or len(lines) != min(index.step, index.rows - number * index.step):
         raise ProblemError(UNREADABLE_BATCH)
@@ -336,9 +336,9 @@ def _body(
     reader: Reader,
     mark: Mark,
     name: str,
+    limit: int,
     part: tuple[int, int] | None = None,
     size: int | None = None,
-    limit: int = MAX_PART_BYTES,
 ) -> Content:
     found = owned_objects.find(reader, mark.bucket, mark.prefix + name)
     return owned_objects.read(found, limit=limit, part=part)
