@@ -133,7 +133,7 @@ class _Attempt:
         command: list[str | Path] = [made.python, "-P", "-m", "pytest"]
         command += ["-p", "tests.matrix.installed.wheel_only", "-o", "pythonpath="]
         # These are about what the checkout's environment starts: no row has its database driver and its Playwright.
-        command += ["-n", "2", "--dist", "worksteal", "-q", f"--junit-xml={results}"]
+        command += ["-n", "auto", "--dist", "worksteal", "-q", f"--junit-xml={results}"]
         command += [f"--ignore={ROOT / 'tests/unit' / name}" for name in ("matrix", "test_programs.py")]
         command += [ROOT / "tests" / "unit"]
         text = made.run(command, name="unit", env=made.variables("unit"), timeout=_LONG)
