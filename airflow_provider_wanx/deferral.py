@@ -20,7 +20,7 @@ from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECOND
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, reports_failure
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.submitter import cancel_tasks
+from airflow_provider_wanx.jobs.submitting.submitter import cancel_tasks
 from airflow_provider_wanx.lineage.operators import LineageMixin
 from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.provenance import published_provenance
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_wanx.dashscope.config import ClientConfig
     from airflow_provider_wanx.dashscope.waiting.progress import Outcome
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.protocols import Log
 
     _Task = BaseOperator
 else:

@@ -43,15 +43,15 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import ModelLimit
 from airflow_provider_wanx.dashscope.redaction import without_signature
-from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.keys import LEDGER
-from airflow_provider_wanx.jobs.marks import batch_mark
+from airflow_provider_wanx.jobs.copying.copier import ResultCopier
+from airflow_provider_wanx.jobs.copying.gallery_marks import batch_mark
+from airflow_provider_wanx.jobs.copying.key_template import LEDGER
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.batch.input.sources import Source
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-    from airflow_provider_wanx.jobs.needs import Log
-    from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, TaskRequest
+    from airflow_provider_wanx.jobs.protocols import Log
+    from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed, TaskRequest
 
 
 @dataclass(kw_only=True)

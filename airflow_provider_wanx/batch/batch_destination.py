@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_wanx.batch.ledger.stored import MAX_OBJECT_BYTES
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
-from airflow_provider_wanx.jobs.destination import S3Destination
-from airflow_provider_wanx.jobs.keys import check_no_ledger
+from airflow_provider_wanx.jobs.copying.destinations import S3Destination
+from airflow_provider_wanx.jobs.copying.key_template import check_no_ledger
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStore

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.batch.result_keys import ResultKeys
     from airflow_provider_wanx.batch.threads import Turns
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-    from airflow_provider_wanx.jobs.copying import CopiedResult, ResultCopier
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.copying.copier import CopiedResult, ResultCopier
+    from airflow_provider_wanx.jobs.protocols import Log
 
 _OWN_KINDS = (ErrorKind.INPUT, ErrorKind.CONTENT)
 

@@ -10,7 +10,7 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import source_name
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.styles import style_name
-from airflow_provider_wanx.jobs.keys import MAX_KEY_BYTES, KeyTemplate
+from airflow_provider_wanx.jobs.copying.key_template import MAX_KEY_BYTES, KeyTemplate
 
 FIELDS = (
     "row", "name", "source_name", "style", "style_name", "dashscope_task_id", "index", "run_id", "extension",

@@ -26,14 +26,14 @@ from airflow_provider_wanx.dashscope.errors import (
     UnconfirmedSubmissionError,
 )
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
-from airflow_provider_wanx.jobs.search import settled_at
-from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
+from airflow_provider_wanx.jobs.submitting.lost_submissions import settled_at
+from airflow_provider_wanx.jobs.submitting.submission_record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed, Submitter, TaskRequest, given_up
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.protocols import Log
 
 _Answer = tuple[Record, Submission | ProviderError]
 """The intent, and what came of it."""

@@ -16,13 +16,13 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderEr
 from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.dashscope.styles import check_style_reference, style_name, style_number
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.repainting import check_pictures, named_style, repaint_request
-from airflow_provider_wanx.jobs.sources import ANYWHERE, local_path
-from airflow_provider_wanx.jobs.submitter import fingerprint_of
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE, local_path
+from airflow_provider_wanx.jobs.submitting.repaint_request import check_pictures, named_style, repaint_request
+from airflow_provider_wanx.jobs.submitting.submitter import fingerprint_of
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
-    from airflow_provider_wanx.jobs.pictures import ImageSource
+    from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
 
 
 def repaint(arguments: Namespace) -> int:

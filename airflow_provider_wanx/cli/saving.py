@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_wanx.cli.output import say
 from airflow_provider_wanx.cli.running import use_airflows_connections
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.destination import FolderDestination
+from airflow_provider_wanx.jobs.copying.copier import ResultCopier
+from airflow_provider_wanx.jobs.copying.destinations import FolderDestination
 from airflow_provider_wanx.s3.addresses import split_s3_prefix, split_s3_url
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import Task
-    from airflow_provider_wanx.jobs.destination import S3Destination
+    from airflow_provider_wanx.jobs.copying.destinations import S3Destination
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.pacing.machine import remove_old
 from airflow_provider_wanx.dashscope.redaction import quoted
-from airflow_provider_wanx.jobs.record import SubmissionRecord
-from airflow_provider_wanx.jobs.records import FileStore
-from airflow_provider_wanx.jobs.submitter import Submitter, TaskRequest, fingerprint_of
+from airflow_provider_wanx.jobs.submitting.record_stores import FileStore
+from airflow_provider_wanx.jobs.submitting.submission_record import SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import Submitter, TaskRequest, fingerprint_of
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.api.filters import ModelFilters, QuotaFilters, TaskFilters
     from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient, DashScopeClient
     from airflow_provider_wanx.dashscope.models import ModelPage, QuotaPage, Submission, Task, TaskPage
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.protocols import Log
 
 
 class DashScopeHook(BaseHook):

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_wanx.dashscope.errors import ConfigurationError, InvalidInputError, RecordStoreError
-from airflow_provider_wanx.jobs.destination import Replace, S3Destination
-from airflow_provider_wanx.jobs.files import opened_here
-from airflow_provider_wanx.jobs.pictures import ImageSource
-from airflow_provider_wanx.jobs.records import FolderStore, RecordStore, reason_of
-from airflow_provider_wanx.jobs.s3_source import S3Source
-from airflow_provider_wanx.jobs.sources import SourceRule, local_path
+from airflow_provider_wanx.jobs.copying.destinations import Replace, S3Destination
+from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
+from airflow_provider_wanx.jobs.pictures.local_files import opened_here
+from airflow_provider_wanx.jobs.pictures.s3_source import S3Source
+from airflow_provider_wanx.jobs.pictures.source_rule import SourceRule, local_path
+from airflow_provider_wanx.jobs.submitting.record_stores import FolderStore, RecordStore, reason_of
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID, is_s3, split_s3_prefix
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook
@@ -46,7 +46,7 @@ def s3_destination(
     """Open a bucket to write results to, which are reported to OpenLineage as the hook itself reports what it uploads.
 
     :param aws_conn_id: AWS connection that may write to the bucket.
-    :param bucket: its name; everything else: see :class:`~airflow_provider_wanx.jobs.destination.S3Destination`.
+    :param bucket: its name; everything else: see :class:`~airflow_provider_wanx.jobs.copying.destinations.S3Destination`.
     :raises ConfigurationError: there is no such connection.
     :raises S3Error: it cannot be used.
     """

@@ -1,1 +1,1 @@
-"""Submit a task once, and copy its results: what a job is made from, what is remembered of it, and where it ends."""
+"""Submit a task once, and copy its results: two of the three verbs. The third, wait, is in `dashscope/waiting/`."""

@@ -14,8 +14,9 @@ from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.hooks.storage import record_store, s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.record import SubmissionRecord, TaskState
-from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.jobs.submitting.record_stores import TaskState
+from airflow_provider_wanx.jobs.submitting.submission_record import SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage, task_address
 from airflow_provider_wanx.links.dashscope import SUBMIT_LINKS, show_task_links
 from airflow_provider_wanx.provenance import ids_of_earlier_iterations, publish_provenance

@@ -21,8 +21,8 @@ from airflow_provider_wanx.dashscope.styles import (
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.repainting import repaint_request
-from airflow_provider_wanx.jobs.submitter import TaskRequest
+from airflow_provider_wanx.jobs.submitting.repaint_request import repaint_request
+from airflow_provider_wanx.jobs.submitting.submitter import TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.operators.dashscope import SubmittingOperator
 from airflow_provider_wanx.operators.written import SourceArguments

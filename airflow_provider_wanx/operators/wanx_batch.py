@@ -26,9 +26,9 @@ from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.hooks.storage import image_source, s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.marks import MARK
-from airflow_provider_wanx.jobs.repainting import check_pictures, repaint_request
-from airflow_provider_wanx.jobs.submitter import OnUnconfirmed
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
+from airflow_provider_wanx.jobs.submitting.repaint_request import check_pictures, repaint_request
+from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed
 from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.lineage.operators import LineageMixin, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wanx.batch.input.sources import Source
-    from airflow_provider_wanx.jobs.pictures import ImageSource
+    from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
 
 
 class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):

@@ -9,7 +9,7 @@ from typing import Any, Self
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wanx.dashscope.config import ImageTransfer, check_image_transfer
-from airflow_provider_wanx.jobs.sources import SourceRule
+from airflow_provider_wanx.jobs.pictures.source_rule import SourceRule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,10 +23,10 @@ from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.destination import Replace
-from airflow_provider_wanx.jobs.keys import KeyTemplate
-from airflow_provider_wanx.jobs.marks import MARK, copy_mark
+from airflow_provider_wanx.jobs.copying.copier import ResultCopier
+from airflow_provider_wanx.jobs.copying.destinations import Replace
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, copy_mark
+from airflow_provider_wanx.jobs.copying.key_template import KeyTemplate
 from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
 from airflow_provider_wanx.lineage.operators import announce
 from airflow_provider_wanx.links.dashscope import (
@@ -43,7 +43,7 @@ from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wanx.jobs.destination import S3Destination
+    from airflow_provider_wanx.jobs.copying.destinations import S3Destination
 
 
 Manifest = list[dict[str, Any]]

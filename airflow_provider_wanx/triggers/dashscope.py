@@ -18,7 +18,7 @@ from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS, check_outcome
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.submitter import cancel_outcome
+from airflow_provider_wanx.jobs.submitting.submitter import cancel_outcome
 from airflow_provider_wanx.lineage.lineage import made_by
 from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state

@@ -128,7 +128,7 @@ def _with_package(source: str, sink: str, size: int) -> Callable[[int], object]:
     from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
     from airflow_provider_wanx.hooks.storage import s3_destination
-    from airflow_provider_wanx.jobs.copying import ResultCopier
+    from airflow_provider_wanx.jobs.copying.copier import ResultCopier
 
     connection = {"conn_type": "dashscope", "host": source, "password": "sk-local"}
     os.environ["AIRFLOW_CONN_DASHSCOPE_DEFAULT"] = json.dumps(connection)

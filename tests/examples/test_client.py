@@ -10,14 +10,14 @@ import pytest
 # [START imports]
 from airflow_provider_wanx.dashscope import ClientConfig, DashScopeClient
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL
-from airflow_provider_wanx.jobs.copying import ResultCopier
-from airflow_provider_wanx.jobs.destination import FolderDestination
-from airflow_provider_wanx.jobs.pictures import ImageSource
-from airflow_provider_wanx.jobs.record import SubmissionRecord
-from airflow_provider_wanx.jobs.records import FileStore
-from airflow_provider_wanx.jobs.repainting import repaint_request
-from airflow_provider_wanx.jobs.sources import ANYWHERE
-from airflow_provider_wanx.jobs.submitter import Submitter
+from airflow_provider_wanx.jobs.copying.copier import ResultCopier
+from airflow_provider_wanx.jobs.copying.destinations import FolderDestination
+from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
+from airflow_provider_wanx.jobs.submitting.record_stores import FileStore
+from airflow_provider_wanx.jobs.submitting.repaint_request import repaint_request
+from airflow_provider_wanx.jobs.submitting.submission_record import SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import Submitter
 
 # [END imports]
 from airflow_provider_wanx.simulator.server import BackgroundSimulator

@@ -32,9 +32,9 @@ from mutmut.mutation.pragma_handling import get_ignored_lines
 from tests.mutation.mutants import CALLED_AT_IMPORT, PACKAGE, ROOT, WORKPLACE, Mutant, Outcome, change
 
 _SUBMISSION = [
-    "tests/unit/jobs/test_record.py",
-    "tests/unit/jobs/test_search.py",
-    "tests/unit/jobs/test_submitter.py",
+    "tests/unit/jobs/submitting/test_submission_record.py",
+    "tests/unit/jobs/submitting/test_lost_submissions.py",
+    "tests/unit/jobs/submitting/test_submitter.py",
 ]
 
 TESTS = {
@@ -47,14 +47,14 @@ TESTS = {
     ],
     "dashscope/waiting/budget.py": ["tests/unit/dashscope/waiting/test_budget.py"],
     "dashscope/waiting/queue.py": ["tests/unit/dashscope/waiting/test_queue.py"],
-    "jobs/keys.py": ["tests/unit/jobs/test_keys.py"],
-    "jobs/record.py": ["tests/unit/jobs/test_record.py"],
-    "jobs/search.py": _SUBMISSION,
-    "jobs/submitter.py": _SUBMISSION,
+    "jobs/copying/key_template.py": ["tests/unit/jobs/copying/test_key_template.py"],
+    "jobs/submitting/submission_record.py": ["tests/unit/jobs/submitting/test_submission_record.py"],
+    "jobs/submitting/lost_submissions.py": _SUBMISSION,
+    "jobs/submitting/submitter.py": _SUBMISSION,
 }
 """Each module, and the tests that are about it."""
 
-WITH_FIXTURES = {"jobs/search.py", "jobs/submitter.py"}
+WITH_FIXTURES = {"jobs/submitting/lost_submissions.py", "jobs/submitting/submitter.py"}
 """Modules whose tests need fixtures. Without those, a mutant takes a quarter of the time."""
 
 PATIENCE = 60

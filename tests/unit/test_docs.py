@@ -20,7 +20,7 @@ from airflow_provider_wanx.dashscope.measures import MEASURES
 from airflow_provider_wanx.dashscope.styles import WanxStyle
 from airflow_provider_wanx.hooks.connection import EXTRAS, client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.keys import FIELDS
+from airflow_provider_wanx.jobs.copying.key_template import FIELDS
 from airflow_provider_wanx.lineage.openlineage import DashScopeRunFacet
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator, WanxStyleRepaintOperator

@@ -30,9 +30,15 @@ from airflow_provider_wanx.dashscope.errors import ObjectTooLargeError, Provider
 from airflow_provider_wanx.dashscope.pacing.pace import PaceState
 from airflow_provider_wanx.dashscope.store import Version
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, SubmissionRecord, decide
-from airflow_provider_wanx.jobs.records import RecordStore
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
+from airflow_provider_wanx.jobs.submitting.record_stores import RecordStore
+from airflow_provider_wanx.jobs.submitting.submission_record import (
+    STATE_KEY,
+    Phase,
+    Record,
+    SubmissionRecord,
+    decide,
+)
 from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
 from airflow_provider_wanx.plugins.gallery.pages import plain

@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.waiting import poller
-from airflow_provider_wanx.jobs import copying, search
+from airflow_provider_wanx.jobs.copying import copier
+from airflow_provider_wanx.jobs.submitting import lost_submissions
 from airflow_provider_wanx.operators import wanx_batch
 from airflow_provider_wanx.simulator.painting import painter
 from tests.unit.conftest import s3_url, set_connection
@@ -31,10 +32,10 @@ def world(
 ) -> Iterator[World]:
     """An empty world, in which nobody waits longer than needed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(search, "LOOKS", (0.0, 0.0))
+    monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0))
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(poller, "SECOND_OPINION_SECONDS", 0.1)
-    monkeypatch.setattr(copying, "COPY_PAUSES_SECONDS", (0, 0))
+    monkeypatch.setattr(copier, "COPY_PAUSES_SECONDS", (0, 0))
     monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)
     painted = picture(64, 64, kind="JPEG")

@@ -16,8 +16,8 @@ from airflow.sdk.exceptions import AirflowException
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.marks import MARK, TASK, ownership
-from airflow_provider_wanx.jobs.record import STATE_KEY, Record
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, TASK, ownership
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Record
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import entries, owned_objects
 from airflow_provider_wanx.plugins.gallery.entries import Mark, results_of

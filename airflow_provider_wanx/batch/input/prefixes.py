@@ -13,7 +13,7 @@ from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_secrets
 from airflow_provider_wanx.hooks.storage import stored_path
-from airflow_provider_wanx.jobs.files import unreadable_is_refused
+from airflow_provider_wanx.jobs.pictures.local_files import unreadable_is_refused
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.hook import s3_hook

@@ -17,7 +17,7 @@ from airflow_provider_wanx.dashscope.styles import (
     style_number,
     takes_reference,
 )
-from airflow_provider_wanx.jobs.sources import SourceRule
+from airflow_provider_wanx.jobs.pictures.source_rule import SourceRule
 
 Styles = WanxStyle | int | str | Sequence[WanxStyle | int | str]
 """One style or several; several may also stand in one text, separated by semicolons."""

@@ -15,7 +15,7 @@ from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker, Styles,
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
-from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
+from airflow_provider_wanx.jobs.pictures.source_rule import SourceRule, split_scheme
 from airflow_provider_wanx.s3.addresses import split_s3_prefix
 
 __all__ = ["InvalidRow", "ListSource", "Shard", "Source", "check_destination", "open_source"]

@@ -10,8 +10,8 @@ Four rules hold, and nothing here may relax them:
 
 1. Every object is replaced only by whoever has seen its last version (S3's conditional writes). A run that was thought
    dead, and whose ledger another has taken over, fails at its next write, before its next submission.
-2. The journal is written before a submission leaves; see :mod:`~airflow_provider_wanx.jobs.record`. It is emptied only
-   after its rows have been written to where they belong.
+2. The journal is written before a submission leaves; see :mod:`~airflow_provider_wanx.jobs.submitting.submission_record`. It is
+   emptied only after its rows have been written to where they belong.
 3. A row is replaced only by a later revision of itself.
 4. Whoever may write the bucket may have written the ledger. A task believes its sums and its rows only as it has left them
    itself; else all rows are read, counted, and held against the input before anything is submitted.

@@ -20,7 +20,7 @@ from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.origin import source_address
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style
-from airflow_provider_wanx.jobs.marks import VERSION
+from airflow_provider_wanx.jobs.copying.gallery_marks import VERSION
 from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.plugins.gallery.owned_objects import Content, Reader
 from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOWN, UNREADABLE_BATCH
@@ -63,7 +63,7 @@ _Model = TypeVar("_Model", bound=_Record)
 
 
 class Mark(_Record):
-    """What a task has said about the pictures that it left, see :mod:`airflow_provider_wanx.jobs.marks`."""
+    """What a task has said about the pictures that it left, see :mod:`airflow_provider_wanx.jobs.copying.gallery_marks`."""
 
     version: Literal[1]
     kind: Literal["copy", "batch"]

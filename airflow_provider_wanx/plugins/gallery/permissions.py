@@ -11,7 +11,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.configuration import conf
 from airflow.models.dag import DagModel
 
-from airflow_provider_wanx.jobs.marks import TASK, TASK_INSTANCE, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import TASK, TASK_INSTANCE, ownership
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 
 if TYPE_CHECKING:

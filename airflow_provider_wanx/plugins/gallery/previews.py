@@ -16,7 +16,7 @@ from cachetools import cached
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.origin import SOURCE, metadata_text
-from airflow_provider_wanx.jobs.destination import TASK_ID
+from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
 from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.plugins.gallery.problems import NO_PICTURE, NO_RESULT, NO_SOURCE, TOO_LARGE
 from airflow_provider_wanx.s3.addresses import split_s3_url

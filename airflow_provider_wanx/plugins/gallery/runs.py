@@ -19,7 +19,7 @@ from sqlalchemy import Text, and_, cast, func, null, select, tuple_
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.marks import MARK
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
 from airflow_provider_wanx.plugins.gallery.entries import Mark, fetched
 from airflow_provider_wanx.plugins.gallery.problems import NO_RUN
 

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.jobs.marks import MARK
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
 from airflow_provider_wanx.plugins.gallery import entries, pages, permissions, previews, runs
 from airflow_provider_wanx.plugins.gallery.entries import LARGEST, Mark, Result, results_of
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-from airflow_provider_wanx.jobs.marks import MARK
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
 
 with DAG(
     dag_id="hostile",

@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.plan import plan
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.destination import S3Destination
+from airflow_provider_wanx.jobs.copying.destinations import S3Destination
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.memory_s3 import MemoryS3
 

@@ -19,7 +19,7 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.submitter import cancel_tasks
+from airflow_provider_wanx.jobs.submitting.submitter import cancel_tasks
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import picture
 

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wanx.deferral import TRIGGER_TIMEOUT_MARGIN_SECONDS
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.submitter import TaskRequest
+from airflow_provider_wanx.jobs.submitting.submitter import TaskRequest
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.provenance import SUBMISSION_KEY
 from airflow_provider_wanx.simulator.server import BackgroundSimulator

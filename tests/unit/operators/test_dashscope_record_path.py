@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_wanx.jobs.record import STATE_KEY, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Record, SubmissionRecord
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 from tests.unit.operators.painting import iterations, paint

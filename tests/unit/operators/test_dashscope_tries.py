@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wanx.dashscope import polling
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Phase, Record
 from airflow_provider_wanx.operators.dashscope import DashScopeSubmitTaskOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY

@@ -18,9 +18,9 @@ from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs.destination import S3Destination
-from airflow_provider_wanx.jobs.keys import LEDGER
-from airflow_provider_wanx.jobs.pictures import ImageSource
+from airflow_provider_wanx.jobs.copying.destinations import S3Destination
+from airflow_provider_wanx.jobs.copying.key_template import LEDGER
+from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
 from airflow_provider_wanx.s3.objects import ObjectStore
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.marks import MARK, batch_mark, copy_mark, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, batch_mark, copy_mark, ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests.unit.support.airflow_names import AIRFLOW
 

@@ -14,7 +14,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from airflow_provider_wanx.jobs.marks import MARK, copy_mark
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, copy_mark
 from airflow_provider_wanx.plugins.gallery import runs
 from tests.unit.plugins.gallery_world import BEGIN, entry, instance_row, run_row, set_xcom
 from tests.unit.support.airflow_names import AIRFLOW

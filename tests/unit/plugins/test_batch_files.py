@@ -322,7 +322,7 @@ class TestManifest:
         assert admin.get(f"{PAGE}/-1/results/0").status_code == 422
 
     def test_a_bucket_that_is_gone_is_told_of(self, world: World, admin: Browser, store: Any) -> None:
-        from airflow_provider_wanx.jobs.marks import MARK, batch_mark
+        from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, batch_mark
 
         mark = batch_mark({"images": 1, "cost": 0.0}, bucket="gone", prefix="")
         world.task({MARK: mark}, task_id="repaint")

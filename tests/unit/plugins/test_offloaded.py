@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.jobs.marks import MARK, copy_mark
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, copy_mark
 from airflow_provider_wanx.plugins.gallery import owned_objects
 from tests.unit.plugins.gallery_world import PICTURES, RUN, Browser, World, entry, origin, portrait
 

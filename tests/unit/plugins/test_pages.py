@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
-from airflow_provider_wanx.jobs.marks import MARK
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
 from airflow_provider_wanx.plugins.gallery.pages import CONTENT_SECURITY_POLICY
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX, WanxGalleryPlugin
 from tests.unit.plugins.gallery_world import (

@@ -14,7 +14,7 @@ from dashscope.client.base_api import BaseAsyncApi
 
 from airflow_provider_wanx.dashscope.errors import LostAnswerError
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
-from airflow_provider_wanx.jobs import search
+from airflow_provider_wanx.jobs.submitting import lost_submissions
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.stack import ROOT
 from tests.unit.operators.painting import PAINT, paint
@@ -78,7 +78,7 @@ def _with_the_hook(simulator: BackgroundSimulator, monkeypatch: pytest.MonkeyPat
 
 
 def _with_this_package(simulator: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "LOOKS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0, 0.0))
     assert paint().run_try()
 
 

@@ -26,9 +26,9 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.models import Submission, TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.dashscope.store import Store, Version
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord, TaskState
-from airflow_provider_wanx.jobs.records import RecordStore
-from airflow_provider_wanx.jobs.submitter import OnUnconfirmed, Submitter, TaskRequest
+from airflow_provider_wanx.jobs.submitting.record_stores import RecordStore, TaskState
+from airflow_provider_wanx.jobs.submitting.submission_record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed, Submitter, TaskRequest
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.airflow import DagRun, StateStore, TaskInstance
 from tests.unit.support.memory_s3 import MemoryS3

@@ -15,7 +15,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.marks import MARK, TASK, TASK_INSTANCE, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, TASK, TASK_INSTANCE, ownership
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun

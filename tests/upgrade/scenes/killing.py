@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.bases.operator import BaseOperator
 
-from airflow_provider_wanx.jobs.record import Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submission_record import Record, SubmissionRecord
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.support.airflow import TaskRunner
 

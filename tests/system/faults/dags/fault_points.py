@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wanx.jobs import destination
-from airflow_provider_wanx.jobs.record import Phase, Record, SubmissionRecord
-from airflow_provider_wanx.jobs.submitter import Submitter
+from airflow_provider_wanx.jobs.copying import destinations
+from airflow_provider_wanx.jobs.submitting.submission_record import Phase, Record, SubmissionRecord
+from airflow_provider_wanx.jobs.submitting.submitter import Submitter
 from airflow_provider_wanx.operators.dashscope import SubmittingOperator
 
 ORDERS = Path(os.environ["WANX_FAULT_ORDERS"])
@@ -75,14 +75,14 @@ def _wrap_record() -> None:
 
 
 def _wrap_upload() -> None:
-    inner = destination.upload
+    inner = destinations.upload
 
     @functools.wraps(inner)
     def upload(client: Any, pieces: Iterable[bytes], **kwargs: Any) -> None:
         inner(client, _failing(pieces), **kwargs)
         reached("after_upload")
 
-    destination.upload = upload
+    destinations.upload = upload
 
 
 def _failing(pieces: Iterable[bytes]) -> Iterator[bytes]:

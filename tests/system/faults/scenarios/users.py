@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import timedelta
 
-from airflow_provider_wanx.jobs.search import QUIET_MARGIN
+from airflow_provider_wanx.jobs.submitting.lost_submissions import QUIET_MARGIN
 from tests.system.faults.support.bench import HERE
 from tests.system.faults.support.case import Case, download
 from tests.system.faults.support.catalogue import fault

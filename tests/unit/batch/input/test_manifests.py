@@ -27,7 +27,7 @@ from airflow_provider_wanx.batch.input.manifests import ManifestSource
 from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 from tests.unit.support.s3 import Bucket, connection_json
 
 

@@ -16,7 +16,7 @@ from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json

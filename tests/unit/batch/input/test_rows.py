@@ -14,7 +14,7 @@ from airflow_provider_wanx.batch.input.rows import InvalidRow, RowMaker, style_n
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.styles import WanxStyle
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 
 
 def test_rows_that_ask_for_the_same_picture_have_one_identity_whatever_else_they_say() -> None:

@@ -12,7 +12,7 @@ from airflow_provider_wanx.batch.input.rows import InvalidRow
 from airflow_provider_wanx.batch.input.sources import Shard, Source, check_destination, open_source
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 
 
 def _open(**given: Any) -> Source:

@@ -14,9 +14,9 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError, S3Error
 from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.pictures import Picture
-from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR_SECONDS
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.image_source import Picture
+from airflow_provider_wanx.jobs.pictures.s3_source import PRESIGNED_FOR_SECONDS
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import data_url, heavy_picture, picture, picture_behind_metadata
 from tests.unit.support.s3 import Bucket, connection_json

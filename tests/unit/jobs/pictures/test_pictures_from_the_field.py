@@ -19,8 +19,8 @@ from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import data_url, source_address
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.pictures import ImageSource
-from airflow_provider_wanx.jobs.sources import ANYWHERE, SourceRule
+from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE, SourceRule
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.airflow import TaskRunner
@@ -192,7 +192,7 @@ def test_no_more_is_read_than_the_header_needs(
 ) -> None:
     """A text is known by its first bytes, and a JPEG's size stands behind its metadata."""
     read: list[int] = []
-    from airflow_provider_wanx.jobs import s3_source
+    from airflow_provider_wanx.jobs.pictures import s3_source
 
     whole = vars(s3_source)["read_object"]
 

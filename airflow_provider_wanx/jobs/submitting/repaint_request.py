@@ -12,11 +12,11 @@ from airflow_provider_wanx.dashscope.repaint import (
     repaint_input,
 )
 from airflow_provider_wanx.dashscope.styles import is_known_style, style_name
-from airflow_provider_wanx.jobs.pictures import ImageSource
-from airflow_provider_wanx.jobs.submitter import TaskRequest
+from airflow_provider_wanx.jobs.pictures.image_source import ImageSource
+from airflow_provider_wanx.jobs.submitting.submitter import TaskRequest
 
 if TYPE_CHECKING:
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.protocols import Log
 
 
 def check_pictures(source: ImageSource, *, image: str, style_reference: str | None) -> None:

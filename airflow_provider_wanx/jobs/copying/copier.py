@@ -15,14 +15,14 @@ from airflow_provider_wanx.dashscope.errors import DashScopeError, NoFileError
 from airflow_provider_wanx.dashscope.measures import COPIED_BYTES, COPIES, COPY_TIME
 from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
-from airflow_provider_wanx.jobs.destination import TASK_ID
+from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
 from airflow_provider_wanx.metrics.tracing import span
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import ResultFile, Task
-    from airflow_provider_wanx.jobs.destination import Destination
-    from airflow_provider_wanx.jobs.needs import Log
+    from airflow_provider_wanx.jobs.copying.destinations import Destination
+    from airflow_provider_wanx.jobs.protocols import Log
 
 COPY_PAUSES_SECONDS = (1, 4, 10)
 """Pauses between the tries of one copy."""

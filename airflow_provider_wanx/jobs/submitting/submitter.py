@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_wanx.dashscope.api.endpoints import submit_task
 from airflow_provider_wanx.dashscope.errors import ProviderError, RecordStoreError, UnconfirmedSubmissionError
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.jobs.record import (
+from airflow_provider_wanx.jobs.submitting.lost_submissions import Found, NotAccepted, TaskSearch, Unclear
+from airflow_provider_wanx.jobs.submitting.submission_record import (
     CancelThenFresh,
     Phase,
     Reattach,
@@ -20,12 +21,11 @@ from airflow_provider_wanx.jobs.record import (
     decide,
     fingerprint,
 )
-from airflow_provider_wanx.jobs.search import Found, NotAccepted, TaskSearch, Unclear
 from airflow_provider_wanx.metrics.tracing import name_tasks, span
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
-    from airflow_provider_wanx.jobs.needs import Clock, Log
+    from airflow_provider_wanx.jobs.protocols import Clock, Log
 
 OnUnconfirmed = Literal["fail", "resubmit"]
 

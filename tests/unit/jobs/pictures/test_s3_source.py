@@ -16,9 +16,9 @@ import pytest
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
-from airflow_provider_wanx.jobs.pictures import Picture
-from airflow_provider_wanx.jobs.s3_source import PRESIGNED_FOR_SECONDS
-from airflow_provider_wanx.jobs.sources import ANYWHERE
+from airflow_provider_wanx.jobs.pictures.image_source import Picture
+from airflow_provider_wanx.jobs.pictures.s3_source import PRESIGNED_FOR_SECONDS
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.pictures import picture
 from tests.unit.support.s3 import Bucket, connection_json

@@ -25,8 +25,8 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.hooks.storage import record_store
 from airflow_provider_wanx.identity import Identity, identity_of
-from airflow_provider_wanx.jobs.record import STATE_KEY, Phase, Record, SubmissionRecord
-from airflow_provider_wanx.jobs.records import RecordStore, object_name
+from airflow_provider_wanx.jobs.submitting.record_stores import RecordStore, object_name
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Phase, Record, SubmissionRecord
 from tests.unit.support.airflow import DagRun, TaskInstance
 from tests.unit.support.airflow_names import attach
 from tests.unit.support.memory_s3 import KilledError, MemoryS3

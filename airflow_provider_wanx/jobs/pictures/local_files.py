@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
-from airflow_provider_wanx.jobs.sources import local_path
+from airflow_provider_wanx.jobs.pictures.source_rule import local_path
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.models import ResultFile, Task, TaskStatus
-from airflow_provider_wanx.jobs.keys import FIELDS, KeyTemplate
+from airflow_provider_wanx.jobs.copying.key_template import FIELDS, KeyTemplate
 
 RUN = "manual__2026-11-23T10:00:00+00:00"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.files import unreadable_is_refused
+from airflow_provider_wanx.jobs.pictures.local_files import unreadable_is_refused
 
 
 @pytest.mark.parametrize(

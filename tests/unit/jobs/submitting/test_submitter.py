@@ -21,10 +21,10 @@ from airflow_provider_wanx.dashscope.errors import (
     UnreadableError,
 )
 from airflow_provider_wanx.dashscope.models import Submission
-from airflow_provider_wanx.jobs import search
-from airflow_provider_wanx.jobs.record import STATE_KEY, Phase
-from airflow_provider_wanx.jobs.search import LISTED_FOR_SECONDS, LOOKS
-from airflow_provider_wanx.jobs.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
+from airflow_provider_wanx.jobs.submitting import lost_submissions
+from airflow_provider_wanx.jobs.submitting.lost_submissions import LISTED_FOR_SECONDS, LOOKS
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Phase
+from airflow_provider_wanx.jobs.submitting.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
 from tests.unit.support import submission_world
 from tests.unit.support.submission_world import MODEL, POSTS, TIMEOUT, KilledError, Plan, SubmissionWorld
 
@@ -219,7 +219,7 @@ class TestSiblings:
         assert world.run(Plan(gap=600, posts=("answer lost",))) == "id-20"
 
     def test_a_list_with_more_pages_than_are_read_stops_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(search, "MAX_PAGES", 3)
+        monkeypatch.setattr(lost_submissions, "MAX_PAGES", 3)
         world = SubmissionWorld()
         world.others_submit(20)
         assert isinstance(world.run(Plan(gap=600, posts=("answer lost",))), UnconfirmedSubmissionError)

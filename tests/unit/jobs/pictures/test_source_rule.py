@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.jobs.sources import ANYWHERE, SourceRule
+from airflow_provider_wanx.jobs.pictures.source_rule import ANYWHERE, SourceRule
 
 PLAIN = SourceRule()
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, Protocol
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, S3Error
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.keys import check_no_ledger
-from airflow_provider_wanx.jobs.marks import ownership
-from airflow_provider_wanx.jobs.upload import probe, upload
+from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
+from airflow_provider_wanx.jobs.copying.key_template import check_no_ledger
+from airflow_provider_wanx.jobs.copying.multipart_upload import probe, upload
 from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStream, user_metadata

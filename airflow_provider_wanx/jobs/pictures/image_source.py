@@ -16,9 +16,9 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.origin import data_url, file_stem, inline_content
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
-from airflow_provider_wanx.jobs.files import opened_here, unreadable_is_refused
-from airflow_provider_wanx.jobs.s3_source import Beginning, S3Source
-from airflow_provider_wanx.jobs.sources import SourceRule, split_scheme
+from airflow_provider_wanx.jobs.pictures.local_files import opened_here, unreadable_is_refused
+from airflow_provider_wanx.jobs.pictures.s3_source import Beginning, S3Source
+from airflow_provider_wanx.jobs.pictures.source_rule import SourceRule, split_scheme
 from airflow_provider_wanx.s3.addresses import split_s3_url
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError
-from airflow_provider_wanx.jobs.record import Record, sent_between
+from airflow_provider_wanx.jobs.submitting.submission_record import Record, sent_between
 
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.client import DashScopeClient
     from airflow_provider_wanx.dashscope.models import TaskRow
-    from airflow_provider_wanx.jobs.needs import Clock, Log
+    from airflow_provider_wanx.jobs.protocols import Clock, Log
 
 LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
 """Seconds to wait before each look at the list."""

@@ -7,7 +7,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.hooks.storage import s3_destination
-from airflow_provider_wanx.jobs.destination import TASK_ID
+from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
 from tests.unit.support.s3 import Bucket
 
 

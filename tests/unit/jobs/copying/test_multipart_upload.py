@@ -11,8 +11,8 @@ from airflow.providers.common.compat.lineage import hook as hook_lineage
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.hooks.storage import s3_destination
-from airflow_provider_wanx.jobs.destination import TASK_ID
-from airflow_provider_wanx.jobs.upload import PART_BYTES, probe, upload
+from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
+from airflow_provider_wanx.jobs.copying.multipart_upload import PART_BYTES, probe, upload
 from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
 

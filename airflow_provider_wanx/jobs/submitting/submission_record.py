@@ -27,7 +27,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError, UnreadableError
-from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version, replace
+from airflow_provider_wanx.dashscope.store import ABSENT, Store, replace
 
 STATE_KEY = "dashscope_submission"
 """Key of the record in the task state store."""
@@ -183,34 +183,6 @@ def sent_between(record: Record) -> tuple[datetime, datetime]:
     """Between which times, by this machine's clock, the POST of an intent was sent."""
     start = datetime.fromtimestamp(record.time, tz=UTC)
     return start, start + timedelta(seconds=record.within)
-
-
-class TaskState:
-    """Airflow's task state, a :class:`~airflow_provider_wanx.dashscope.store.Store` that the running try alone may write.
-
-    :param values: Airflow's accessor.
-    """
-
-    def __init__(self, values: Any) -> None:
-        self._values = values
-
-    def url(self, name: str = "") -> str:
-        """Return what messages call an object."""
-        return f"task state {name!r}"
-
-    def read(self, name: str) -> Version:
-        """Read a value as JSON."""
-        value = self._values.get(name)
-        return Version() if value is None else Version(json.dumps(value).encode(), STATE_KEY)
-
-    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
-        """Write a value."""
-        self._values.set(name, json.loads(body))
-        return STATE_KEY
-
-    def delete(self, name: str) -> None:
-        """Delete a value."""
-        self._values.delete(name)
 
 
 class SubmissionRecord:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
-from airflow_provider_wanx.jobs.records import FileStore
+from airflow_provider_wanx.jobs.submitting.record_stores import FileStore
 from airflow_provider_wanx.s3.objects import MAX_BYTES
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.errors import UnreadableError
-from airflow_provider_wanx.jobs.record import (
+from airflow_provider_wanx.jobs.submitting.record_stores import TaskState
+from airflow_provider_wanx.jobs.submitting.submission_record import (
     CHANGED,
     CLEARED,
     STATE_KEY,
@@ -22,7 +23,6 @@ from airflow_provider_wanx.jobs.record import (
     Reconcile,
     Record,
     SubmissionRecord,
-    TaskState,
     decide,
     fingerprint,
     sent_between,

@@ -14,8 +14,8 @@ from airflow_provider_wanx.dashscope.errors import S3Error, UnconditionalStoreEr
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.hooks.storage import record_store, s3_destination
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.destination import S3Destination
-from airflow_provider_wanx.jobs.record import STATE_KEY
+from airflow_provider_wanx.jobs.copying.destinations import S3Destination
+from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY
 from airflow_provider_wanx.s3.objects import ObjectStore
 from tests.unit.dashscope.support.middlemen import Certificates, TlsServer, make_certificates
 from tests.unit.dashscope.support.scripted_server import Reply, Say, Seen

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_wanx.dashscope.models import TaskPage, TaskRow, TaskStatus
-from airflow_provider_wanx.jobs.record import Phase, Record
-from airflow_provider_wanx.jobs.search import (
+from airflow_provider_wanx.jobs.submitting.lost_submissions import (
     CLOCK_MARGIN,
     LOOKS,
     QUIET_MARGIN,
@@ -23,6 +22,7 @@ from airflow_provider_wanx.jobs.search import (
     Unclear,
     find_submission,
 )
+from airflow_provider_wanx.jobs.submitting.submission_record import Phase, Record
 
 NOW = 1_800_000_000.0
 MODEL = "wanx-style-repaint-v1"

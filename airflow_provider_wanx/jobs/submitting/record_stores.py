@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_wanx.dashscope.errors import (
@@ -34,6 +34,38 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 T = TypeVar("T")
+
+
+_IN_TASK_STATE = "task state"
+"""The version of every value in Airflow's task state, which has none of its own."""
+
+
+class TaskState:
+    """Airflow's task state, a :class:`~airflow_provider_wanx.dashscope.store.Store` that the running try alone may write.
+
+    :param values: Airflow's accessor.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+
+    def url(self, name: str = "") -> str:
+        """Return what messages call an object."""
+        return f"task state {name!r}"
+
+    def read(self, name: str) -> Version:
+        """Read a value as JSON."""
+        value = self._values.get(name)
+        return Version() if value is None else Version(json.dumps(value).encode(), _IN_TASK_STATE)
+
+    def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
+        """Write a value."""
+        self._values.set(name, json.loads(body))
+        return _IN_TASK_STATE
+
+    def delete(self, name: str) -> None:
+        """Delete a value."""
+        self._values.delete(name)
 
 
 class RecordStore:
