@@ -15,11 +15,12 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 from airflow_provider_wanx.arguments import KeepsTypes, check_seconds, check_switches, task_ids
 from airflow_provider_wanx.dashscope.config import QUEUE_TIMEOUT_SECONDS
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, TaskNotSucceededError, WaitTimeoutError
-from airflow_provider_wanx.dashscope.origin import Origin, shown
+from airflow_provider_wanx.dashscope.picture_address import on_one_line
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.exceptions import airflow_error, airflow_errors, reports_failure
 from airflow_provider_wanx.hooks.connection import client_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.jobs.submitting.submitter import cancel_tasks
 from airflow_provider_wanx.lineage.operators import LineageMixin
 from airflow_provider_wanx.metrics.tracing import span
@@ -122,7 +123,7 @@ class DashScopeWait(KeepsTypes, LineageMixin, _Task):
                 self.log.warning("%s", error)
             raise
 
-    def provenance(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
+    def provenance(self, context: Context, ids: Sequence[str]) -> dict[str, Provenance]:
         """Find what tasks were made from; what is not known is missing. It is no reason to fail."""
         try:
             return published_provenance(context, ids, submitters=self._submitters())
@@ -130,7 +131,7 @@ class DashScopeWait(KeepsTypes, LineageMixin, _Task):
             self.log.warning("It cannot be found out what the tasks were made from: %r", error)
             return {}
 
-    def provenance_of_message(self, message: str, context: Context, *, most: int = 5) -> list[Origin]:
+    def provenance_of_message(self, message: str, context: Context, *, most: int = 5) -> list[Provenance]:
         """Find what the tasks were made from that a message is about.
 
         :param most: tasks that it is found out for; a message names no more.
@@ -146,7 +147,7 @@ class DashScopeWait(KeepsTypes, LineageMixin, _Task):
     def _pictures_of(self, message: str, context: Context) -> str:
         made_from = self.provenance_of_message(message, context)
         sources = dict.fromkeys(each.source for each in made_from if each.source)
-        names = ", ".join(name for name in map(shown, sources) if name not in message)
+        names = ", ".join(name for name in map(on_one_line, sources) if name not in message)
         return f"{'Picture' if len(sources) == 1 else 'Pictures'}: {names}" if names else ""
 
     def _submitters(self) -> list[str]:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wanx.dashscope.origin import Origin
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.triggers.dashscope import SUBMITTED_KEY
 from airflow_provider_wanx.version_compat import refusal_of, xcoms_of_previous_iteration
 
@@ -21,13 +21,13 @@ EARLIER_KEY = "dashscope_earlier_task_ids"
 """XCom key under which an iteration of a loop hands on the ids that earlier ones have submitted."""
 
 
-def publish_provenance(context: Context, dashscope_task_id: str, origin: Origin) -> None:
+def publish_provenance(context: Context, dashscope_task_id: str, provenance: Provenance) -> None:
     """Publish what a task was made from, as an XCom ``{dashscope_task_id, source, style, model}``."""
     value = {
         "dashscope_task_id": dashscope_task_id,
-        "source": origin.source,
-        "style": origin.style,
-        "model": origin.model,
+        "source": provenance.source,
+        "style": provenance.style,
+        "model": provenance.model,
     }
     context["ti"].xcom_push(key=SUBMISSION_KEY, value=value)
 
@@ -49,7 +49,7 @@ def ids_of_earlier_iterations(context: Context, *, most: int = 120) -> list[str]
 
 def published_provenance(
     context: Context, dashscope_task_ids: Sequence[str], *, submitters: Iterable[str]
-) -> dict[str, Origin]:
+) -> dict[str, Provenance]:
     """Find what the Airflow tasks that submitted some tasks have published about them.
 
     A copy of a mapped task looks at the submitting copy with its own index first, so that a thousand copies do not read a
@@ -58,10 +58,10 @@ def published_provenance(
     :param submitters: Airflow's ids of the tasks that may have submitted them.
     :return: by DashScope's id; what nobody has published is missing.
     """
-    wanted, found = set(dashscope_task_ids), dict[str, Origin]()
+    wanted, found = set(dashscope_task_ids), dict[str, Provenance]()
     for value in _published(context["ti"], sorted(submitters), few=len(wanted) == 1):
         if isinstance(value, dict) and (task_id := str(value.get("dashscope_task_id"))) in wanted:
-            found[task_id] = _origin(value)
+            found[task_id] = _provenance(value)
             if len(found) == len(wanted):
                 break
     return found
@@ -83,9 +83,9 @@ def _published(ti: Any, submitters: Sequence[str], *, few: bool) -> Iterator[Any
         yield from ti.xcom_pull(task_ids=[submitter], key=SUBMISSION_KEY) or ()
 
 
-def _origin(value: dict[str, Any]) -> Origin:
+def _provenance(value: dict[str, Any]) -> Provenance:
     source, style, model = value.get("source"), value.get("style"), value.get("model")
-    return Origin(
+    return Provenance(
         source=source if isinstance(source, str) else None,
         style=style if isinstance(style, int) else None,
         model=model if isinstance(model, str) else None,

@@ -33,7 +33,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
+from airflow_provider_wanx.jobs.copying.result_metadata import ownership
 from airflow_provider_wanx.s3.objects import user_metadata
 from airflow_provider_wanx.version_compat import AIRFLOW_V_3_1_PLUS
 

@@ -7,7 +7,7 @@ import re
 
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import source_name
+from airflow_provider_wanx.dashscope.picture_address import source_name
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.styles import style_name
 from airflow_provider_wanx.jobs.copying.key_template import MAX_KEY_BYTES, KeyTemplate

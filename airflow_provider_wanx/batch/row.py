@@ -16,9 +16,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from airflow_provider_wanx.dashscope.origin import Origin, file_stem, source_address
+from airflow_provider_wanx.dashscope.picture_address import file_stem, source_address
 from airflow_provider_wanx.dashscope.redaction import without_signature
 from airflow_provider_wanx.dashscope.styles import style_name
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Seconds = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
@@ -167,7 +168,7 @@ class Row:
     @property
     def metadata(self) -> dict[str, str]:
         """What the object of its result says of it."""
-        return Origin(source=source_address(self.image), style=self.style).metadata()
+        return Provenance(source=source_address(self.image), style=self.style).metadata()
 
     @property
     def state(self) -> RowStatus:

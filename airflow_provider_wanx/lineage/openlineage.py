@@ -9,7 +9,7 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 from openlineage.client.event_v2 import Dataset, InputDataset, OutputDataset
 from openlineage.client.facet_v2 import RunFacet, output_statistics_output_dataset
 
-from airflow_provider_wanx.dashscope.origin import source_address
+from airflow_provider_wanx.dashscope.picture_address import source_address
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
 from airflow_provider_wanx.dashscope.styles import style_name
 from airflow_provider_wanx.lineage.lineage import Lineage, task_address

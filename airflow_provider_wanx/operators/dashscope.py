@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_wanx.arguments import given
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.models import TaskStatus
-from airflow_provider_wanx.dashscope.origin import Origin, source_address
+from airflow_provider_wanx.dashscope.picture_address import source_address
 from airflow_provider_wanx.deferral import DashScopeWaitingOperator
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
 from airflow_provider_wanx.hooks.storage import record_store, s3_destination
 from airflow_provider_wanx.identity import identity_of
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.jobs.submitting.record_stores import TaskState
 from airflow_provider_wanx.jobs.submitting.submission_record import SubmissionRecord
 from airflow_provider_wanx.jobs.submitting.submitter import OnUnconfirmed, Submitter, TaskRequest
@@ -68,9 +69,9 @@ class SubmittingOperator(DashScopeWaitingOperator):
         self.result_bucket = result_bucket
         self.result_aws_conn_id = result_aws_conn_id
 
-    def made_from(self) -> Origin:
+    def made_from(self) -> Provenance:
         """Return what the task is made from, as far as the arguments tell."""
-        return Origin()
+        return Provenance()
 
     def submit_once(self, context: Context, hook: DashScopeHook, request: Callable[[], TaskRequest]) -> str:
         """Submit or go on with what was submitted, publish the id, wait if asked to.
@@ -114,7 +115,7 @@ class SubmittingOperator(DashScopeWaitingOperator):
             self.add_lineage(outputs=(task_address(task_id),))
             return task_id
 
-    def provenance_of_message(self, message: str, context: Context, **_: Any) -> list[Origin]:
+    def provenance_of_message(self, message: str, context: Context, **_: Any) -> list[Provenance]:
         """Return what its own task is made from."""
         return [self.made_from()]
 
@@ -276,11 +277,11 @@ class DashScopeSubmitTaskOperator(SubmittingOperator):
             parameters=self.parameters,
         )
 
-    def made_from(self) -> Origin:
+    def made_from(self) -> Provenance:
         """Return what the task is made from, as far as its input tells."""
         given = self.input if isinstance(self.input, Mapping) else {}
         style = given.get("style_index")
-        return Origin(
+        return Provenance(
             source=next(filter(None, (source_address(given.get(name)) for name in PICTURE_INPUTS)), None),
             style=style if isinstance(style, int) else None,
             model=self.model,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_wanx.dashscope.config import ImageTransfer
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import Origin, source_address
+from airflow_provider_wanx.dashscope.picture_address import source_address
 from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
     REPAINT_PRICE,
@@ -21,6 +21,7 @@ from airflow_provider_wanx.dashscope.styles import (
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.jobs.submitting.repaint_request import repaint_request
 from airflow_provider_wanx.jobs.submitting.submitter import TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage
@@ -155,13 +156,13 @@ class WanxStyleRepaintOperator(SubmittingOperator):
             source, image=self.image, style=number, style_reference=self.style_reference, log=self.log
         )
 
-    def made_from(self) -> Origin:
+    def made_from(self) -> Provenance:
         """Return the portrait and the style."""
         try:
             style: int | None = style_number(self.style)
         except InvalidInputError:
             style = None
-        return Origin(source=source_address(self.image), style=style, model=REPAINT_MODEL)
+        return Provenance(source=source_address(self.image), style=style, model=REPAINT_MODEL)
 
     def lineage_at_start(self) -> Lineage:
         """Return the pictures, the style and the price."""

@@ -15,7 +15,7 @@ from airflow_provider_wanx.dashscope.errors import (
     TaskNotSucceededError,
 )
 from airflow_provider_wanx.dashscope.models import Task, TaskStatus
-from airflow_provider_wanx.dashscope.origin import Origin, shown, source_address
+from airflow_provider_wanx.dashscope.picture_address import on_one_line, source_address
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.dashscope.repaint import repaint_cost
 from airflow_provider_wanx.deferral import DashScopeWaitingOperator
@@ -27,6 +27,7 @@ from airflow_provider_wanx.jobs.copying.copier import ResultCopier
 from airflow_provider_wanx.jobs.copying.destinations import Replace
 from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, copy_mark
 from airflow_provider_wanx.jobs.copying.key_template import KeyTemplate
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.lineage.lineage import Lineage, made_by, task_address
 from airflow_provider_wanx.lineage.operators import announce
 from airflow_provider_wanx.links.dashscope import (
@@ -138,7 +139,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 # Not after hours of waiting.
                 origins = self.provenance(context, ids)
                 for task_id in ids:
-                    template.check_source(task_id, origins.get(task_id, Origin()).source)
+                    template.check_source(task_id, origins.get(task_id, Provenance()).source)
             destination = self._destination(context)
             destination.check()
             show_task_links(context, self, hook.get_conn().config.base_url, ids)
@@ -186,7 +187,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         try:
             for task in good:
                 try:
-                    origin = origins.get(task.task_id, Origin())
+                    origin = origins.get(task.task_id, Provenance())
                     manifest.extend(self._copied(hook, destination, task, origin, run_id=run_id))
                 except (DashScopeError, InvalidInputError) as error:
                     # The others were paid for too, and may be gone by the time of a retry.
@@ -206,23 +207,23 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             raise _as_one(failures)
         return manifest
 
-    def provenance(self, context: Context, ids: Sequence[str]) -> dict[str, Origin]:
+    def provenance(self, context: Context, ids: Sequence[str]) -> dict[str, Provenance]:
         """Find what the tasks were made from; what the user says goes before what others have published."""
         published = super().provenance(context, ids)
         own = source_address(self.source)
         if own is None:
             return published
-        return {task_id: replace(published.get(task_id, Origin()), source=own) for task_id in ids}
+        return {task_id: replace(published.get(task_id, Provenance()), source=own) for task_id in ids}
 
     def _copied(
-        self, hook: DashScopeHook, destination: S3Destination, task: Task, origin: Origin, *, run_id: str
+        self, hook: DashScopeHook, destination: S3Destination, task: Task, origin: Provenance, *, run_id: str
     ) -> Iterator[dict[str, Any]]:
         """Copy the results of a task one by one; yield an entry of the manifest for each."""
         template = KeyTemplate(self.s3_key)
         if task.style_index is not None:
             origin = replace(origin, style=task.style_index)
         if origin.source:
-            self.log.info("DashScope task %s was made from %s.", task.task_id, shown(origin.source))
+            self.log.info("DashScope task %s was made from %s.", task.task_id, on_one_line(origin.source))
 
         def key_for(index: int, extension: str) -> str:
             return template.render_result(

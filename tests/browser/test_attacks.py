@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
+from airflow_provider_wanx.jobs.copying.result_metadata import ownership
 from tests import demo
 from tests.browser.support.chromium import Visit
 from tests.stack import LocalStack

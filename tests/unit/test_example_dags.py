@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wanx import version_compat
 from airflow_provider_wanx.dashscope.styles import WanxStyle, style_number
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
+from airflow_provider_wanx.jobs.copying.result_metadata import ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests import demo
 from tests.stack import ROOT

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wanx.dashscope.origin import Origin
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.provenance import SUBMISSION_KEY, publish_provenance, published_provenance
 from tests.unit.support.airflow import DagRun, TaskInstance
 
@@ -25,7 +25,7 @@ class Counting(TaskInstance):
 
 def submitted(run: DagRun, dashscope_task_id: str, *, task_id: str = "submit", map_index: int = -1) -> None:
     ti = TaskInstance(run=run, task_id=task_id, map_index=map_index)
-    origin = Origin(source=f"s3://faces/{dashscope_task_id}.png", style=3, model="m")
+    origin = Provenance(source=f"s3://faces/{dashscope_task_id}.png", style=3, model="m")
     publish_provenance({"ti": ti}, dashscope_task_id, origin)  # type: ignore[typeddict-item]
 
 
@@ -101,7 +101,7 @@ def test_what_has_the_wrong_type_counts_as_unknown() -> None:
     value = {"dashscope_task_id": "id", "source": ["x"], "style": "3"}
     TaskInstance(run=run, task_id="submit").xcom_push(SUBMISSION_KEY, value)
     ti = TaskInstance(run=run, task_id="copy")
-    assert published_provenance({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Origin()}  # type: ignore[typeddict-item]
+    assert published_provenance({"ti": ti}, ["id"], submitters=["submit"]) == {"id": Provenance()}  # type: ignore[typeddict-item]
 
 
 class Refused(TaskInstance):

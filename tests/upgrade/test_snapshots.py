@@ -16,7 +16,8 @@ from airflow.sdk.exceptions import AirflowException
 from airflow_provider_wanx import __version__
 from airflow_provider_wanx.batch.row import Row
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, TASK, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
+from airflow_provider_wanx.jobs.copying.result_metadata import AIRFLOW_TASK, ownership
 from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Record
 from airflow_provider_wanx.links.dashscope import S3ObjectLink, StoredLink
 from airflow_provider_wanx.plugins.gallery import entries, owned_objects
@@ -71,7 +72,7 @@ def test_the_gallery_shows_a_batch_of_then_after_its_next_run(version: str, worl
     mark = Mark.read(snapshot.xcoms["bulk"][MARK])
     assert mark is not None
     said = ownership(Identity(dag_id="dag", run_id=snapshot.run_id, task_id="bulk"))
-    reader = Reader(None, frozenset({(TASK, said[TASK])}))
+    reader = Reader(None, frozenset({(AIRFLOW_TASK, said[AIRFLOW_TASK])}))
     with world.restored(snapshot):
         world.go_on(snapshot)
         status, rows = (

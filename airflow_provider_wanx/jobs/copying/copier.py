@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_wanx.dashscope.errors import DashScopeError, NoFileError
 from airflow_provider_wanx.dashscope.measures import COPIED_BYTES, COPIES, COPY_TIME
-from airflow_provider_wanx.dashscope.origin import metadata_text
 from airflow_provider_wanx.dashscope.polling import check_outcome
-from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
+from airflow_provider_wanx.jobs.copying.result_metadata import (
+    DASHSCOPE_REQUEST_ID,
+    DASHSCOPE_TASK_ID,
+    metadata_text,
+)
 from airflow_provider_wanx.metrics.tracing import span
 
 if TYPE_CHECKING:
@@ -169,8 +172,8 @@ class ResultCopier:
     ) -> bool:
         # The service's ids of requests have 36 characters; what is much longer is none.
         ids = {
-            TASK_ID: task.task_id,
-            "dashscope-request-id": metadata_text(task.request_id or "", limit=128),
+            DASHSCOPE_TASK_ID: task.task_id,
+            DASHSCOPE_REQUEST_ID: metadata_text(task.request_id or "", limit=128),
         }
         return self.destination.write(
             pieces, key, content_type=content_type, metadata={**(metadata or {}), **ids}

@@ -13,17 +13,14 @@ from typing import Any, Literal, Protocol
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, S3Error
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
 from airflow_provider_wanx.jobs.copying.key_template import check_no_ledger
 from airflow_provider_wanx.jobs.copying.multipart_upload import probe, upload
+from airflow_provider_wanx.jobs.copying.result_metadata import DASHSCOPE_TASK_ID, ownership
 from airflow_provider_wanx.s3.addresses import bucket_name
 from airflow_provider_wanx.s3.error_messages import s3_errors
 from airflow_provider_wanx.s3.objects import ObjectStream, user_metadata
 
 Replace = bool | Literal["skip"]
-
-TASK_ID = "dashscope-task-id"
-"""Metadata by which an object is recognized as the result of a task."""
 
 
 class Destination(Protocol):
@@ -38,7 +35,7 @@ class Destination(Protocol):
         """Put a result under a key, all of it or nothing.
 
         :param pieces: its bytes; an error in their midst leaves nothing behind.
-        :param metadata: with :data:`TASK_ID`.
+        :param metadata: with :data:`DASHSCOPE_TASK_ID`.
         :return: whether it was written; False if what is there was kept.
         :raises InvalidInputError: the key exists, is another task's, and must not be replaced.
         :raises ProviderError: the place does not take it.
@@ -132,7 +129,10 @@ class S3Destination:
         with s3_errors(f"write {self.url(key)}"):
             if self.replace is not True and (there := self._head(key)) is not None:
                 # An earlier try of the same Airflow task may have written it, and must not keep this one from the rest.
-                if self.replace == "skip" or user_metadata(there).get(TASK_ID) == metadata[TASK_ID]:
+                if (
+                    self.replace == "skip"
+                    or user_metadata(there).get(DASHSCOPE_TASK_ID) == metadata[DASHSCOPE_TASK_ID]
+                ):
                     return False
                 raise InvalidInputError(
                     f"The key exists: {self.url(key)}. Choose another s3_key, or replace=True or 'skip'."
@@ -205,7 +205,7 @@ class FolderDestination:
         """See :class:`Destination`."""
         path = self.folder / key
         if not self.replace and path.exists():
-            if metadata[TASK_ID] in path.name:
+            if metadata[DASHSCOPE_TASK_ID] in path.name:
                 return False
             raise InvalidInputError(f"The file exists: {path}. Choose another one, or replace it.")
         with self._errors(path), _whole_file(path) as file:

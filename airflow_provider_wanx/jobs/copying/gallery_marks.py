@@ -6,41 +6,13 @@ read for it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from airflow_provider_wanx.identity import Identity
+from typing import Any
 
 MARK = "wanx_gallery"
 """Key of the XCom."""
 
 VERSION = 1
-
-TASK = "airflow-task"
-"""Metadata of an object: a digest of DAG and task of the task instance that has written it."""
-
-TASK_INSTANCE = "airflow-task-instance"
-"""Metadata of an object: a digest of the whole identity of the task instance that has written it."""
-
-
-def ownership(identity: Identity) -> dict[str, str]:
-    """Make the metadata by which an object says which task instance has written it.
-
-    As digests: ids may have 250 characters of any alphabet, and S3 takes 2 KB of ASCII in all.
-    """
-    task = (identity.dag_id, identity.task_id)
-    # In a region, its index is what tells task instances apart; the one among mapped copies is the same, or -1.
-    index = (
-        (identity.map_index,) if identity.region_id is None else (identity.region_id, identity.region_index)
-    )
-    return {TASK: _digest(task), TASK_INSTANCE: _digest((*task, identity.run_id, *index))}
-
-
-def _digest(ids: tuple[str | int | None, ...]) -> str:
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:32]
 
 
 def copy_mark(manifest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.models import Task
-from airflow_provider_wanx.dashscope.origin import source_name
+from airflow_provider_wanx.dashscope.picture_address import source_name
 from airflow_provider_wanx.dashscope.styles import style_name
 
 FIELDS = ("dashscope_task_id", "index", "style", "style_name", "source_name", "extension", "run_id")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import data_url, file_stem, inline_content
+from airflow_provider_wanx.dashscope.picture_address import data_url, file_stem, inline_content
 from airflow_provider_wanx.dashscope.redaction import quoted, without_query, without_signature
 from airflow_provider_wanx.jobs.pictures.local_files import opened_here, unreadable_is_refused
 from airflow_provider_wanx.jobs.pictures.s3_source import Beginning, S3Source

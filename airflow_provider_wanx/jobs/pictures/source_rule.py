@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import is_inline
+from airflow_provider_wanx.dashscope.picture_address import is_inline
 from airflow_provider_wanx.dashscope.redaction import quoted
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)|(?:file|local)(?=:)", re.IGNORECASE | re.ASCII)

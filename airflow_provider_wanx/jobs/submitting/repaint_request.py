@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_wanx.dashscope.origin import shown
+from airflow_provider_wanx.dashscope.picture_address import on_one_line
 from airflow_provider_wanx.dashscope.repaint import (
     REPAINT_MODEL,
     REPAINT_PRICE,
@@ -58,7 +58,7 @@ def repaint_request(
         build_input=lambda: repaint_input(
             style=style, **{name: picture.publish() for name, picture in pictures.items()}
         ),
-        summary=f"{' like '.join(shown(picture.name) for picture in pictures.values())} in style {named_style(style)}, "
+        summary=f"{' like '.join(on_one_line(picture.name) for picture in pictures.values())} in style {named_style(style)}, "
         f"for {REPAINT_PRICE} CNY if it succeeds",
     )
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.dashscope.origin import source_address
+from airflow_provider_wanx.dashscope.picture_address import source_address
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style
 from airflow_provider_wanx.jobs.copying.gallery_marks import VERSION
 from airflow_provider_wanx.plugins.gallery import owned_objects

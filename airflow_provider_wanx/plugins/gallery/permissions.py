@@ -11,7 +11,7 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.configuration import conf
 from airflow.models.dag import DagModel
 
-from airflow_provider_wanx.jobs.copying.gallery_marks import TASK, TASK_INSTANCE, ownership
+from airflow_provider_wanx.jobs.copying.result_metadata import AIRFLOW_TASK, AIRFLOW_TASK_INSTANCE, ownership
 from airflow_provider_wanx.plugins.gallery.owned_objects import Reader
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def reader(identity: Identity, mark: Mark) -> Reader:
 
     A copy's objects are its own. A batch's are those of its task: runs go on with what earlier ones have left.
     """
-    name = TASK if mark.kind == "batch" else TASK_INSTANCE
+    name = AIRFLOW_TASK if mark.kind == "batch" else AIRFLOW_TASK_INSTANCE
     return Reader(_team(identity.dag_id), frozenset({(name, ownership(identity)[name])}))
 
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from cachetools import cached
 
 from airflow_provider_wanx.dashscope.errors import ProblemError
-from airflow_provider_wanx.dashscope.origin import SOURCE, metadata_text
-from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
+from airflow_provider_wanx.jobs.copying.result_metadata import DASHSCOPE_TASK_ID, SOURCE, metadata_text
 from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.plugins.gallery.problems import NO_PICTURE, NO_RESULT, NO_SOURCE, TOO_LARGE
 from airflow_provider_wanx.s3.addresses import split_s3_url
@@ -53,7 +52,7 @@ def find_result(reader: Reader, result: Result, **said: str | None) -> Found:
     """
     if not result.bucket or not result.key:
         raise ProblemError(NO_RESULT)
-    said[TASK_ID] = result.dashscope_task_id
+    said[DASHSCOPE_TASK_ID] = result.dashscope_task_id
     return owned_objects.find(reader, result.bucket, result.key, **said)
 
 

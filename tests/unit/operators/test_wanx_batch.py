@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.batch.outcomes import Outcome
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.copying.gallery_marks import ownership
+from airflow_provider_wanx.jobs.copying.result_metadata import ownership
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintBatchOperator
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.operators.repainting import AT_REST, Bulk, accepted, submitted

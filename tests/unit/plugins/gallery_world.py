@@ -17,9 +17,9 @@ from PIL import Image
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
-from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, batch_mark, copy_mark, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, batch_mark, copy_mark
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance, ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests.unit.support.airflow_names import AIRFLOW
 
@@ -226,4 +226,4 @@ def origin(
 
     :param owner: by default, the task instance of :meth:`World.copy`.
     """
-    return {"dashscope-task-id": task, **Origin(source=source, style=31).metadata(), **(owner or owned())}
+    return {"dashscope-task-id": task, **Provenance(source=source, style=31).metadata(), **(owner or owned())}

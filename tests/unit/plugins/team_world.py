@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
+from airflow_provider_wanx.jobs.copying.result_metadata import ownership
 from airflow_provider_wanx.plugins.wanx_gallery import PREFIX
 from tests.unit.support.s3 import REGION
 

@@ -18,9 +18,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.origin import Origin
 from airflow_provider_wanx.dashscope.polling import NEW_STATUS_LOOKS
 from airflow_provider_wanx.deferral import TRIGGER_TIMEOUT_MARGIN_SECONDS
+from airflow_provider_wanx.jobs.copying.result_metadata import Provenance
 from airflow_provider_wanx.operators.wanx import WanxStyleRepaintOperator
 from airflow_provider_wanx.provenance import publish_provenance
 from airflow_provider_wanx.sensors.dashscope import DashScopeTaskSensor
@@ -184,7 +184,7 @@ def test_its_failure_names_the_picture_that_the_submitting_task_has_published(
 
     runner.build, runner.map_index = after_submit, 4
     ti: Any = TaskInstance(run=runner.run, task_id="submit", map_index=4)
-    publish_provenance({"ti": ti}, task_id, Origin(source="s3://faces/ann.png"))
+    publish_provenance({"ti": ti}, task_id, Provenance(source="s3://faces/ann.png"))
     with pytest.raises(AirflowFailException, match=r"is FAILED .* Picture: s3://faces/ann\.png$"):
         run(runner)
 

@@ -15,7 +15,8 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Asset, AssetAlias
 
 from airflow_provider_wanx.identity import identity_of
-from airflow_provider_wanx.jobs.copying.gallery_marks import MARK, TASK, TASK_INSTANCE, ownership
+from airflow_provider_wanx.jobs.copying.gallery_marks import MARK
+from airflow_provider_wanx.jobs.copying.result_metadata import AIRFLOW_TASK, AIRFLOW_TASK_INSTANCE, ownership
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.transfers.dashscope_to_s3 import DashScopeToS3Operator
 from tests.unit.support.airflow import RUN_ID, DagRun
@@ -220,7 +221,7 @@ class TestArguments:
     def test_encryption_acl_and_more_are_passed_on(
         self, painted: Callable[..., list[str]], bucket: Bucket
     ) -> None:
-        metadata = {"project": "x", TASK_INSTANCE: "forged"}
+        metadata = {"project": "x", AIRFLOW_TASK_INSTANCE: "forged"}
         runner = copy(
             painted()[0],
             bucket.name,
@@ -236,7 +237,13 @@ class TestArguments:
         (key,) = bucket.keys()
         head = bucket.head(key)
         assert (head["ServerSideEncryption"], head["StorageClass"]) == ("AES256", "STANDARD_IA")
-        own = {"dashscope-task-id", "dashscope-request-id", "dashscope-style", TASK, TASK_INSTANCE}
+        own = {
+            "dashscope-task-id",
+            "dashscope-request-id",
+            "dashscope-style",
+            AIRFLOW_TASK,
+            AIRFLOW_TASK_INSTANCE,
+        }
         assert head["Metadata"].keys() == {"project", *own}
         assert ownership(identity_of(runner.context()["ti"])).items() <= head["Metadata"].items()
         tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key=key)["TagSet"]

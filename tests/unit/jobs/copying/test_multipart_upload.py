@@ -11,8 +11,8 @@ from airflow.providers.common.compat.lineage import hook as hook_lineage
 from botocore.exceptions import ClientError
 
 from airflow_provider_wanx.hooks.storage import s3_destination
-from airflow_provider_wanx.jobs.copying.destinations import TASK_ID
 from airflow_provider_wanx.jobs.copying.multipart_upload import PART_BYTES, probe, upload
+from airflow_provider_wanx.jobs.copying.result_metadata import DASHSCOPE_TASK_ID
 from tests.unit.support.airflow_names import HookLineageCollector
 from tests.unit.support.s3 import Bucket
 
@@ -134,7 +134,7 @@ def test_an_object_is_told_to_hook_lineage(
     collector = hook_lineage.get_hook_lineage_collector()
     monkeypatch.setattr(hook_lineage, "get_hook_lineage_collector", lambda: collector)
     destination = s3_destination(aws_conn_id="aws_default", bucket=bucket.name)
-    destination.write(_pieces(size), "k.bin", content_type="video/mp4", metadata={TASK_ID: "id-1"})
+    destination.write(_pieces(size), "k.bin", content_type="video/mp4", metadata={DASHSCOPE_TASK_ID: "id-1"})
 
     (output,) = collector.collected_assets.outputs
     assert output.asset.uri == f"s3://{bucket.name}/k.bin"

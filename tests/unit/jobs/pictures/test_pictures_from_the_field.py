@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.origin import data_url, source_address
+from airflow_provider_wanx.dashscope.picture_address import data_url, source_address
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.hooks.storage import image_source
 from airflow_provider_wanx.jobs.pictures.image_source import ImageSource

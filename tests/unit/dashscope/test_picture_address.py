@@ -1,18 +1,15 @@
-"""What a result was made from: nothing secret in it, nothing lost that tells which picture it was."""
+"""Addresses of pictures: nothing secret in them, nothing lost that tells which picture it was."""
 
 from __future__ import annotations
-
-from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_wanx.dashscope.origin import (
+from airflow_provider_wanx.dashscope.picture_address import (
     MAX_NAME_BYTES,
-    Origin,
     file_stem,
-    shown,
+    on_one_line,
     source_address,
     source_name,
 )
@@ -91,23 +88,8 @@ def test_a_name_in_a_key_is_one_short_name_whatever_the_file_is_called(text: str
     assert len(name.encode()) <= MAX_NAME_BYTES
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=100))
-def test_an_objects_metadata_holds_the_source_in_ascii_and_gives_it_back(source: str) -> None:
-    (value,) = Origin(source=source).metadata().values()
-    assert value.isascii()
-    assert value.isprintable()
-    assert value == value.strip()
-    assert unquote(value) == source
-
-
-def test_an_objects_metadata_is_as_s3_takes_it_and_leaves_out_what_is_not_known() -> None:
-    long = Origin(source="s3://faces/" + "像" * 2000, style=-1).metadata()
-    assert long["dashscope-style"] == "-1"
-    assert 1000 < len(long["dashscope-source"]) <= 1024
-    assert ("s3://faces/" + "像" * 2000).startswith(unquote(long["dashscope-source"]))
-    assert Origin(model="m").metadata() == {}
-    assert Origin(style=0).metadata() == {"dashscope-style": "0"}
-
-
 def test_in_a_log_a_source_stays_on_its_line_and_in_its_order() -> None:
-    assert shown("s3://faces/a\nERROR all is lost\u202egnp.exe") == "s3://faces/a�ERROR all is lost�gnp.exe"
+    assert (
+        on_one_line("s3://faces/a\nERROR all is lost\u202egnp.exe")
+        == "s3://faces/a�ERROR all is lost�gnp.exe"
+    )

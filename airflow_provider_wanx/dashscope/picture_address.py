@@ -1,4 +1,4 @@
-"""What a result was made from, in a form that everybody may see who may see the result."""
+"""What a user calls a picture: an address, of which everybody may see what is not secret, or the picture itself in Base64."""
 
 from __future__ import annotations
 
@@ -6,46 +6,16 @@ import base64
 import binascii
 import re
 import unicodedata
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from airflow_provider_wanx.dashscope.redaction import KEY_SCHEMES, bare_address
-
-SOURCE = "dashscope-source"
-"""Metadata of an object: the address of the picture that it was made from, percent-encoded as a whole."""
-
-STYLE = "dashscope-style"
-"""Metadata of an object: the number of its style."""
 
 NAMELESS = "portrait"
 """Name of a picture that has none, such as a ``data:`` URL."""
 
 MAX_NAME_BYTES = 120
 """Longest name of a source in a key, in UTF-8: a key has 1,024 bytes, and other parts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What a task was made from, as far as it is known.
-
-    :param source: address of the picture, see :func:`source_address`.
-    :param style: the service's ``style_index``.
-    :param model: the model's name.
-    """
-
-    source: str | None = None
-    style: int | None = None
-    model: str | None = None
-
-    def metadata(self) -> dict[str, str]:
-        """Write it as the metadata of an S3 object, which takes ASCII only. :func:`urllib.parse.unquote` reads the source."""
-        metadata = {}
-        if self.source is not None:
-            metadata[SOURCE] = metadata_text(self.source)
-        if self.style is not None:
-            metadata[STYLE] = str(self.style)
-        return metadata
 
 
 def source_address(image: object) -> str | None:
@@ -91,23 +61,12 @@ def source_name(source: str) -> str:
     return name.encode(errors="replace")[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or NAMELESS
 
 
-def shown(source: str) -> str:
-    """Write a source for a log or a message: on one line, and in the order in which it is written."""
+def on_one_line(source: str) -> str:
+    """Write an address for a log or a message: without line breaks and signs that turn the direction of what follows."""
     return "".join(each if each.isprintable() else "�" for each in source)
 
 
-def metadata_text(text: str, *, limit: int = 1024) -> str:
-    """Write a text as S3's metadata takes it: percent-encoded where it is not ASCII, and not endless.
-
-    :param limit: its longest form, in characters; S3 takes 2 KB for an object, and the user may add some.
-    """
-    text = text[:limit]
-    while len(encoded := quote(text, safe="/:@!$&'()*+,;=", errors="replace")) > limit:
-        text = text[:-1]
-    return encoded
-
-
-_BARE = re.compile(
+_BARE_BASE64 = re.compile(
     # How JPEG, PNG, WebP and BMP begin in Base64; or a text that is too long for a path.
     r"(?:[/_]9j[/_]|iVBORw0KGgo|UklGR|Qk[0-3])[\w+/=\s-]{96}|[\w+/=\s-]{4097,}\Z",
     re.ASCII,
@@ -116,7 +75,7 @@ _BARE = re.compile(
 
 def is_inline(text: str) -> bool:
     """Tell whether a text holds a picture itself, and not its address."""
-    return text[:5].lower() == "data:" or _BARE.match(text) is not None
+    return text[:5].lower() == "data:" or _BARE_BASE64.match(text) is not None
 
 
 def inline_content(text: str) -> bytes | None:
