@@ -34,7 +34,7 @@ def _start(*words: str, home: Path, **variables: str) -> subprocess.CompletedPro
 
 def _names(entries: Any) -> Any:
     """The tree of the commands' names."""
-    groups = (Group, GroupCommand)
+    groups: Any = (Group, GroupCommand)
     return {
         each.name: _names(getattr(each, "commands", None) or each.subcommands)
         if isinstance(each, groups)

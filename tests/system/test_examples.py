@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.stack import ROOT
 from tests.stack.environment import clean_environment
@@ -12,7 +13,7 @@ EXAMPLES = ROOT / "tests" / "examples"
 
 def test_the_tests_that_the_documentation_shows_pass_in_an_airflow_of_their_own() -> None:
     """In a process of its own, as in a user's project: without this project's settings and fixtures."""
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "pytest",

@@ -42,7 +42,7 @@ with DAG(
     def places(params: dict[str, str]) -> list[dict[str, Any]]:
         return [{"image": f"{params['folder']}/tiny", "allow_local_files": True}]
 
-    WanxStyleRepaintOperator.partial(task_id="path_mapped", style="fresh").expand_kwargs(places())
+    WanxStyleRepaintOperator.partial(task_id="path_mapped", style="fresh").expand_kwargs(places())  # type: ignore[call-arg, misc]
     WanxStyleRepaintOperator(task_id="style_nope", image=PORTRAIT, style="nope")
     WanxStyleRepaintOperator(task_id="style_99", image=PORTRAIT, style=99)
     WanxStyleRepaintOperator(task_id="bucket_to_read", image="s3://no-such-bucket/a.png", style="fresh")

@@ -7,8 +7,10 @@ import json
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -167,7 +169,7 @@ class Fleet:
 
     def _kill_one_of_each(self, runs: dict[str, str]) -> None:
         airflow = self.stack.airflow
-        kills = {
+        kills: dict[str, Callable[[], None]] = {
             "task process": lambda: self._kill_task_process(runs["fleet"]),
             "worker": lambda: self._kill_worker(runs["fleet_bulk"]),
             "triggerer": lambda: airflow.triggerer.kill(signal.SIGKILL),
@@ -176,12 +178,15 @@ class Fleet:
         for step, (name, kill) in enumerate(kills.items(), start=1):
             share = 2 * self.images * step // (len(kills) + 2)
             wait_until(
-                lambda share=share: self._accepted() >= share,
+                partial(self._has_accepted, share),
                 timeout=PATIENCE + 4 * share,
                 what=f"{share} tasks",
             )
             kill()
             self.killed[name] = self._accepted()
+
+    def _has_accepted(self, tasks: int) -> bool:
+        return self._accepted() >= tasks
 
     def _accepted(self) -> int:
         return int(self.service.ledger(summary=True)["totals"]["accepted"])

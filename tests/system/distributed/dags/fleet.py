@@ -38,7 +38,7 @@ with DAG(
             s3_key="mapped-results/{dashscope_task_id}{extension}",
         )
 
-    repaint.expand(image=pictures())
+    repaint.expand(image=pictures())  # type: ignore[call-arg, misc]
 
 with DAG(dag_id="fleet_bulk", schedule=None, params={"bucket": ""}, default_args=TRIES):
     WanxStyleRepaintBatchOperator(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_wanx.jobs.copying import destinations
+from airflow_provider_wanx.jobs.copying import destinations, multipart_upload
 from airflow_provider_wanx.jobs.submitting.submission_record import Phase, Record, SubmissionRecord
 from airflow_provider_wanx.jobs.submitting.submitter import Submitter
 from airflow_provider_wanx.operators.dashscope import SubmittingOperator
@@ -75,14 +75,14 @@ def _wrap_record() -> None:
 
 
 def _wrap_upload() -> None:
-    inner = destinations.upload
+    inner = multipart_upload.upload
 
     @functools.wraps(inner)
     def upload(client: Any, pieces: Iterable[bytes], **kwargs: Any) -> None:
         inner(client, _failing(pieces), **kwargs)
         reached("after_upload")
 
-    destinations.upload = upload
+    destinations.upload = upload  # type: ignore[attr-defined]
 
 
 def _failing(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ def many() -> None:
 
     repaint = WanxStyleRepaintOperator.partial(
         task_id="repaint", style=3, wait_for_completion=True, deferrable=True, poll_interval=2
-    ).expand(image=images())
+    ).expand(image=images())  # type: ignore[call-arg, misc]
     DashScopeToS3Operator(
         task_id="copy",
         dashscope_task_id=repaint.output,

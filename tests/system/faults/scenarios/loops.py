@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from tests.system.faults.support.case import Case
 from tests.system.faults.support.catalogue import Fault, add
@@ -52,7 +53,7 @@ _PHASES = {
     "in_copy": ("loop", "copy", "with a part of the result read"),
 }
 
-_COUNTS = {"submissions": 3, "allowed": 3, "billed": 3, "objects": 3, "airflow": _AIRFLOW}
+_COUNTS: dict[str, Any] = {"submissions": 3, "allowed": 3, "billed": 3, "objects": 3, "airflow": _AIRFLOW}
 
 for _dag_id, _what in {
     "loop": "submit, wait and copy one picture three times",
