@@ -22,13 +22,13 @@ FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "BMP": "image/bmp", "WEBP":
 FIRST_BYTES = 16 * 1024
 """So many bytes of a picture's beginning tell format and size nearly always."""
 
-MIN_SIDE = 256
+MIN_SIDE_PIXELS = 256
 """Pixels of the shorter side at least."""
 
 MAX_LONG_SIDE, MAX_SHORT_SIDE = 5760, 3240
 """Pixels of the sides at most, upright or lying."""
 
-MAX_BYTES = 10 * 1024 * 1024
+MAX_PICTURE_BYTES = 10 * 1024 * 1024
 """Size of the file at most: "10 MB", read as the larger of the two possible meanings."""
 
 CERTAIN_BYTES = 10 * 1000 * 1000
@@ -84,7 +84,7 @@ def check_image(
     :raises InvalidInputError: it breaks a limit; the message names limit and value.
     """
     total = len(head) if size is None else size
-    if total > MAX_BYTES:
+    if total > MAX_PICTURE_BYTES:
         raise InvalidInputError(
             f"The picture has {total / 1e6:.1f} MB; the model takes {CERTAIN_BYTES / 1e6:.0f} MB at most: {what}."
         )
@@ -96,9 +96,9 @@ def check_image(
     info = _read(head, what)
     long_side, short_side = max(info.width, info.height), min(info.width, info.height)
     shape = f"{info.width}×{info.height} pixels"
-    if short_side < MIN_SIDE:
+    if short_side < MIN_SIDE_PIXELS:
         raise InvalidInputError(
-            f"The picture has {shape}; the model takes {MIN_SIDE}×{MIN_SIDE} at least: {what}."
+            f"The picture has {shape}; the model takes {MIN_SIDE_PIXELS}×{MIN_SIDE_PIXELS} at least: {what}."
         )
     if long_side > MAX_LONG_SIDE or short_side > MAX_SHORT_SIDE:
         raise InvalidInputError(

@@ -17,7 +17,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.store import ABSENT, Version
 from airflow_provider_wanx.s3.error_messages import lacks_reason, s3_errors
 
-MAX_BYTES = 1024 * 1024
+MAX_SMALL_OBJECT_BYTES = 1024 * 1024
 """Largest small object: a thousand times a record, and little enough for JSON, which takes 25 times its size in memory."""
 
 READ_TRIES = 3
@@ -140,7 +140,7 @@ class ObjectStore:
         *,
         bucket: str,
         prefix: str,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int = MAX_SMALL_OBJECT_BYTES,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._client = client

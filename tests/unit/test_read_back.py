@@ -43,7 +43,7 @@ from airflow_provider_wanx.plugins.gallery import entries
 from airflow_provider_wanx.plugins.gallery.entries import Mark, Result, results_of, rows_of
 from airflow_provider_wanx.plugins.gallery.pages import plain
 from airflow_provider_wanx.provenance import ids_of_earlier_iterations, published_provenance
-from airflow_provider_wanx.s3.objects import MAX_BYTES, ObjectStore
+from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES, ObjectStore
 from tests.unit.batch.ledgers import DESTINATION, World, add, images, submit
 from tests.unit.support.memory_s3 import MemoryS3
 from tests.unit.support.mutations import Mutator
@@ -407,4 +407,4 @@ def test_an_endless_record_is_read_no_further_than_the_largest_that_is_written()
     objects = ObjectStore(store, bucket="b", prefix="records/")
     with pytest.raises(ObjectTooLargeError):
         objects.read("x")
-    assert store.stream.sent <= MAX_BYTES + 1
+    assert store.stream.sent <= MAX_SMALL_OBJECT_BYTES + 1

@@ -156,6 +156,10 @@ def get_task(task_id: str) -> Call[Task]:
     )
 
 
+LARGE_PAGE_ROWS, DEFAULT_PAGE_ROWS = 100, 10
+"""Rows of the task list to ask for where many are wanted, and the service's default. No document gives the largest page."""
+
+
 def list_tasks(**filters: Unpack[TaskFilters]) -> Call[TaskPage]:
     """List the account's tasks; rows have states but no results.
 
@@ -166,7 +170,7 @@ def list_tasks(**filters: Unpack[TaskFilters]) -> Call[TaskPage]:
         endpoint=Endpoint.LIST_TASKS,
         url="/tasks",
         doing="list the account's tasks",
-        params=query(TaskFilters, filters, page_size=10),
+        params=query(TaskFilters, filters, page_size=DEFAULT_PAGE_ROWS),
         read=_task_page,
     )
 

@@ -24,7 +24,7 @@ from airflow_provider_wanx.dashscope.client.connecting import Awaiting, Blocking
 from airflow_provider_wanx.dashscope.client.download import ReceivedFile
 from airflow_provider_wanx.dashscope.client.retries import at_other_address, repeating, repeating_submission
 from airflow_provider_wanx.dashscope.client.transport import (
-    MAX_BYTES,
+    MAX_ANSWER_BYTES,
     build_download,
     build_request,
     counted,
@@ -101,7 +101,7 @@ class Exchange:
         try:
             async for chunk in self.io.chunks(response):
                 body += chunk
-                if len(body) > MAX_BYTES:
+                if len(body) > MAX_ANSWER_BYTES:
                     break
         finally:
             await self.io.close(response)

@@ -13,7 +13,7 @@ from fastcrc import crc64
 from airflow_provider_wanx.dashscope.errors import DownloadError
 from airflow_provider_wanx.dashscope.redaction import safe_words
 
-MAX_BYTES = 5 * 1024**3
+MAX_RESULT_BYTES = 5 * 1024**3
 """Largest result. No model's page promises a tenth of it."""
 
 HEAD_BYTES = 32
@@ -58,9 +58,9 @@ class ReceivedFile:
         length = headers.get("content-length", "")
         self.expected_size = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
         self._expected_md5 = headers.get("content-md5")
-        if (self.expected_size or 0) > MAX_BYTES:
+        if (self.expected_size or 0) > MAX_RESULT_BYTES:
             raise DownloadError(
-                f"{what} would have {self.expected_size:,} bytes; {MAX_BYTES:,} are the most that are taken."
+                f"{what} would have {self.expected_size:,} bytes; {MAX_RESULT_BYTES:,} are the most that are taken."
             )
         # Unpacked, it would have neither the length nor the checksum that are announced. A .gz is meant to be packed.
         packed = headers.get("content-encoding", "identity").strip().lower()
@@ -85,9 +85,9 @@ class ReceivedFile:
         :raises DownloadError: there are more than any result has.
         """
         self.size += len(chunk)
-        if self.size > MAX_BYTES:
+        if self.size > MAX_RESULT_BYTES:
             raise DownloadError(
-                f"{self.what} has more than {MAX_BYTES:,} bytes, which are the most that are taken."
+                f"{self.what} has more than {MAX_RESULT_BYTES:,} bytes, which are the most that are taken."
             )
         if len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]

@@ -26,7 +26,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.measures import POLLS, REFUSED
 from airflow_provider_wanx.dashscope.redaction import safe_words, without_query
 
-MAX_BYTES = 512 * 1024
+MAX_ANSWER_BYTES = 512 * 1024
 """Largest answer, unpacked. A page of a hundred tasks has 60 kB, and an answer takes up to seventy times its size in memory."""
 
 _NOT_SENT = (
@@ -165,13 +165,13 @@ def read_answer(response: httpx.Response, body: bytes, doing: str) -> Answer:
     """
     host, packed = response.url.host, response.headers.get("content-encoding", "identity").strip().lower()
     unpacked = _unpacked(body, packed)
-    answer = Answer(response.status_code, response.headers, (unpacked or b"")[:MAX_BYTES], doing)
+    answer = Answer(response.status_code, response.headers, (unpacked or b"")[:MAX_ANSWER_BYTES], doing)
     if unpacked is None:
         raise answer.invalid(f"the answer of {host} cannot be decoded ({packed})")
     # A refusal says by its status what it is.
-    if len(unpacked) > MAX_BYTES and answer.status < 400:
+    if len(unpacked) > MAX_ANSWER_BYTES and answer.status < 400:
         raise answer.invalid(
-            f"the answer of {host} has more than {MAX_BYTES:,} bytes, as no answer of the service has"
+            f"the answer of {host} has more than {MAX_ANSWER_BYTES:,} bytes, as no answer of the service has"
         )
     return answer
 
@@ -182,7 +182,7 @@ def _unpacked(body: bytes, packed: str) -> bytes | None:
     with suppress(zlib.error):
         if packed == "gzip":
             stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            unpacked = stream.decompress(body, MAX_BYTES + 1)
-            if stream.eof or len(unpacked) > MAX_BYTES:
+            unpacked = stream.decompress(body, MAX_ANSWER_BYTES + 1)
+            if stream.eof or len(unpacked) > MAX_ANSWER_BYTES:
                 return unpacked
     return None

@@ -19,13 +19,19 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from airflow_provider_wanx.dashscope.api import endpoints
-from airflow_provider_wanx.dashscope.api.endpoints import Call
+from airflow_provider_wanx.dashscope.api.endpoints import DEFAULT_PAGE_ROWS, LARGE_PAGE_ROWS, Call
 from airflow_provider_wanx.dashscope.client import AsyncDashScopeClient
 from airflow_provider_wanx.dashscope.config import ClientConfig
 from airflow_provider_wanx.dashscope.errors import ApiError, AuthenticationError, ProviderError
 from airflow_provider_wanx.dashscope.measures import GIVEN_UP, WAITS
 from airflow_provider_wanx.dashscope.models import Task, TaskPage, TaskStatus
-from airflow_provider_wanx.dashscope.polling import Ended, GiveUp, TaskWait, Wait
+from airflow_provider_wanx.dashscope.polling import (
+    DEFAULT_POLL_INTERVAL_SECONDS,
+    Ended,
+    GiveUp,
+    TaskWait,
+    Wait,
+)
 from airflow_provider_wanx.dashscope.waiting.budget import LIST_SHARE, TASK_SHARE, Budget
 from airflow_provider_wanx.dashscope.waiting.progress import (
     ALL,
@@ -43,12 +49,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Renew = Callable[[], Awaitable[ClientConfig]]
 Account = tuple[str, str, str | None]
-
-PAGE_SIZE, DEFAULT_PAGE_SIZE = 100, 10
-"""Rows to ask for. No document gives the largest page; a service that refuses it is asked for its default instead."""
-
-SECOND_OPINION_SECONDS = 2.0
-"""Until a refused key is tried once more before all waits are given up."""
 
 
 class Poller:
@@ -79,7 +79,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._looks, self._report_at = 0, 0.0
-        self._reading, self._read_at, self._page_size, self._failed_readings = False, 0.0, PAGE_SIZE, 0
+        self._reading, self._read_at, self._page_size, self._failed_readings = False, 0.0, LARGE_PAGE_ROWS, 0
         self._asking_for_key = False
         self._key_refused: ProviderError | None = None
 
@@ -226,9 +226,10 @@ class Poller:
             if (
                 isinstance(error, ApiError)
                 and error.http_status == 400
-                and self._page_size > DEFAULT_PAGE_SIZE
+                and self._page_size > DEFAULT_PAGE_ROWS
             ):
-                self._page_size = DEFAULT_PAGE_SIZE
+                # It allows no page so large.
+                self._page_size = DEFAULT_PAGE_ROWS
                 return
             pause = min(2.0 ** min(self._failed_readings, 10), 300.0)
             self._failed_readings, self._read_at = self._failed_readings + 1, self._loop.time() + pause
@@ -298,7 +299,8 @@ class Poller:
             await old.close()
         elif self._key_refused is None:
             self._key_refused = error
-            await asyncio.sleep(SECOND_OPINION_SECONDS)
+            # The key is tried once more before all waits are given up.
+            await asyncio.sleep(min(self._queue.interval, DEFAULT_POLL_INTERVAL_SECONDS))
         else:
             for watched in self._queue:
                 self._decide(watched, error)

@@ -24,9 +24,6 @@ from airflow_provider_wanx.s3.addresses import split_s3_url
 if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.images import ImageInfo
 
-_LONGEST_DATA_URL = 10_000_000
-"""Characters of a ``data:`` URL that every model takes; a larger picture is uploaded."""
-
 _Reader = Callable[[int], Beginning]
 """Reads so many bytes of a picture's beginning."""
 
@@ -100,12 +97,12 @@ class ImageSource:
     def check(self, image: str, *, field: str, is_style_reference: bool = False) -> None:
         """Check what :meth:`open` checks, reading no more of a file than its beginning where that is enough."""
         text, scheme = self._read(image, field)
-        from airflow_provider_wanx.dashscope.images import MAX_BYTES, check_image
+        from airflow_provider_wanx.dashscope.images import MAX_PICTURE_BYTES, check_image
 
         check = partial(check_image, what=text, is_style_reference=is_style_reference)
         if scheme == "s3":
             source, key = self._bucket(text)
-            _look(partial(source.read, key, limit=MAX_BYTES), check)
+            _look(partial(source.read, key, limit=MAX_PICTURE_BYTES), check)
         elif scheme in ("https", "http", "oss", "data"):
             self.open(image, field=field, is_style_reference=is_style_reference)
         else:
@@ -122,22 +119,25 @@ class ImageSource:
         return text, scheme
 
     def _data_url(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
+        from airflow_provider_wanx.dashscope.images import CERTAIN_BYTES
+
         content = inline_content(text)
         if not content:
             raise InvalidInputError(f"{field} is not a readable data: URL, nor a picture in Base64.")
         info = check(content, what=f"{field} (a data: URL)")
         url = data_url(content, info.content_type)
-        if len(url) > _LONGEST_DATA_URL:
+        # Some models mean their 10 MB of the URL itself.
+        if len(url) > CERTAIN_BYTES:
             return self._uploaded(content, text, _digest(content), info)
         return Picture(without_query(url), _digest(content), lambda: url, info.doubts)
 
     def _s3_object(self, text: str, check: Callable[..., ImageInfo]) -> Picture:
-        from airflow_provider_wanx.dashscope.images import MAX_BYTES
+        from airflow_provider_wanx.dashscope.images import MAX_PICTURE_BYTES
 
         source, key = self._bucket(text)
-        read = partial(source.read, key, limit=MAX_BYTES)
+        read = partial(source.read, key, limit=MAX_PICTURE_BYTES)
         if source.transfer == "upload":
-            whole = read(MAX_BYTES)
+            whole = read(MAX_PICTURE_BYTES)
             info = check(whole.content, what=text, size=whole.size)
             return self._uploaded(whole.content, text, f"{text} {whole.version}", info)
         head, info = _look(read, partial(check, what=text))
@@ -161,10 +161,10 @@ class ImageSource:
             return self._buckets[conn_id, bucket], key
 
     def _stored_file(self, text: str, field: str, check: Callable[..., ImageInfo]) -> Picture:
-        from airflow_provider_wanx.dashscope.images import MAX_BYTES
+        from airflow_provider_wanx.dashscope.images import MAX_PICTURE_BYTES
 
         with unreadable_is_refused(f"{field} {quoted(text)}"):
-            whole = self._file_reader(text)(MAX_BYTES)
+            whole = self._file_reader(text)(MAX_PICTURE_BYTES)
         info = check(whole.content, what=text, size=whole.size)
         return self._uploaded(whole.content, text, _digest(whole.content), info)
 
@@ -191,12 +191,12 @@ class ImageSource:
 
 def _look(read: _Reader, check: Callable[..., ImageInfo]) -> tuple[Beginning, ImageInfo]:
     """Check a picture by as much of its beginning as its format needs; return that and what the picture is."""
-    from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_BYTES, bytes_needed
+    from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_PICTURE_BYTES, bytes_needed
 
     head = read(FIRST_BYTES)
-    while len(head.content) < min(needed := bytes_needed(head.content), head.size, MAX_BYTES):
+    while len(head.content) < min(needed := bytes_needed(head.content), head.size, MAX_PICTURE_BYTES):
         # Many small pieces of metadata may come before the size.
-        head = read(min(max(needed, 4 * len(head.content)), MAX_BYTES))
+        head = read(min(max(needed, 4 * len(head.content)), MAX_PICTURE_BYTES))
     return head, check(head.content, size=head.size)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_wanx.dashscope.api.endpoints import LARGE_PAGE_ROWS
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import ProviderError
 from airflow_provider_wanx.jobs.submitting.submission_record import Record, sent_between
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_wanx.dashscope.models import TaskRow
     from airflow_provider_wanx.jobs.protocols import Clock, Log
 
-LOOKS = (0.0, 4.0, 6.0, 20.0, 30.0)
+PAUSES_BEFORE_LOOKS_SECONDS = (0.0, 4.0, 6.0, 20.0, 30.0)
 """Seconds to wait before each look at the list."""
 
 ENOUGH_LOOKS = 3
@@ -30,9 +31,6 @@ ENOUGH_LOOKS = 3
 
 LISTED_FOR_SECONDS = RESULT_LIFETIME_SECONDS - 3600.0
 """Seconds after a submission for which its absence from the list means that the service did not accept it."""
-
-PAGE_SIZE = 100
-"""Rows to ask for; as many count as come."""
 
 MAX_PAGES = 500
 """Pages that one look reads. In the ten hours that it covers, a model that runs one task of 8 s at a time makes 4,500: 450
@@ -120,7 +118,7 @@ def find_submission(
 
 def settled_at(record: Record) -> float:
     """From when on, in seconds since 1970, one look at the list is enough to settle a submission."""
-    return record.time + record.within + sum(LOOKS)
+    return record.time + record.within + sum(PAUSES_BEFORE_LOOKS_SECONDS)
 
 
 def _window(record: Record) -> tuple[datetime, datetime]:
@@ -165,7 +163,7 @@ class TaskSearch:
         settled = settled_at(record)
         finding: Finding = Unclear(())
         rows: dict[str, TaskRow] = {}
-        for number, pause in enumerate(LOOKS):
+        for number, pause in enumerate(PAUSES_BEFORE_LOOKS_SECONDS):
             if number >= ENOUGH_LOOKS and finding not in (NotAccepted(), Unclear(())):
                 break
             self._clock.sleep(pause)
@@ -197,14 +195,14 @@ class TaskSearch:
         page_no, seen, moved = 1, set[str](), False
         known, without_news = len(rows), 0
         for _ in range(MAX_PAGES):
-            if len(rows) > MAX_PAGES * PAGE_SIZE:
+            if len(rows) > MAX_PAGES * LARGE_PAGE_ROWS:
                 break
             page = self._client.list_tasks(
                 model_name=record.model,
                 start_time=start - ZONE_DOUBT,
                 end_time=min(end, self._now()) + timedelta(hours=1),
                 page_no=page_no,
-                page_size=PAGE_SIZE,
+                page_size=LARGE_PAGE_ROWS,
             )
             ids = {row.task_id for row in page.tasks}
             rows.update((row.task_id, row) for row in page.tasks)

@@ -28,7 +28,7 @@ from airflow_provider_wanx.dashscope.errors import (
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version
 from airflow_provider_wanx.identity import Identity
-from airflow_provider_wanx.s3.objects import MAX_BYTES
+from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -211,7 +211,7 @@ class FileStore:
         except FileNotFoundError:
             return Version()
         with os.fdopen(file, "rb") as opened:
-            return _version(opened.read(MAX_BYTES + 1), self.url(name))
+            return _version(opened.read(MAX_SMALL_OBJECT_BYTES + 1), self.url(name))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -254,7 +254,7 @@ class FolderStore:
     def read(self, name: str) -> Version:
         """Read an object."""
         try:
-            body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_BYTES + 1)
+            body: bytes = self._fs.cat_file(f"{self._folder}/{name}", start=0, end=MAX_SMALL_OBJECT_BYTES + 1)
         except FileNotFoundError:
             return Version()
         return _version(body, self.url(name))
@@ -283,8 +283,8 @@ class FolderStore:
 
 
 def _version(body: bytes, url: str) -> Version:
-    if len(body) > MAX_BYTES:
-        raise ObjectTooLargeError(url, limit=MAX_BYTES)
+    if len(body) > MAX_SMALL_OBJECT_BYTES:
+        raise ObjectTooLargeError(url, limit=MAX_SMALL_OBJECT_BYTES)
     return Version(body, hashlib.sha256(body).hexdigest())
 
 

@@ -24,7 +24,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError, UnreadableError
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, replace
@@ -35,7 +38,7 @@ STATE_KEY = "dashscope_submission"
 TASK_STATE = f"task state {STATE_KEY!r}"
 """What messages call a record in the task state store."""
 
-SCHEMA_VERSION = 1
+_Text = Annotated[str, Field(strict=True, min_length=1)]
 
 
 class Phase(StrEnum):
@@ -45,7 +48,7 @@ class Phase(StrEnum):
     SUBMITTED = "submitted"
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked_dataclass(frozen=True, kw_only=True)
 class Record:
     """What is kept of a submission.
 
@@ -60,14 +63,19 @@ class Record:
     """
 
     phase: Phase
-    fingerprint: str
+    fingerprint: _Text
     max_tries: int
     time: float
     within: float
-    model: str
-    dashscope_task_id: str | None = None
-    not_ours: tuple[str, ...] = ()
-    version: int = SCHEMA_VERSION
+    model: _Text
+    dashscope_task_id: _Text | None = None
+    not_ours: tuple[_Text, ...] = ()
+    version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if (self.phase is Phase.SUBMITTED) != (self.dashscope_task_id is not None):
+            raise ValueError("an id goes with a submission that was accepted, and with no other")
+        sent_between(self)  # or its times are none
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
@@ -81,36 +89,16 @@ class Record:
         :raises UnreadableError: it is not one, or of a version that this code does not know.
         """
         try:
-            if not isinstance(value, Mapping) or value["version"] != SCHEMA_VERSION:
-                raise ValueError
-            record = cls(
-                phase=Phase(value["phase"]),
-                fingerprint=_text(value["fingerprint"]),
-                max_tries=int(value["max_tries"]),
-                time=float(value["time"]),
-                within=float(value["within"]),
-                model=_text(value["model"]),
-                dashscope_task_id=value.get("dashscope_task_id"),
-                not_ours=tuple(_text(each) for each in value.get("not_ours", ())),
-            )
-            if record.phase is Phase.SUBMITTED:
-                _text(record.dashscope_task_id)
-            elif record.dashscope_task_id is not None:
-                raise ValueError
-            sent_between(record)  # or its times are none
+            if not isinstance(value, Mapping):
+                raise TypeError
+            # What names no version was written by nobody here.
+            return cls(**{**value, "version": value["version"]})
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             raise UnreadableError(
                 f"The record of an earlier submission ({where}) cannot be read by this version, so it is "
                 "not known whether a task was paid for. Delete it to submit anew, or install the version of "
                 "airflow-provider-wanx that wrote it."
             ) from None
-        return record
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError
-    return value
 
 
 def fingerprint(*, account: str, content: Mapping[str, Any]) -> str:

@@ -307,7 +307,7 @@ class TestRepaint:
     def test_a_lost_answer_is_found_in_the_list_and_not_paid_for_twice(
         self, run: Run, dashscope: BackgroundSimulator, portrait: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(lost_submissions, "PAUSES_BEFORE_LOOKS_SECONDS", (0.0, 0.0, 0.0))
         dashscope.add_fault(endpoint="submit", kind="lose_answer", times=1)
         done = run("repaint", portrait, "--style", "3", *FAST)
         assert done.code == 0, done.err
@@ -316,7 +316,7 @@ class TestRepaint:
     def test_a_lost_answer_that_the_list_does_not_settle_stops_until_the_user_takes_the_risk(
         self, run: Run, dashscope: BackgroundSimulator, portrait: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(lost_submissions, "PAUSES_BEFORE_LOOKS_SECONDS", (0.0, 0.0, 0.0))
         dashscope.add_fault(endpoint="submit", kind="lose_answer", times=1)
         dashscope.add_fault(endpoint="list_tasks", kind="status", status=403)
         for _ in range(2):
@@ -383,7 +383,7 @@ class TestSeveral:
     def test_a_lost_answer_is_not_taken_for_the_picture_before_it(
         self, run: Run, dashscope: BackgroundSimulator, portraits: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(lost_submissions, "PAUSES_BEFORE_LOOKS_SECONDS", (0.0, 0.0, 0.0))
         dashscope.add_fault(endpoint="submit", kind="lose_answer", after=2, times=1)
         done = run("repaint", *portraits, "--style", "3", "--to", "out/", "-o", "json", *FAST)
         assert (done.code, len(done.json)) == (0, 3), done.err

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
-from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_BYTES, check_image
+from airflow_provider_wanx.dashscope.images import FIRST_BYTES, MAX_PICTURE_BYTES, check_image
 from tests.unit.support.pictures import picture_claiming
 
 
@@ -83,11 +83,11 @@ def test_pictures_beyond_a_limit_are_told_limit_and_value(width: int, height: in
 def test_a_file_that_is_too_large_is_refused_by_its_whole_size() -> None:
     head = _picture()
 
-    assert check_image(head, what="me", size=MAX_BYTES).format == "PNG"
+    assert check_image(head, what="me", size=MAX_PICTURE_BYTES).format == "PNG"
     with pytest.raises(InvalidInputError, match=r"The picture has 11\.0 MB; the model takes 10 MB at most"):
         check_image(head, what="me", size=11_000_000)
     with pytest.raises(InvalidInputError, match=r"The picture has 10\.5 MB"):
-        check_image(head + bytes(MAX_BYTES + 1 - len(head)), what="me")
+        check_image(head + bytes(MAX_PICTURE_BYTES + 1 - len(head)), what="me")
 
 
 def test_the_beginning_of_a_file_is_enough() -> None:

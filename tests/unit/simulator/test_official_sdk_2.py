@@ -78,7 +78,7 @@ def _with_the_hook(simulator: BackgroundSimulator, monkeypatch: pytest.MonkeyPat
 
 
 def _with_this_package(simulator: BackgroundSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost_submissions, "LOOKS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(lost_submissions, "PAUSES_BEFORE_LOOKS_SECONDS", (0.0, 0.0, 0.0))
     assert paint().run_try()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
-from airflow_provider_wanx.dashscope.client.transport import MAX_BYTES
+from airflow_provider_wanx.dashscope.client.transport import MAX_ANSWER_BYTES
 from airflow_provider_wanx.dashscope.errors import (
     ApiError,
     DownloadError,
@@ -63,7 +63,7 @@ def test_a_packed_answer_is_unpacked(server: ScriptedServer, connect: Connect) -
         (Say(body=gzip.compress(BODY)[:-9], headers={"Content-Encoding": "gzip"}), InvalidResponseError),
         (Say(body=BODY, headers={"Content-Encoding": "br"}), InvalidResponseError),
         (Say(body=b"[" * 500_000), InvalidResponseError),
-        (Say(body=BODY + b" " * MAX_BYTES), InvalidResponseError),
+        (Say(body=BODY + b" " * MAX_ANSWER_BYTES), InvalidResponseError),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(
@@ -141,7 +141,7 @@ def test_a_download_that_is_none_is_an_error(
 def test_a_download_without_announced_length_ends_at_the_largest_result(
     server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wanx.dashscope.client.download.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("airflow_provider_wanx.dashscope.client.download.MAX_RESULT_BYTES", 1_000_000)
     server.script(Endless(data=head(200, CHUNKED), piece=CHUNK))
     taken: list[int] = []
     with pytest.raises(DownloadError, match="more than 1,000,000 bytes"):

@@ -13,7 +13,7 @@ from functools import cache
 
 import pytest
 
-from airflow_provider_wanx.dashscope.client.transport import MAX_BYTES
+from airflow_provider_wanx.dashscope.client.transport import MAX_ANSWER_BYTES
 from tests.unit.dashscope.support.scripted_server import (
     Endless,
     Reply,
@@ -33,7 +33,7 @@ GZIP = {"Content-Encoding": "gzip"}
 
 def largest(start: bytes, piece: bytes, end: bytes) -> Say:
     """An answer that is just not too large, and full of small things."""
-    return Say(body=start + piece * ((MAX_BYTES - len(start) - len(end)) // len(piece)) + end)
+    return Say(body=start + piece * ((MAX_ANSWER_BYTES - len(start) - len(end)) // len(piece)) + end)
 
 
 HARMLESS = say_json({"output": {"task_id": "harmless", "task_status": "SUCCEEDED"}}, ETag='"1"')

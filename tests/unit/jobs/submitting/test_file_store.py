@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
 from airflow_provider_wanx.jobs.submitting.record_stores import FileStore
-from airflow_provider_wanx.s3.objects import MAX_BYTES
+from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_not_absent(store: FileStore, folder: Path, spoil
     store.write("other.json", b"1", replacing=ABSENT)
     path = folder / "a.json"
     if spoil == "too large":
-        path.write_bytes(bytes(MAX_BYTES + 1))
+        path.write_bytes(bytes(MAX_SMALL_OBJECT_BYTES + 1))
     elif spoil == "a link":
         path.symlink_to(folder / "other.json")
     else:

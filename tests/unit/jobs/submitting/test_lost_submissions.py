@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_wanx.dashscope.models import TaskPage, TaskRow, TaskStatus
 from airflow_provider_wanx.jobs.submitting.lost_submissions import (
     CLOCK_MARGIN,
-    LOOKS,
+    PAUSES_BEFORE_LOOKS_SECONDS,
     QUIET_MARGIN,
     READINGS_WITHOUT_NEWS,
     Found,
@@ -194,7 +194,7 @@ class TestReading:
     def test_an_empty_list_is_asked_for_once_at_each_look(self) -> None:
         listing = Listing([[]])
         assert search(listing) == NotAccepted()
-        assert listing.requests == len(LOOKS)
+        assert listing.requests == len(PAUSES_BEFORE_LOOKS_SECONDS)
 
     def test_while_rows_come_twice_others_may_be_missed_so_nothing_counts_as_not_accepted(self) -> None:
         assert search(Listing([["a", "b"], ["b", "c"]])) == Unclear(())
@@ -226,4 +226,4 @@ class TestReading:
         listing = Listing(stuck)
         assert search(listing) == Unclear(())
         # At the first look one more reading, which has brought all there is.
-        assert listing.requests == 2 * (1 + READINGS_WITHOUT_NEWS * len(LOOKS))
+        assert listing.requests == 2 * (1 + READINGS_WITHOUT_NEWS * len(PAUSES_BEFORE_LOOKS_SECONDS))

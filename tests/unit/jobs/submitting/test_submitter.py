@@ -22,7 +22,10 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import Submission
 from airflow_provider_wanx.jobs.submitting import lost_submissions
-from airflow_provider_wanx.jobs.submitting.lost_submissions import LISTED_FOR_SECONDS, LOOKS
+from airflow_provider_wanx.jobs.submitting.lost_submissions import (
+    LISTED_FOR_SECONDS,
+    PAUSES_BEFORE_LOOKS_SECONDS,
+)
 from airflow_provider_wanx.jobs.submitting.submission_record import STATE_KEY, Phase
 from airflow_provider_wanx.jobs.submitting.submitter import LATE_ACCEPTANCE_SECONDS, MAX_POSTS
 from tests.unit.support import submission_world
@@ -81,7 +84,7 @@ class TestOneTry:
 
     @pytest.mark.parametrize("outcome", LOST_BUT_ACCEPTED)
     def test_it_is_found_though_the_list_lags_behind(self, outcome: str) -> None:
-        world = SubmissionWorld(lag=sum(LOOKS) - 1)
+        world = SubmissionWorld(lag=sum(PAUSES_BEFORE_LOOKS_SECONDS) - 1)
         assert world.run(Plan(posts=(outcome,))) == "id-0"
 
     def test_it_is_found_however_long_the_answer_took_to_get_lost(self) -> None:
@@ -114,7 +117,7 @@ class TestOneTry:
         world = SubmissionWorld()
         began = world.now
         world.run(Plan(gap=0, latency=0, posts=("answer lost",)))
-        assert world.now - began == sum(LOOKS[:3])
+        assert world.now - began == sum(PAUSES_BEFORE_LOOKS_SECONDS[:3])
 
     @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
     @pytest.mark.parametrize("totals", [True, False])
@@ -153,13 +156,13 @@ class TestOneTry:
 
     def test_a_list_that_cannot_be_read_stops_it_and_the_next_try_asks_again(self) -> None:
         world = SubmissionWorld()
-        ended = world.run(Plan(posts=("answer lost",), lists=(False,) * len(LOOKS)))
+        ended = world.run(Plan(posts=("answer lost",), lists=(False,) * len(PAUSES_BEFORE_LOOKS_SECONDS)))
         assert isinstance(ended, UnconfirmedSubmissionError)
         assert "the list cannot be read whole" in str(ended)
         assert world.run(Plan()) == "id-0"
 
     def test_a_list_that_can_be_read_at_last_is_enough(self) -> None:
-        for looks in range(1, len(LOOKS)):
+        for looks in range(1, len(PAUSES_BEFORE_LOOKS_SECONDS)):
             assert SubmissionWorld().run(Plan(posts=("answer lost",), lists=(False,) * looks)) == "id-0"
 
     def test_so_old_an_intent_that_the_list_has_forgotten_it_stops_for_a_person(self) -> None:
@@ -231,7 +234,7 @@ class TestSiblings:
         original = world.list
         world.list = lambda **query: original(**query | {"page_no": 1})  # type: ignore[method-assign]
         assert isinstance(world.run(Plan(gap=600, posts=("answer lost",))), UnconfirmedSubmissionError)
-        assert world._worker.lists <= 8 * len(LOOKS)
+        assert world._worker.lists <= 8 * len(PAUSES_BEFORE_LOOKS_SECONDS)
 
 
 @pytest.mark.usefixtures("kept_in")
