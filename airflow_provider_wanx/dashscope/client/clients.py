@@ -78,7 +78,7 @@ class Exchange:
             return await self.send(at_other_address(call, error), None)
 
     async def _send_in_turn(self, call: Call[T], pacer: Pacer) -> T:
-        while wait := await self.io.aside(pacer.turn):
+        while wait := await self.io.run_blocking(pacer.turn):
             await self.io.sleep(wait)
         if rest := pacer.prepare():
             await self.io.sleep(rest)
@@ -86,7 +86,7 @@ class Exchange:
             with pacer.sending():
                 return await self.send_once(call)
         finally:
-            await self.io.aside(pacer.tell_others)
+            await self.io.run_blocking(pacer.tell_others)
 
     async def send_once(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109
         """Send one call a single time."""

@@ -28,7 +28,7 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed does not k
 import httpcore
 import httpx
 
-from airflow_provider_wanx.dashscope.client.network import AsyncBackend, Backend, Door, Reading
+from airflow_provider_wanx.dashscope.client.network import AllowedHosts, AsyncBackend, Backend, ReadLimits
 from airflow_provider_wanx.dashscope.config import ClientConfig, is_loopback
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 
@@ -39,7 +39,7 @@ BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDL
 
 _SOCKS = ("socks5", "socks5h")
 
-RESULTS = Reading(seconds=3600.0, at_once=512 * 1024)
+RESULTS = ReadLimits(seconds=3600.0, at_once=512 * 1024)
 """An hour for one file: over a slower link no result is of use. httpcore takes 64 KiB from the network at a time, and half of
 the time that a large file takes goes into what is done for each time."""
 
@@ -93,13 +93,13 @@ def _tls_context(source: str, bundle: str | None, certificate: str | None, key: 
 class _Pooled(httpx.HTTPTransport):
     """httpx's transport over a pool that was made here."""
 
-    def __init__(self, options: dict[str, Any], reading: Reading, door: Door | None) -> None:
-        self._pool = httpcore.ConnectionPool(**options, network_backend=Backend(reading, door))
+    def __init__(self, options: dict[str, Any], limits: ReadLimits, allowed: AllowedHosts | None) -> None:
+        self._pool = httpcore.ConnectionPool(**options, network_backend=Backend(limits, allowed))
 
 
 class _AsyncPooled(httpx.AsyncHTTPTransport):
-    def __init__(self, options: dict[str, Any], reading: Reading, door: Door | None) -> None:
-        self._pool = httpcore.AsyncConnectionPool(**options, network_backend=AsyncBackend(reading, door))
+    def __init__(self, options: dict[str, Any], limits: ReadLimits, allowed: AllowedHosts | None) -> None:
+        self._pool = httpcore.AsyncConnectionPool(**options, network_backend=AsyncBackend(limits, allowed))
 
 
 class _Routes(Generic[T]):
@@ -115,13 +115,13 @@ class _Routes(Generic[T]):
         config: ClientConfig,
         *,
         to_service: bool,
-        make: Callable[[dict[str, Any], Reading, Door | None], T],
+        make: Callable[[dict[str, Any], ReadLimits, AllowedHosts | None], T],
         given: T | None,
     ) -> None:
         self._given = given
         self._proxies = Proxies(config.proxy)
-        self._door = None if to_service else Door(config.host, config.result_hosts)
-        self._reading = Reading() if to_service else RESULTS
+        self._allowed = None if to_service else AllowedHosts(config.host, config.result_hosts)
+        self._limits = ReadLimits() if to_service else RESULTS
         self._make = make
         self._tls = None if given else tls_context(config, with_certificate=to_service)
         self.known: dict[tuple[Any, ...], T] = {(): given} if given is not None and to_service else {}
@@ -155,13 +155,13 @@ class _Routes(Generic[T]):
         if self._given is not None:
             return None, self._given
         proxy = self._proxies.choose(url)
-        if self._door is not None:
-            self._door.check_name(url.host, is_resolved_elsewhere=proxy is not None)
+        if self._allowed is not None:
+            self._allowed.check_name(url.host, is_resolved_elsewhere=proxy is not None)
         key = () if proxy is None else (proxy.url.scheme, proxy.url.host, proxy.url.port)
         if key not in self.known:
             options = {"ssl_context": self._tls, "proxy": proxy, **_POOL}
             # A proxy is the user's own, and looks up hosts itself.
-            self.known[key] = self._make(options, self._reading, self._door if proxy is None else None)
+            self.known[key] = self._make(options, self._limits, self._allowed if proxy is None else None)
         return proxy, self.known[key]
 
 
@@ -203,7 +203,7 @@ class Blocking:
         """Sleep."""
         time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
 
-    async def aside(self, function: Callable[[], T]) -> T:
+    async def run_blocking(self, function: Callable[[], T]) -> T:
         """Call what may take its time."""
         return function()
 
@@ -244,8 +244,8 @@ class Awaiting:
         """See :meth:`Blocking.sleep`."""
         await asyncio.sleep(seconds)
 
-    async def aside(self, function: Callable[[], T]) -> T:
-        """See :meth:`Blocking.aside`."""
+    async def run_blocking(self, function: Callable[[], T]) -> T:
+        """See :meth:`Blocking.run_blocking`."""
         return function() if self._is_quick else await asyncio.to_thread(function)
 
 

@@ -23,7 +23,7 @@ from airflow_provider_wanx.dashscope.config import is_loopback
 from airflow_provider_wanx.dashscope.errors import ForbiddenHostError
 
 
-class Kind(StrEnum):
+class AddressKind(StrEnum):
     """Whose an address is."""
 
     PUBLIC = "public"
@@ -34,32 +34,32 @@ class Kind(StrEnum):
 
 
 _NETWORKS = {
-    ip_network("10.0.0.0/8"): Kind.PRIVATE,
-    ip_network("172.16.0.0/12"): Kind.PRIVATE,
-    ip_network("192.168.0.0/16"): Kind.PRIVATE,
-    ip_network("fc00::/7"): Kind.PRIVATE,
-    ip_network("100.64.0.0/10"): Kind.SHARED,
+    ip_network("10.0.0.0/8"): AddressKind.PRIVATE,
+    ip_network("172.16.0.0/12"): AddressKind.PRIVATE,
+    ip_network("192.168.0.0/16"): AddressKind.PRIVATE,
+    ip_network("fc00::/7"): AddressKind.PRIVATE,
+    ip_network("100.64.0.0/10"): AddressKind.SHARED,
 }
 _METADATA = frozenset(map(ip_address, ("100.100.100.200", "fd00:ec2::254")))
 """Where clouds hand out credentials to whoever asks, in ranges that may be an account's own network otherwise."""
 
 
-def kind_of(address: str) -> Kind:
+def kind_of(address: str) -> AddressKind:
     """Tell whose an IP address is; one that carries an IPv4 address is what that is.
 
     :param address: as the resolver writes it, with or without a zone.
     """
     ip = _carried(ip_address(address.partition("%")[0]))
     if ip in _METADATA:
-        return Kind.FORBIDDEN
+        return AddressKind.FORBIDDEN
     if ip.is_loopback:
-        return Kind.LOOPBACK
+        return AddressKind.LOOPBACK
     if kind := next((kind for network, kind in _NETWORKS.items() if ip in network), None):
         return kind
     is_unicast = ip in ip_network("2000::/3") or (
         ip.version == 4 and not ip.is_multicast and not ip.is_reserved
     )
-    return Kind.PUBLIC if is_unicast and ip.is_global else Kind.FORBIDDEN
+    return AddressKind.PUBLIC if is_unicast and ip.is_global else AddressKind.FORBIDDEN
 
 
 def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -82,7 +82,7 @@ def written_address(host: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Door:
+class AllowedHosts:
     """Whom one reaches at the word of an answer: public addresses, and those of the service's own kind.
 
     With a base URL on this machine, or in a private network, its results are there too.
@@ -120,7 +120,7 @@ class Door:
             addresses = _addresses(host, port)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        if any(kind_of(address) is not Kind.PUBLIC for address in addresses):
+        if any(kind_of(address) is not AddressKind.PUBLIC for address in addresses):
             own: list[str] = []
             with contextlib.suppress(OSError):
                 own = _addresses(self.own_host, port)
@@ -128,7 +128,7 @@ class Door:
         return addresses
 
     def _check(self, host: str, addresses: Iterable[str], *, own: Iterable[str]) -> None:
-        allowed = {Kind.PUBLIC, *map(kind_of, own)} - {Kind.FORBIDDEN}
+        allowed = {AddressKind.PUBLIC, *map(kind_of, own)} - {AddressKind.FORBIDDEN}
         for address in addresses:
             if kind_of(address) not in allowed:
                 raise ForbiddenHostError(
@@ -143,7 +143,7 @@ def _addresses(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadLimits:
     """How the connections of a pool read.
 
     The timeout of a single read starts anew with every byte, and a service that sends one now and then would hold a worker for
@@ -160,34 +160,34 @@ class Reading:
 class _Stream:
     """The bytes of one connection, of either client: httpcore's own stream in all else."""
 
-    def __init__(self, stream: Any, reading: Reading) -> None:
-        self._stream, self._reading = stream, reading
+    def __init__(self, stream: Any, limits: ReadLimits) -> None:
+        self._stream, self._limits = stream, limits
         self._over_at: float | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        whole = timeout if self._reading.seconds is None else self._reading.seconds
+        whole = timeout if self._limits.seconds is None else self._limits.seconds
         if whole is not None:
             now = time.monotonic()
             self._over_at = self._over_at or now + whole
             if (rest := self._over_at - now) <= 0:
                 raise httpcore.ReadTimeout(f"the answer was not complete after {whole:g} s")
             timeout = rest if timeout is None else min(rest, timeout)
-        return self._stream.read(max(max_bytes, self._reading.at_once), timeout)
+        return self._stream.read(max(max_bytes, self._limits.at_once), timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> Any:
         self._over_at = None
         return self._stream.write(buffer, timeout)
 
     def start_tls(self, *arguments: Any, **more: Any) -> Any:
-        return type(self)(self._stream.start_tls(*arguments, **more), self._reading)
+        return type(self)(self._stream.start_tls(*arguments, **more), self._limits)
 
 
 class _AsyncStream(_Stream):
     async def start_tls(self, *arguments: Any, **more: Any) -> Any:
-        return _AsyncStream(await self._stream.start_tls(*arguments, **more), self._reading)
+        return _AsyncStream(await self._stream.start_tls(*arguments, **more), self._limits)
 
 
 def _attempts(places: Sequence[str]) -> Iterator[tuple[str, contextlib.AbstractContextManager[None]]]:
@@ -201,11 +201,11 @@ def _attempts(places: Sequence[str]) -> Iterator[tuple[str, contextlib.AbstractC
 class Backend(httpcore.NetworkBackend):
     """Makes the connections of the blocking client.
 
-    :param door: whom they may reach; None: anybody, as the user's own base URL or proxy.
+    :param allowed: whom they may reach; None: anybody, as the user's own base URL or proxy.
     """
 
-    def __init__(self, reading: Reading, door: Door | None) -> None:
-        self._reading, self._door = reading, door
+    def __init__(self, limits: ReadLimits, allowed: AllowedHosts | None) -> None:
+        self._limits, self._allowed = limits, allowed
         self._connect = httpcore.SyncBackend().connect_tcp
 
     def connect_tcp(
@@ -215,18 +215,18 @@ class Backend(httpcore.NetworkBackend):
 
         :raises ForbiddenHostError: one of its addresses may not be.
         """
-        places = [host] if self._door is None else self._door.resolve(host, port)
+        places = [host] if self._allowed is None else self._allowed.resolve(host, port)
         for place, failure in _attempts(places):
             with failure:
-                return _Stream(self._connect(place, port, timeout, *more, **options), self._reading)
+                return _Stream(self._connect(place, port, timeout, *more, **options), self._limits)
         raise httpcore.ConnectError(f"{host} has no address")
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
     """The same for asyncio."""
 
-    def __init__(self, reading: Reading, door: Door | None) -> None:
-        self._reading, self._door = reading, door
+    def __init__(self, limits: ReadLimits, allowed: AllowedHosts | None) -> None:
+        self._limits, self._allowed = limits, allowed
         self._connect = httpcore.AnyIOBackend().connect_tcp
 
     async def connect_tcp(
@@ -234,16 +234,16 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     ) -> Any:
         """See :meth:`Backend.connect_tcp`."""
         places = [host]
-        if self._door is not None:
+        if self._allowed is not None:
             try:
                 async with asyncio.timeout(timeout):
-                    places = await asyncio.to_thread(self._door.resolve, host, port)
+                    places = await asyncio.to_thread(self._allowed.resolve, host, port)
             except TimeoutError as error:
                 raise httpcore.ConnectTimeout(f"{host} was not found in time") from error
         for place, failure in _attempts(places):
             with failure:
                 stream = await self._connect(place, port, timeout, *more, **options)
-                return _AsyncStream(stream, self._reading)
+                return _AsyncStream(stream, self._limits)
         raise httpcore.ConnectError(f"{host} has no address")
 
     async def sleep(self, seconds: float) -> None:

@@ -132,7 +132,7 @@ def build_download(
 ) -> httpx.Request:
     """Make the request for a result, without the key.
 
-    :param after: an answer that redirects to it; it leads through the same door as the first URL.
+    :param after: an answer that redirects to it; its host is checked as that of the first URL is.
     :param redirects: how many came before.
     :raises DownloadError: the URL cannot be used, or was reached by too many redirects.
     """

@@ -11,7 +11,7 @@ TASK_SHARE, LIST_SHARE = 0.7, 0.25
 """Parts of the limits of the two endpoints that are used at most; the rest is for everyone else on the account. With 0.6 of the
 first, ends of forty at once are noticed 0.5 s later; with 0.8, hardly anybody else would get through."""
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_MOMENTS = 0.2, 5.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 """Until the next request after one that was refused or failed, and after many in a row: it doubles. With a first pause of 0.5,
 ends are noticed 2 s later if every tenth answer is an error."""
 
@@ -61,7 +61,7 @@ class Budget:
             self._pause = 0.0
 
     def _back_off(self, now: float, retry_after: float) -> None:
-        self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_MOMENTS)
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         self._rest(now, max(self._pause, retry_after))
 
     def _rest(self, now: float, seconds: float) -> None:

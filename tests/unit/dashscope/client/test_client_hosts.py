@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_wanx.dashscope.client.network import Kind, kind_of
+from airflow_provider_wanx.dashscope.client.network import AddressKind, kind_of
 from airflow_provider_wanx.dashscope.errors import (
     ConfigurationError,
     DownloadError,
@@ -212,35 +212,35 @@ def test_behind_a_proxy_names_go_to_it_and_addresses_are_checked_here(
 @pytest.mark.parametrize(
     ("address", "kind"),
     [
-        ("47.95.1.1", Kind.PUBLIC),
-        ("2408:4000::1", Kind.PUBLIC),
-        ("::ffff:47.95.1.1", Kind.PUBLIC),
-        ("64:ff9b::2f5f:101", Kind.PUBLIC),
-        ("127.8.8.8", Kind.LOOPBACK),
-        ("::1", Kind.LOOPBACK),
-        ("::ffff:127.0.0.1", Kind.LOOPBACK),
-        ("64:ff9b::7f00:1", Kind.LOOPBACK),
-        ("172.31.0.1", Kind.PRIVATE),
-        ("fd12::1", Kind.PRIVATE),
-        ("100.64.0.1", Kind.SHARED),
-        ("100.100.100.200", Kind.FORBIDDEN),
-        ("::ffff:100.100.100.200", Kind.FORBIDDEN),
-        ("fd00:ec2::254", Kind.FORBIDDEN),
-        ("169.254.169.254", Kind.FORBIDDEN),
-        ("fe80::1%eth0", Kind.FORBIDDEN),
-        ("fec0::1", Kind.FORBIDDEN),
-        ("0.0.0.0", Kind.FORBIDDEN),
-        ("::", Kind.FORBIDDEN),
-        ("::127.0.0.1", Kind.FORBIDDEN),
-        ("255.255.255.255", Kind.FORBIDDEN),
-        ("240.0.0.1", Kind.FORBIDDEN),
-        ("239.1.1.1", Kind.FORBIDDEN),
-        ("ff02::1", Kind.FORBIDDEN),
-        ("192.0.2.1", Kind.FORBIDDEN),
-        ("2001:db8::1", Kind.FORBIDDEN),
-        ("64:ff9b:1::7f00:1", Kind.FORBIDDEN),
-        ("2001:0:7f00:1::", Kind.FORBIDDEN),
+        ("47.95.1.1", AddressKind.PUBLIC),
+        ("2408:4000::1", AddressKind.PUBLIC),
+        ("::ffff:47.95.1.1", AddressKind.PUBLIC),
+        ("64:ff9b::2f5f:101", AddressKind.PUBLIC),
+        ("127.8.8.8", AddressKind.LOOPBACK),
+        ("::1", AddressKind.LOOPBACK),
+        ("::ffff:127.0.0.1", AddressKind.LOOPBACK),
+        ("64:ff9b::7f00:1", AddressKind.LOOPBACK),
+        ("172.31.0.1", AddressKind.PRIVATE),
+        ("fd12::1", AddressKind.PRIVATE),
+        ("100.64.0.1", AddressKind.SHARED),
+        ("100.100.100.200", AddressKind.FORBIDDEN),
+        ("::ffff:100.100.100.200", AddressKind.FORBIDDEN),
+        ("fd00:ec2::254", AddressKind.FORBIDDEN),
+        ("169.254.169.254", AddressKind.FORBIDDEN),
+        ("fe80::1%eth0", AddressKind.FORBIDDEN),
+        ("fec0::1", AddressKind.FORBIDDEN),
+        ("0.0.0.0", AddressKind.FORBIDDEN),
+        ("::", AddressKind.FORBIDDEN),
+        ("::127.0.0.1", AddressKind.FORBIDDEN),
+        ("255.255.255.255", AddressKind.FORBIDDEN),
+        ("240.0.0.1", AddressKind.FORBIDDEN),
+        ("239.1.1.1", AddressKind.FORBIDDEN),
+        ("ff02::1", AddressKind.FORBIDDEN),
+        ("192.0.2.1", AddressKind.FORBIDDEN),
+        ("2001:db8::1", AddressKind.FORBIDDEN),
+        ("64:ff9b:1::7f00:1", AddressKind.FORBIDDEN),
+        ("2001:0:7f00:1::", AddressKind.FORBIDDEN),
     ],
 )
-def test_whose_an_address_is(address: str, kind: Kind) -> None:
+def test_whose_an_address_is(address: str, kind: AddressKind) -> None:
     assert kind_of(address) is kind
