@@ -105,8 +105,8 @@ def test_if_nothing_brings_chromium_one_sentence_tells_why(path: Path, has_apt: 
     if has_apt:
         put(path / "apt-get", "#!/bin/sh\nexit 100\n")
         put(path / "sudo", "#!/bin/sh\n")
-        # Playwright asks a host that nobody listens at five times, and notices at once that it can put nothing there.
-        (path.parent / "browsers").touch()
+    # Playwright asks a host that nobody listens at five times, and notices at once that it can put nothing there.
+    (path.parent / "browsers").touch()
     done = bring("chromium", path)
     assert done.returncode == 1
     # What cannot be tried is not announced.
