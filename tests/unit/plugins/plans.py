@@ -25,12 +25,12 @@ OTHERS = 5_000
 OURS = 30
 
 
-def fill(engine: sa.Engine) -> None:
+def fill(engine: sa.Engine, *, others: int = OTHERS) -> None:
     """Make Airflow's tables, with runs of others around some that have left pictures."""
     import_all_models()
     Base.metadata.create_all(engine)
-    numbers = range(1, OTHERS + OURS + 1)
-    ours = set(range(OTHERS // OURS, OTHERS + OURS, OTHERS // OURS))
+    numbers = range(1, others + OURS + 1)
+    ours = set(range(others // OURS, others + OURS, others // OURS))
     with engine.begin() as connection:
         ids = {number: _ids(number, "copy", ours=number in ours) for number in numbers}
         rows = [run_row(number, each["dag_id"], each["run_id"]) for number, each in ids.items()]

@@ -121,7 +121,8 @@ class TestTroubles:
         assert fake.requests["list"] > 50
 
     def test_a_list_that_cannot_be_read_is_tried_further_and_further_apart(self) -> None:
-        fake = endless(MANY, trouble=on("list", says(500)))
+        # No more than it takes for the list to be read: ten minutes of looks at each are many.
+        fake = endless(13, trouble=on("list", says(500)))
         watch(fake, within=600)
         assert 8 <= fake.requests["list"] <= 11
 
