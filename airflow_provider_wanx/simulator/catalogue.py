@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 
-from airflow_provider_wanx.simulator.errors import invalid_parameter, unknown_model
+from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter
 
 # The service's own numbers, those between and beyond them being refused; the English names are for the page at ``/``.
 STYLES = {
@@ -94,10 +94,9 @@ SERVICES: tuple[Service, ...] = (
 )  # fmt: skip
 
 
-def find_service(*, path: str, model: str, unknown: str) -> Service:
+def find_service(*, path: str, model: str) -> Service:
     """Find the service of a model under a path.
 
-    :param unknown: how an unknown model is refused, as the setting ``unknown_model`` says.
     :raises ServiceError: there is no such model, or it does not stand under this path.
     """
     known = [
@@ -109,4 +108,4 @@ def find_service(*, path: str, model: str, unknown: str) -> Service:
     if known or all(service.path != path.strip("/") for service in SERVICES):
         # As recorded, with the wide exclamation mark.
         raise invalid_parameter("url error, please check url\uff01")
-    raise unknown_model(unknown)
+    raise ServiceError("InvalidParameter", "Model not exist.", status=404)

@@ -48,10 +48,3 @@ def invalid_url() -> ServiceError:
     return ServiceError(
         "InvalidURL", "The request URL is invalid, make sure the url is correct and is an image."
     )
-
-
-def unknown_model(answer: str) -> ServiceError:
-    """Refuse a model that does not exist, as the setting ``unknown_model`` says."""
-    if answer == "documented":
-        return ServiceError("ModelNotFound", "Model can not be found.", status=404)
-    return ServiceError("InvalidParameter", "Model not exist.", status=int(answer))

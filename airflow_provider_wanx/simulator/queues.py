@@ -23,6 +23,9 @@ from airflow_provider_wanx.simulator.settings import Settings
 
 _ACCOUNT = "1200000000000000"
 
+LONGEST_TASK_SECONDS = 10_800.0
+"""From a submission until a task that has not ended fails, as documented."""
+
 
 class Status(StrEnum):
     """The statuses that this service gives its tasks."""
@@ -143,7 +146,7 @@ class JobBoard:
             order=order,
             fingerprint=fingerprint,
             submitted=now,
-            deadline=now + self._settings.queue_timeout,
+            deadline=now + LONGEST_TASK_SECONDS,
         )
         self.all.append(job)
         self._by_id[job.task_id] = lane.pending[job.task_id] = job

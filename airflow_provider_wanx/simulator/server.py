@@ -120,22 +120,14 @@ class BackgroundSimulator(SimulatorHandle):
             httpx.get(f"{simulator.url}/api/v1/tasks", headers=simulator.headers)
 
     :param settings: how the service behaves.
-    :param host: the address to serve on.
+    :param host: an address of this machine that no other one reaches.
     :param port: 0 takes a free one.
-    :param allow_remote: serve on an address that other machines can reach.
-    :raises ValueError: other machines can reach ``host``, and that is not allowed.
+    :raises ValueError: other machines can reach ``host``.
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        allow_remote: bool = False,
-    ) -> None:
+    def __init__(self, *, settings: Settings | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
         settings = settings or Settings()
-        self._socket = bind(host, port, allow_remote=allow_remote)
+        self._socket = bind(host, port)
         super().__init__(
             url=address(self._socket), api_key=settings.api_keys[0] if settings.api_keys else DEFAULT_KEY
         )
@@ -230,7 +222,7 @@ def bind(host: str, port: int, *, allow_remote: bool = False) -> socket.socket:
     if not allow_remote and not is_loopback(host):
         raise ValueError(
             f"{host} can be reached from other machines, and whoever reaches the simulator controls it "
-            "and makes it fetch addresses; give --allow-remote (allow_remote=True) if that is wanted"
+            "and makes it fetch addresses; give --allow-remote if that is wanted"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host.strip("[]"), port), family=family)

@@ -26,6 +26,9 @@ from airflow_provider_wanx.simulator.settings import DAY, Settings
 # 10 MB of picture become 13.4 MB of base64, and a repaint may carry two.
 MAX_BODY_BYTES = 32 * 1024 * 1024
 
+UPLOAD_POLICIES_PER_SECOND = 100.0
+"""Of one model, as documented."""
+
 
 def base_url(request: Request) -> str:
     """Return the address under which the client reached this server."""
@@ -45,7 +48,7 @@ async def submit(request: Request, account: Account) -> Response:
         raise ServiceError("AccessDenied", "current user api does not support synchronous calls.", status=403)
     body = await _read_json(request)
     model, settings = read_model(body), account.settings
-    service = find_service(path=request.path_params["path"], model=model, unknown=settings.unknown_model)
+    service = find_service(path=request.path_params["path"], model=model)
     account.limits.admit("submit", rate=_submit_rate(settings, service), model=model)
     order = read_order(service, body)
     resolves = request.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
@@ -220,7 +223,7 @@ async def upload_policy(request: Request, account: Account) -> Response:
     model = request.query_params.get("model", "")
     if request.query_params.get("action") != "getPolicy" or not model:
         raise invalid_parameter("action must be getPolicy, and model must be given.")
-    account.limits.admit("upload_policy", rate=account.settings.upload_rate, model=model)
+    account.limits.admit("upload_policy", rate=UPLOAD_POLICIES_PER_SECOND, model=model)
     return answer({"data": account.uploads.grant(model=model, host=f"{base_url(request)}/oss")})
 
 

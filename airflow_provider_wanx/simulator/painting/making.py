@@ -50,7 +50,9 @@ def make(order: Order, sources: list[Source]) -> tuple[Item, ...]:
     """
     family = order.service.family
     if family is Family.REPAINT:
-        return (_repainted(order, sources),)
+        style, reference = order.style or 0, sources[1].data if len(sources) > 1 else None
+        data = painter.repaint(sources[0].data, style=style, reference=reference)
+        return (Item(data=data, content_type="image/jpeg", suffix=f"_style{style}.jpg", billed=1),)
     if family in (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION):
         return tuple(transcribe(source, number=number) for number, source in enumerate(sources))
     if family.makes_video:
@@ -67,13 +69,6 @@ def transcribe(source: Source, *, number: int) -> Item:
     document = {"file_url": source.url, "transcripts": [{"channel_id": 0, "text": text, "sentences": []}]}
     data = json.dumps(document).encode()
     return Item(data=data, content_type="application/json", number=number, suffix=".json", source=source.url)
-
-
-def _repainted(order: Order, sources: list[Source]) -> Item:
-    style = order.style or 0
-    reference = sources[1].data if len(sources) > 1 else None
-    data = painter.repaint(sources[0].data, style=style, reference=reference)
-    return Item(data=data, content_type="image/jpeg", suffix=f"_style{style}.jpg", billed=1)
 
 
 def _picture(order: Order, sources: list[Source], number: int) -> Item:

@@ -147,19 +147,6 @@ def _pixels(canvas: Image.Image) -> Image.Image:
     return canvas.reduce(10).resize(canvas.size, Image.Resampling.NEAREST)
 
 
-def _frame(colour: str, corner: float = 0.0) -> Filter:
-    """Put the picture on a plain ground, with round corners: 0 gives a frame, 0.5 a badge."""
-    return partial(_framed, colour=colour, corner=corner)
-
-
-def _framed(canvas: Image.Image, colour: str, corner: float) -> Image.Image:
-    margin = min(canvas.size) // 12
-    mask = Image.new("L", canvas.size)
-    box = (margin, margin, canvas.width - margin, canvas.height - margin)
-    ImageDraw.Draw(mask).rounded_rectangle(box, corner * min(canvas.size), fill=255)
-    return Image.composite(canvas, Image.new("RGB", canvas.size, colour), mask)
-
-
 def _flat(bits: int) -> Filter:
     return partial(ImageOps.posterize, bits=bits)
 
@@ -178,10 +165,10 @@ RECIPES: dict[int, tuple[str, float, tuple[Filter, ...]]] = {
     5: ("#1c1c1c #807e74 #f0e8d0", 0.95, (ImageFilter.GaussianBlur(3), _outline)),
     6: ("#180806 #921a14 #f2be5c", 0.85, (_flat(4), ImageFilter.MaxFilter(7))),
     7: ("#58008c #ff4a78 #fff450", 0.65, (_bright(2.4), _flat(2), _outline)),
-    8: ("#2c465c #96bac4 #f6f8f0", 0.85, (ImageFilter.GaussianBlur(3), _frame("#961e1e"))),
-    9: ("#5a000a #e22822 #ffe282", 0.75, (_bright(1.3), _frame("#f0be3c", 0.2))),
+    8: ("#2c465c #96bac4 #f6f8f0", 0.85, (ImageFilter.GaussianBlur(3),)),
+    9: ("#5a000a #e22822 #ffe282", 0.75, (_bright(1.3),)),
     14: ("#3c2418 #c48c60 #fceece", 0.8, (_outline,)),
-    15: ("#783200 #f6a014 #fff6be", 0.75, (_bright(1.4), _frame("#ce1418"))),
+    15: ("#783200 #f6a014 #fff6be", 0.75, (_bright(1.4),)),
     30: ("#321e6e #b078e2 #ffe8fa", 0.7, (ImageFilter.GaussianBlur(4), _bright(1.3))),
     31: ("#5c3828 #d8946c #fad8b2", 0.7, (_flat(3), ImageFilter.GaussianBlur(5))),
     32: ("#141a34 #48a060 #eef8aa", 0.5, (_bright(1.6), _pixels, _flat(3))),
@@ -191,7 +178,7 @@ RECIPES: dict[int, tuple[str, float, tuple[Filter, ...]]] = {
     36: ("#501450 #ff96c8 #e6ffff", 0.65, (_bright(1.8), _flat(3), _outline)),
     37: ("#464650 #d8d6d0 #fffdf6", 0.9, (_outline,)),
     38: ("#283c96 #f0783c #fff096", 0.5, (_bright(2.0), _flat(3), ImageFilter.MaxFilter(5))),
-    39: ("#1e3c3c #f06e64 #fafaeb", 0.5, (_bright(1.5), _flat(4), _frame("#ced6da", 0.1))),
-    40: ("#3c1446 #fa82a0 #fffac8", 0.5, (_bright(1.5), _flat(4), _frame("#5c5478", 0.5))),
+    39: ("#1e3c3c #f06e64 #fafaeb", 0.5, (_bright(1.5), _flat(4))),
+    40: ("#3c1446 #fa82a0 #fffac8", 0.5, (_bright(1.5), _flat(4))),
 }
 """Each style: the colours that black, grey and white become, how strongly, and the filters in their order."""

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import httpx
 
 from airflow_provider_wanx.simulator.catalogue import Family
-from airflow_provider_wanx.simulator.errors import ServiceError, invalid_parameter, invalid_url
+from airflow_provider_wanx.simulator.errors import ServiceError, invalid_url
 from airflow_provider_wanx.simulator.faults import Faults
 from airflow_provider_wanx.simulator.orders import Order
 from airflow_provider_wanx.simulator.painting.making import Source
@@ -32,10 +32,6 @@ USER_AGENT = "Mozilla/5.0 (compatible; DashScopeUserBot; airflow-provider-wanx s
 # Reading the certificates takes longer than a request.
 _tls_context = cache(httpx.create_ssl_context)
 
-# How the content begins that files with such names have.
-_JPEG = b"\xff\xd8\xff"
-_BEGINNINGS = {"jpg": _JPEG, "jpeg": _JPEG, "png": b"\x89PNG", "bmp": b"BM", "webp": b"RIFF"}
-
 # Their inputs are recordings, or pictures, recordings and videos together.
 _UNDECODED = (Family.TRANSCRIPTIONS, Family.TRANSCRIPTION, Family.VIDEO, Family.VIDEO_RESULTS)
 
@@ -53,7 +49,7 @@ class InputReader:
         fetched: Callable[[], None],
     ) -> None:
         self._uploads, self._faults, self._painters = uploads, faults, painters
-        self._settings, self._timeout, self._fetched = settings, settings.fetch_timeout, fetched
+        self._timeout, self._fetched = settings.fetch_timeout, fetched
         self._client: httpx.AsyncClient | None = None
 
     async def close(self) -> None:
@@ -71,8 +67,6 @@ class InputReader:
         data = await self._bytes(order, url, limit=MAX_IMAGE_BYTES if is_picture else MAX_FILE_BYTES)
         self._fetched()
         if is_picture:
-            if self._settings.check_upload_names and url.startswith("oss://"):
-                _check_name(url, data)
             size = await asyncio.get_running_loop().run_in_executor(self._painters, measure, data)
             if order.service.family is Family.REPAINT:
                 _check_resolution(size)
@@ -90,10 +84,6 @@ class InputReader:
 
     async def _bytes(self, order: Order, url: str, *, limit: int) -> bytes:
         if url.startswith("data:"):
-            most = self._settings.max_data_url_mb
-            if most is not None and len(url) > most * _MEGABYTE:
-                limit = int(most * _MEGABYTE)
-                raise invalid_parameter(f"Exceeded limit on max bytes per data-uri item : {limit}.")
             data = _decode_data_url(url)
         elif url.startswith("oss://"):
             data = self._uploads.read(url, model=order.model)
@@ -143,14 +133,6 @@ def _decode_data_url(url: str) -> bytes:
         return base64.b64decode(payload, validate=True)
     except binascii.Error as error:
         raise invalid_url() from error
-
-
-def _check_name(url: str, data: bytes) -> None:
-    extension = url.rpartition(".")[2].lower()
-    if not data.startswith(_BEGINNINGS.get(extension, b"")):
-        raise ServiceError(
-            "InvalidImage.FileFormat", f"The content of the file is not that of a .{extension} file."
-        )
 
 
 def _check_resolution(size: tuple[int, int]) -> None:

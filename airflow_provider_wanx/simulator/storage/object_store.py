@@ -150,6 +150,10 @@ def _text(key: str, expires: int) -> str:
 
 
 _MEGABYTE = 1024 * 1024
+
+MAX_UPLOAD_BYTES, UPLOAD_LIFETIME_SECONDS = 1024 * _MEGABYTE, 2 * DAY
+"""Of one file, and until it is deleted; both as documented."""
+
 _CONDITIONS = {"x-oss-object-acl": "private", "x-oss-forbid-overwrite": "true"}
 
 
@@ -169,11 +173,10 @@ class UploadStore:
         date = datetime.fromtimestamp(self._clock.epoch(now), CHINA)
         directory = f"dashscope-instant/{self._account}/{date:%Y-%m-%d}/{uuid.uuid4()}"
         ends = datetime.fromtimestamp(self._clock.epoch(expires), UTC)
-        limit = self._settings.max_upload_mb
         document = {
             "expiration": f"{ends:%Y-%m-%dT%H:%M:%S}.{ends.microsecond // 1000:03d}Z",
             "conditions": [
-                ["content-length-range", 0, limit * _MEGABYTE],
+                ["content-length-range", 0, MAX_UPLOAD_BYTES],
                 ["starts-with", "$key", directory],
                 *({name: value} for name, value in _CONDITIONS.items()),
             ],
@@ -188,7 +191,7 @@ class UploadStore:
             "upload_dir": directory,
             "upload_host": host,
             "expire_in_seconds": int(self._settings.policy_lifetime),
-            "max_file_size_mb": limit,
+            "max_file_size_mb": MAX_UPLOAD_BYTES // _MEGABYTE,
             "capacity_limit_mb": 999999999,
             "oss_access_key_id": self._signer.key_id,
             **{name.replace("-", "_"): value for name, value in _CONDITIONS.items()},
@@ -212,7 +215,7 @@ class UploadStore:
         for name, value in _CONDITIONS.items():
             if fields.get(name) != value:
                 raise _denied(f'Policy Condition failed: ["eq", "${name}", "{value}"]')
-        if len(data) > self._settings.max_upload_mb * _MEGABYTE:
+        if len(data) > MAX_UPLOAD_BYTES:
             raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum size.")
         self._forget(now)
         if key in self._uploads:
@@ -221,7 +224,7 @@ class UploadStore:
                 "The object you specified already exists and can not be overwritten.",
                 status=409,
             )
-        self._uploads[key] = (data, model, now + self._settings.upload_lifetime)
+        self._uploads[key] = (data, model, now + UPLOAD_LIFETIME_SECONDS)
 
     def read(self, url: str, *, model: str) -> bytes:
         """Read an uploaded file for a model.

@@ -144,22 +144,6 @@ def test_each_model_has_its_documented_limits(
     assert service.simulator.ledger()["totals"]["running"] == at_once
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, (404, "InvalidParameter", "Model not exist.")),
-        ({"unknown_model": "404"}, (404, "InvalidParameter", "Model not exist.")),
-        ({"unknown_model": "400"}, (400, "InvalidParameter", "Model not exist.")),
-        ({"unknown_model": "documented"}, (404, "ModelNotFound", "Model can not be found.")),
-    ],
-)
-def test_unknown_model_is_refused_in_the_way_that_was_chosen(
-    serve: Callable[..., Service], settings: dict[str, str], expected: tuple[int, str, str]
-) -> None:
-    response = serve(**settings).post(model="wanx-style-repaint-v9", input=WORDS)
-    assert (response.status_code, response.json()["code"], response.json()["message"]) == expected
-
-
 @pytest.mark.parametrize("model", [REPAINT, "wan2.6-t2i"])
 def test_model_of_another_path_is_a_wrong_url(service: Service, model: str) -> None:
     response = service.post(path=TEXT_TO_IMAGE, model=model, input=WORDS)

@@ -116,12 +116,12 @@ def test_taken_port_is_reported_in_one_line(service: Service, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
-def test_a_simulator_in_a_test_asks_before_other_machines_can_reach_it(host: str) -> None:
-    with pytest.raises(ValueError, match=r"can be reached from other machines.*allow_remote=True"):
+def test_other_machines_reach_it_only_if_that_is_wanted(host: str) -> None:
+    with pytest.raises(ValueError, match=r"can be reached from other machines.*--allow-remote"):
         BackgroundSimulator(host=host)
 
 
 def test_one_that_may_be_reached_is_reached() -> None:
-    with BackgroundSimulator(host="0.0.0.0", allow_remote=True) as simulator:
+    with SimulatorProcess(arguments=["--host", "0.0.0.0", "--allow-remote"]) as simulator:
         port = simulator.url.rpartition(":")[2]
         assert httpx.get(f"http://127.0.0.1:{port}/simulator/ledger", trust_env=False).status_code == 200

@@ -26,7 +26,7 @@ def test_only_loopback_counts_as_local(host: str, expected: bool) -> None:
         {"max_page_size": 0},
         {"retention": 0},
         {"url_lifetime": 0},
-        {"unknown_model": "403"},
+        {"list_order": "random"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:

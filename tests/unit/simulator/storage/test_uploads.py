@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from airflow_provider_wanx.simulator.endpoints import service as endpoints
+from airflow_provider_wanx.simulator.storage import object_store
 from tests.unit.simulator.conftest import REPAINT, Service
 
 RESOLVE = {"X-DashScope-OssResourceResolve": "enable"}
@@ -80,8 +81,9 @@ def test_upload_has_to_follow_its_policy(
     assert f"<Code>{code}</Code>" in response.text
 
 
-def test_file_that_is_too_large_is_refused(serve: Callable[..., Service]) -> None:
-    response = upload(policy(serve(max_upload_mb=1)), b"x" * (1024 * 1024 + 1))
+def test_file_that_is_too_large_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "MAX_UPLOAD_BYTES", 1024 * 1024)
+    response = upload(policy(service), b"x" * (1024 * 1024 + 1))
     assert (response.status_code, "EntityTooLarge" in response.text) == (400, True)
 
 
@@ -107,8 +109,8 @@ def test_policy_request_has_to_name_action_and_model(service: Service) -> None:
         assert (response.status_code, response.json()["code"]) == (400, "InvalidParameter")
 
 
-def test_policies_are_limited_for_each_model(serve: Callable[..., Service]) -> None:
-    service = serve(upload_rate=3)
+def test_policies_are_limited_for_each_model(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "UPLOAD_POLICIES_PER_SECOND", 3)
     query = {"action": "getPolicy", "model": REPAINT}
     assert [service.http.get("/uploads", params=query).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert service.http.get("/uploads", params={**query, "model": "wanx-v1"}).status_code == 200
