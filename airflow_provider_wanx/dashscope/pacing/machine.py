@@ -16,7 +16,10 @@ try:
 except ImportError:  # Windows has none: there, each process paces itself only.
     fcntl = None  # type: ignore[assignment]
 
-LOCK_TRIES, LOCK_PAUSE_SECONDS = 200, 0.005
+LOCK_SECONDS = 1.0
+"""For which the lock of a shared file is waited for. Whoever has it gives it back at once, unless it was stopped."""
+
+LOCK_PAUSE_SECONDS = 0.005
 
 STALE_AFTER_SECONDS = 24 * 3600.0
 """Seconds after which files of accounts that nobody uses any more are removed."""
@@ -45,24 +48,33 @@ def _locked(name: str) -> Iterator[int]:
 
     :raises OSError: it cannot be had, or not soon: whoever holds the lock may have been stopped.
     """
-    if fcntl is None:
-        raise OSError("This system has no file locks.")
     path = private_directory() / name
     if not path.exists():
         remove_old(path.parent.iterdir())
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        for left in reversed(range(LOCK_TRIES)):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    raise
-                time.sleep(LOCK_PAUSE_SECONDS)
+        take_lock(file, seconds=LOCK_SECONDS)
         yield file
     finally:
         os.close(file)
+
+
+def take_lock(file: int, *, seconds: float) -> None:
+    """Take the lock of an open file; closing it gives the lock back, and so does the end of the process.
+
+    :param seconds: for which others may have it meanwhile.
+    :raises TimeoutError: they had it for longer.
+    :raises OSError: this system has no locks.
+    """
+    if fcntl is None:
+        raise OSError("This system has no file locks.")
+    for _ in range(max(1, round(seconds / LOCK_PAUSE_SECONDS))):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_SECONDS)
+    raise TimeoutError(f"Another process has held its lock for {seconds:g} s")
 
 
 def private_directory() -> Path:

@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_wanx.dashscope.errors import (
@@ -25,6 +25,7 @@ from airflow_provider_wanx.dashscope.errors import (
     RecordStoreError,
     UnconditionalStoreError,
 )
+from airflow_provider_wanx.dashscope.pacing.machine import take_lock
 from airflow_provider_wanx.dashscope.redaction import safe_words
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, Version
 from airflow_provider_wanx.identity import Identity
@@ -33,8 +34,8 @@ from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-T = TypeVar("T")
-
+LOCK_SECONDS = 15.0
+"""For which the lock of a folder of files is waited for. A slow disk takes seconds to keep what is written."""
 
 _IN_TASK_STATE = "task state"
 """The version of every value in Airflow's task state, which has none of its own."""
@@ -91,7 +92,8 @@ class RecordStore:
 
         :raises RecordStoreError: it is not known what is stored.
         """
-        return self._try("read", lambda: self._read(name))
+        with self._own_errors("read"):
+            return self._read(name)
 
     def _read(self, name: str) -> Version:
         found = self._objects.read(self._name)
@@ -111,7 +113,8 @@ class RecordStore:
         :raises RecordStoreError: it is not stored.
         """
         content = json.dumps({**self._ids, name: json.loads(body)}).encode()
-        return self._try("write", lambda: self._write(content, replacing))
+        with self._own_errors("write"):
+            return self._write(content, replacing)
 
     def _write(self, content: bytes, replacing: str | None) -> str:
         if replacing is not None and self._objects.read(self._name).etag != replacing:
@@ -127,19 +130,29 @@ class RecordStore:
 
         :raises RecordStoreError: it is not deleted.
         """
-        self._try("delete", lambda: self._objects.delete(self._name))
+        with self._own_errors("delete"):
+            self._objects.delete(self._name)
 
-    def _try(self, what: str, action: Callable[[], T]) -> T:
-        try:
-            return action()
-        except ConflictError:
-            raise
-        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-            # What S3 refuses names the object already.
-            named = "" if isinstance(error, ProviderError) else f": could not {what} the record {self.url()}"
-            raise RecordStoreError(
-                f"{reason_of(error)}{named}. Check record_path, and that every worker may read, write and delete there."
-            ) from None
+    def _own_errors(self, what: str) -> AbstractContextManager[None]:
+        advice = "Check record_path, and that every worker may read, write and delete there."
+        return _record_errors(f"{what} the record {self.url()}", advice=advice)
+
+
+@contextmanager
+def _record_errors(what: str, *, advice: str) -> Iterator[None]:
+    """Let what a store has against something leave the block as :class:`RecordStoreError`, which says what to do.
+
+    :param what: what could not be done.
+    :param advice: what to do, unless the error says it.
+    """
+    try:
+        yield
+    except (ConflictError, RecordStoreError):
+        raise
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        # What S3 refuses names the object already.
+        named = "" if isinstance(error, ProviderError) else f": could not {what}"
+        raise RecordStoreError(f"{reason_of(error)}{named}. {advice}") from None
 
 
 def object_name(identity: Identity, *, legible_characters: int = 60) -> str:
@@ -215,23 +228,19 @@ class FileStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        import fcntl  # not on Windows, where the other stores work
-
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / ".lock").open("ab") as file:
-            # Closing the file gives it back; so does the end of the process.
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                take_lock(file.fileno(), seconds=LOCK_SECONDS)
+            except TimeoutError as error:
+                raise RecordStoreError(
+                    f"{error}: {file.name}. End that process, or let it go on if it was stopped; fuser shows its id."
+                ) from None
             yield
 
-    @contextmanager
-    def _own_errors(self, what: str, name: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ObjectTooLargeError) as error:
-            raise RecordStoreError(
-                f"{reason_of(error)}: could not {what} the record {self.url(name)}. Check that you may read, write and "
-                "delete there."
-            ) from None
+    def _own_errors(self, what: str, name: str) -> AbstractContextManager[None]:
+        advice = "Check that you may read, write and delete there."
+        return _record_errors(f"{what} the record {self.url(name)}", advice=advice)
 
 
 class FolderStore:

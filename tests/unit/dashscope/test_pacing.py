@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -112,7 +113,7 @@ def test_a_try_whose_record_was_not_written_has_used_its_moment() -> None:
 
 def test_those_that_want_to_submit_together_get_different_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     # However long a busy machine lets somebody hold the lock.
-    monkeypatch.setattr(machine_store, "LOCK_TRIES", 100_000)
+    monkeypatch.setattr(machine_store, "LOCK_SECONDS", 500.0)
     with ThreadPoolExecutor(10) as threads:
         waits = sorted(threads.map(lambda _: _pacer().turn(), range(10)))
 
@@ -268,8 +269,6 @@ def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, ob
             (machine / "elsewhere").mkdir(mode=0o700)
             directory.symlink_to(machine / "elsewhere")
         case _:
-            import fcntl
-
             _pacer().turn()
             (file,) = directory.iterdir()
             file.write_text("")
@@ -284,6 +283,22 @@ def test_without_a_usable_file_each_process_still_paces_itself(machine: Path, ob
         os.close(file_descriptor)
 
 
+def test_a_lock_that_is_given_back_soon_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pacer().turn()
+    (file,) = machine_store.private_directory().iterdir()
+    with file.open() as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        pauses = iter(range(3))
+
+        def pause(_: float) -> None:
+            if next(pauses) == 2:
+                fcntl.flock(holder, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(time, "sleep", pause)
+        machine_store.update(file.name, lambda _: b"{}")
+    assert file.read_bytes() == b"{}"
+
+
 _TAKE_TURNS = """
 import sys, tempfile, time
 from airflow_provider_wanx.dashscope.pacing import machine
@@ -294,7 +309,7 @@ from airflow_provider_wanx.dashscope.config import ClientConfig, Limits
 tempfile.tempdir = sys.argv[1]
 time.time = lambda: float(sys.argv[2])
 # However long a busy machine lets somebody hold the lock.
-machine.LOCK_TRIES = 100_000
+machine.LOCK_SECONDS = 500.0
 config = ClientConfig(api_key="sk-pacing", base_url="http://127.0.0.1:1", limits=Limits(submissions_per_second=10.0))
 call = submit_task(service="aigc/a", model="wanx-v1", input={"prompt": "a cat"})
 print("ready", flush=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError
 from airflow_provider_wanx.dashscope.store import ABSENT, replace
+from airflow_provider_wanx.jobs.submitting import record_stores
 from airflow_provider_wanx.jobs.submitting.record_stores import FileStore
 from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES
 
@@ -64,6 +67,26 @@ def test_a_write_that_dies_in_its_middle_leaves_what_was_there(
     assert store.read("a.json").body == b"1"
 
 
+@pytest.mark.parametrize("what", ["read", "write", "delete"])
+def test_a_lock_that_a_stopped_process_holds_is_not_waited_for_without_end(
+    store: FileStore, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store.write("a.json", b"1", replacing=ABSENT)
+    monkeypatch.setattr(record_stores, "LOCK_SECONDS", 0.05)
+    actions: dict[str, Callable[[], object]] = {
+        "read": lambda: store.read("a.json"),
+        "write": lambda: store.write("a.json", b"2", replacing=None),
+        "delete": lambda: store.delete("a.json"),
+    }
+    with (folder / ".lock").open("ab") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(
+            RecordStoreError, match=r"Another process .* \S+/records/\.lock\. End that process"
+        ):
+            actions[what]()
+    assert store.read("a.json").body == b"1"
+
+
 @pytest.mark.parametrize("spoil", ["too large", "a link", "a folder"])
 def test_what_cannot_be_read_is_not_absent(store: FileStore, folder: Path, spoil: str) -> None:
     store.write("other.json", b"1", replacing=ABSENT)
@@ -74,7 +97,7 @@ def test_what_cannot_be_read_is_not_absent(store: FileStore, folder: Path, spoil
         path.symlink_to(folder / "other.json")
     else:
         path.mkdir()
-    with pytest.raises(RecordStoreError, match=r"could not read the record .*a\.json"):
+    with pytest.raises(RecordStoreError, match=r"records/a\.json.* Check that you may read"):
         store.read("a.json")
 
 
