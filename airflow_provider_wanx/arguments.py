@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.exceptions import airflow_errors
@@ -167,8 +168,6 @@ def task_ids(value: object) -> list[str]:
 
     :raises InvalidInputError: there is none, or something in it is not an id.
     """
-    from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
-
     value = given(value)
     refuse_a_task("dashscope_task_id", value)
     ids = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else []

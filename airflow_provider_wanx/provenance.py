@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,7 @@ EARLIER_KEY = "dashscope_earlier_task_ids"
 
 def publish_provenance(context: Context, dashscope_task_id: str, provenance: Provenance) -> None:
     """Publish what a task was made from, as an XCom ``{dashscope_task_id, source, style, model}``."""
-    value = {
-        "dashscope_task_id": dashscope_task_id,
-        "source": provenance.source,
-        "style": provenance.style,
-        "model": provenance.model,
-    }
+    value = {"dashscope_task_id": dashscope_task_id, **asdict(provenance)}
     context["ti"].xcom_push(key=SUBMISSION_KEY, value=value)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
 from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client, use_airflows_connections
-from airflow_provider_wanx.cli.saving import Sayings, target_of
+from airflow_provider_wanx.cli.saving import CommandLog, target_of
 from airflow_provider_wanx.cli.submit_command import Order
 from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, WaitTimeoutError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_MODEL, REPAINT_PRICE
@@ -113,7 +113,7 @@ def _submitted(
                 image=image,
                 style=style,
                 style_reference=arguments.style_reference,
-                log=Sayings(),
+                log=CommandLog(),
             )
             fingerprint = fingerprint_of(request, client)
             order = Order(client, request, number=same[fingerprint])

@@ -27,8 +27,6 @@ DONE, REFUSED, WRONG_USE, TIME_OVER, INTERRUPTED = 0, 1, 2, 3, 130
 KEY_VARIABLE = "DASHSCOPE_API_KEY"
 """Environment variable with the API key, as the official SDK names it."""
 
-DEFAULT_CONNECTION = "dashscope_default"
-
 
 def exit_code_of(runs: str, arguments: Namespace) -> int:
     """Run a command; print its error, if it ends in one, in one line.
@@ -68,28 +66,26 @@ def open_client(arguments: Namespace) -> DashScopeClient:
     :param arguments: with ``connection`` and ``host``.
     :raises ConfigurationError: none of them can be used.
     """
-    config = _config(arguments)
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if key and not arguments.connection:
+        config = ClientConfig(api_key=key, base_url=arguments.host or DEFAULT_BASE_URL)
+    elif arguments.host:
+        raise ConfigurationError(
+            f"--host goes with a key in {KEY_VARIABLE}; an Airflow connection has a host of its own."
+        )
+    else:
+        config = _from_airflow(arguments.connection)
     from airflow_provider_wanx.dashscope.client import DashScopeClient  # loads httpx
 
     return DashScopeClient(config)
 
 
-def _config(arguments: Namespace) -> ClientConfig:
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if key and not arguments.connection:
-        return ClientConfig(api_key=key, base_url=arguments.host or DEFAULT_BASE_URL)
-    if arguments.host:
-        raise ConfigurationError(
-            f"--host goes with a key in {KEY_VARIABLE}; an Airflow connection has a host of its own."
-        )
-    return _from_airflow(arguments.connection or DEFAULT_CONNECTION)
-
-
-def _from_airflow(conn_id: str) -> ClientConfig:
+def _from_airflow(conn_id: str | None) -> ClientConfig:
     use_airflows_connections()
     from airflow_provider_wanx.hooks.connection import client_config
     from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 
+    conn_id = conn_id or DashScopeHook.default_conn_name
     try:
         connection = DashScopeHook.get_connection(conn_id)
     except Exception as error:  # noqa: BLE001 - Airflow's database, or a secrets backend, may fail in any way

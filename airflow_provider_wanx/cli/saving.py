@@ -65,7 +65,7 @@ class Target:
         def key_for(index: int, extension: str) -> str:
             return f"{self.key}{task.task_id}_{index}{extension}" if self.is_folder else self.key
 
-        copier = ResultCopier(client=client, destination=self.destination, log=Sayings())
+        copier = ResultCopier(client=client, destination=self.destination, log=CommandLog())
         for copied in copier.copy_all(task, key_for=key_for):
             yield {"place": copied.url, "bytes": copied.bytes, "sha256": copied.sha256}
 
@@ -97,7 +97,7 @@ def target_of(arguments: Namespace, *, default: str | None = None) -> Target | N
     return Target(destination, key, is_folder)
 
 
-class Sayings:
+class CommandLog:
     """A log whose warnings go to the error stream."""
 
     def info(self, message: str, /, *args: Any) -> None:

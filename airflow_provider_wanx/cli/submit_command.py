@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_record, say
 from airflow_provider_wanx.cli.running import DONE, open_client
-from airflow_provider_wanx.cli.saving import Sayings, target_of
+from airflow_provider_wanx.cli.saving import CommandLog, target_of
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
@@ -106,7 +106,7 @@ class Order:
             record=self._record,
             on_unconfirmed="resubmit" if resubmit else "fail",
             claimed=_recorded_ids,
-            log=Sayings(),
+            log=CommandLog(),
             how_to_resubmit="call the command with --resubmit",
         )
         # A record is of no use once its result is gone.

@@ -23,7 +23,7 @@ from airflow_provider_wanx.dashscope.config import (
 from airflow_provider_wanx.dashscope.errors import ConfigurationError
 from airflow_provider_wanx.dashscope.redaction import quoted
 from airflow_provider_wanx.get_provider_info import get_provider_info
-from airflow_provider_wanx.hooks.shared_place import shared_place
+from airflow_provider_wanx.hooks.shared_place import RecordFolder
 from airflow_provider_wanx.metrics.sending import StatsObserver
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def client_config(connection: Connection, *, in_triggerer: bool = False) -> Clie
     with _named(connection):
         observe = StatsObserver(str(connection.conn_id), in_triggerer=in_triggerer)
         # A triggerer only waits.
-        place = None if in_triggerer else shared_place(record_path(connection))
+        folder = None if in_triggerer else record_path(connection)
+        place = RecordFolder(folder) if folder else None
         return replace(_client_config(connection), shared_place=place, observe=observe)
 
 

@@ -15,14 +15,6 @@ _IGNORES_CONDITIONS = b'{"conditional_writes": false}'
 """What is left where they are ignored, for all machines to see."""
 
 
-def shared_place(record_path: str | None) -> RecordFolder | None:
-    """Return the place for the pace of submissions.
-
-    :param record_path: where submissions are recorded; None if the user has not said.
-    """
-    return RecordFolder(record_path) if record_path else None
-
-
 class RecordFolder:
     """Objects in the folder of the records, a :class:`~airflow_provider_wanx.dashscope.store.Store`.
 

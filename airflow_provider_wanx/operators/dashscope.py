@@ -279,10 +279,10 @@ class DashScopeSubmitTaskOperator(SubmittingOperator):
 
     def made_from(self) -> Provenance:
         """Return what the task is made from, as far as its input tells."""
-        given = self.input if isinstance(self.input, Mapping) else {}
-        style = given.get("style_index")
+        fields = self.input if isinstance(self.input, Mapping) else {}
+        style = fields.get("style_index")
         return Provenance(
-            source=next(filter(None, (source_address(given.get(name)) for name in PICTURE_INPUTS)), None),
+            source=next(filter(None, (source_address(fields.get(name)) for name in PICTURE_INPUTS)), None),
             style=style if isinstance(style, int) else None,
             model=self.model,
         )

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_wanx.dashscope.config import ImageTransfer
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.picture_address import source_address
-from airflow_provider_wanx.dashscope.repaint import (
-    REPAINT_MODEL,
-    REPAINT_PRICE,
-)
+from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.dashscope.styles import (
     WanxStyle,
     check_style_reference,
@@ -26,7 +23,7 @@ from airflow_provider_wanx.jobs.submitting.repaint_request import repaint_reques
 from airflow_provider_wanx.jobs.submitting.submitter import TaskRequest
 from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.operators.dashscope import SubmittingOperator
-from airflow_provider_wanx.operators.written import SourceArguments
+from airflow_provider_wanx.operators.source_arguments import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 
 if TYPE_CHECKING:
@@ -148,10 +145,8 @@ class WanxStyleRepaintOperator(SubmittingOperator):
         if not is_known_style(number):
             self.log.warning("Style %s is not among the documented ones; the service will decide.", number)
         check_style_reference((number,), self.style_reference)
-        given = self._sources.for_images(self)
-        source = image_source(
-            client=hook.get_conn, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **given
-        )
+        how = self._sources.for_images(self)
+        source = image_source(client=hook.get_conn, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)
         return repaint_request(
             source, image=self.image, style=number, style_reference=self.style_reference, log=self.log
         )

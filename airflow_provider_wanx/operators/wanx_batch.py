@@ -33,7 +33,7 @@ from airflow_provider_wanx.lineage.lineage import Lineage
 from airflow_provider_wanx.lineage.operators import LineageMixin, announce
 from airflow_provider_wanx.links.dashscope import BATCH_LINKS, S3ObjectLink, show_link, show_task_links
 from airflow_provider_wanx.links.urls import s3_url
-from airflow_provider_wanx.operators.written import SourceArguments
+from airflow_provider_wanx.operators.source_arguments import SourceArguments
 from airflow_provider_wanx.s3.addresses import AWS_CONN_ID
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 

@@ -25,6 +25,12 @@ from airflow_provider_wanx.dashscope.polling import (
     Wait,
     check_outcome,
 )
+from airflow_provider_wanx.dashscope.waiting.progress import (
+    LINE_EVERY_SECONDS,
+    LINES_EACH,
+    how_it_ended,
+    observe_end,
+)
 from airflow_provider_wanx.deferral import DashScopeWait, deadline, ended_by_airflow, start_in_triggerer
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
@@ -155,26 +161,13 @@ class DashScopeTaskSensor(DashScopeWait, BaseSensorOperator):
             self._say_how_far(tasks, ended)
             if ended < len(tasks):
                 return PokeReturnValue(is_done=False)
-            self._tell_metrics(hook, tasks)
+            for task in tasks:
+                observe_end(task, time.time(), hook.get_conn().config.observe)
             self.add_lineage(dashscope_task_ids=tuple(ids), made=made_by(tasks))
             check_outcome(tasks)
             return PokeReturnValue(is_done=True, xcom_value=self._given(ids))
 
-    def _tell_metrics(self, hook: DashScopeHook, tasks: Sequence[Task]) -> None:
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            observe_end,
-        )  # needs httpx, DAG parsing does not
-
-        for task in tasks:
-            observe_end(task, time.time(), hook.get_conn().config.observe)
-
     def _say_how_far(self, tasks: Sequence[Task], ended: int) -> None:
-        from airflow_provider_wanx.dashscope.waiting.progress import (  # needs httpx, DAG parsing does not
-            LINE_EVERY_SECONDS,
-            LINES_EACH,
-            how_it_ended,
-        )
-
         now, states = time.monotonic(), [task.status for task in tasks]
         if states == self._said or (len(tasks) > LINES_EACH and now < self._next_line_at):
             return

@@ -137,9 +137,9 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             template = KeyTemplate(self.s3_key)
             if self.wait_for_completion and "{source_name}" in self.s3_key:
                 # Not after hours of waiting.
-                origins = self.provenance(context, ids)
+                provenances = self.provenance(context, ids)
                 for task_id in ids:
-                    template.check_source(task_id, origins.get(task_id, Provenance()).source)
+                    template.check_source(task_id, provenances.get(task_id, Provenance()).source)
             destination = self._destination(context)
             destination.check()
             show_task_links(context, self, hook.get_conn().config.base_url, ids)
@@ -177,9 +177,9 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 retryable=True,
             )
         good = [task for task in tasks if task.status is TaskStatus.SUCCEEDED]
-        origins = self.provenance(context, ids)
+        provenances = self.provenance(context, ids)
         run_id = str(context["run_id"])
-        sources = {task_id: origin.source for task_id, origin in origins.items()}
+        sources = {task_id: provenance.source for task_id, provenance in provenances.items()}
         KeyTemplate(self.s3_key).check_distinct(good, run_id=run_id, sources=sources)
         manifest: Manifest = []
         failures: list[ProviderError] = []
@@ -187,8 +187,8 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         try:
             for task in good:
                 try:
-                    origin = origins.get(task.task_id, Provenance())
-                    manifest.extend(self._copied(hook, destination, task, origin, run_id=run_id))
+                    provenance = provenances.get(task.task_id, Provenance())
+                    manifest.extend(self._copied(hook, destination, task, provenance, run_id=run_id))
                 except (DashScopeError, InvalidInputError) as error:
                     # The others were paid for too, and may be gone by the time of a retry.
                     self.log.warning("%s", error)
@@ -197,7 +197,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             # A failing task's return value is not stored, yet what was copied was paid for and should be found.
             context["ti"].xcom_push(key="return_value", value=manifest)
             context["ti"].xcom_push(key=MARK, value=copy_mark(manifest))
-            self._learn(tasks, manifest)
+            self._add_lineage_of(tasks, manifest)
             self._show_where(context, destination, [entry["key"] for entry in manifest])
             made = [(f"s3://{entry['bucket']}/{entry['key']}", entry) for entry in manifest]
             announce(context, self.outlets, made=made, extra={"objects": manifest})
@@ -216,22 +216,28 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
         return {task_id: replace(published.get(task_id, Provenance()), source=own) for task_id in ids}
 
     def _copied(
-        self, hook: DashScopeHook, destination: S3Destination, task: Task, origin: Provenance, *, run_id: str
+        self,
+        hook: DashScopeHook,
+        destination: S3Destination,
+        task: Task,
+        provenance: Provenance,
+        *,
+        run_id: str,
     ) -> Iterator[dict[str, Any]]:
         """Copy the results of a task one by one; yield an entry of the manifest for each."""
         template = KeyTemplate(self.s3_key)
         if task.style_index is not None:
-            origin = replace(origin, style=task.style_index)
-        if origin.source:
-            self.log.info("DashScope task %s was made from %s.", task.task_id, on_one_line(origin.source))
+            provenance = replace(provenance, style=task.style_index)
+        if provenance.source:
+            self.log.info("DashScope task %s was made from %s.", task.task_id, on_one_line(provenance.source))
 
         def key_for(index: int, extension: str) -> str:
             return template.render_result(
-                task, index, extension=extension, run_id=run_id, source=origin.source
+                task, index, extension=extension, run_id=run_id, source=provenance.source
             )
 
         copier = ResultCopier(client=hook.get_conn(), destination=destination, log=self.log)
-        for copied in copier.copy_all(task, key_for=key_for, metadata=origin.metadata()):
+        for copied in copier.copy_all(task, key_for=key_for, metadata=provenance.metadata()):
             entry = {
                 "bucket": destination.bucket,
                 "key": copied.key,
@@ -240,9 +246,9 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
                 "content_type": copied.content_type,
                 "dashscope_task_id": task.task_id,
                 "index": copied.index,
-                "source": origin.source,
-                "style": origin.style,
-                "model": origin.model,
+                "source": provenance.source,
+                "style": provenance.style,
+                "model": provenance.model,
                 "written": copied.written,
                 **_time_and_cost(task),
             }
@@ -257,7 +263,7 @@ class DashScopeToS3Operator(DashScopeWaitingOperator):
             extra_args=given(self.extra_args) or {},
         )
 
-    def _learn(self, tasks: Sequence[Task], manifest: Manifest) -> None:
+    def _add_lineage_of(self, tasks: Sequence[Task], manifest: Manifest) -> None:
         sizes = {f"s3://{entry['bucket']}/{entry['key']}": entry["bytes"] for entry in manifest}
         sources = dict.fromkeys(entry["source"] for entry in manifest if entry.get("source"))
         self.add_lineage(

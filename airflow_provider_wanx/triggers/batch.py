@@ -10,6 +10,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_wanx.dashscope.errors import ProviderError
+from airflow_provider_wanx.dashscope.waiting.progress import Enough
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 
 
@@ -43,10 +44,6 @@ class DashScopeBatchTrigger(DashScopeTaskTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event: ``ended``: ids of the tasks that have ended, or whose wait makes no sense any more."""
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            Enough,  # needs httpx, DAG parsing does not
-        )
-
         if self.progress:
             self.log.info("%s", self.progress)
         enough = Enough(left=self.wake_when_left, within=self.wake_within, at=self.wake_at)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
 from airflow_provider_wanx.dashscope.errors import (
     DashScopeError,
     InvalidInputError,
@@ -16,16 +18,13 @@ from airflow_provider_wanx.dashscope.errors import (
 )
 from airflow_provider_wanx.dashscope.models import TaskStatus
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS, check_outcome
+from airflow_provider_wanx.dashscope.waiting.progress import Outcome
 from airflow_provider_wanx.hooks.connection import shared_config
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.jobs.submitting.submitter import cancel_outcome
 from airflow_provider_wanx.lineage.lineage import made_by
 from airflow_provider_wanx.metrics.tracing import span
 from airflow_provider_wanx.version_compat import DEFERRED, own_xcom, task_state
-
-if TYPE_CHECKING:
-    from airflow_provider_wanx.dashscope.config import ClientConfig
-    from airflow_provider_wanx.dashscope.waiting.progress import Outcome
 
 SUBMITTED_KEY = "dashscope_task_id"
 """XCom key under which a submitting operator publishes an id as soon as it is known, before any wait."""
@@ -84,10 +83,6 @@ class DashScopeTaskTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield one event; see :func:`outcome_event` for what is in it."""
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            Outcome,  # needs httpx, DAG parsing does not
-        )
-
         ids = self._ids
         try:
             if not ids:
@@ -103,8 +98,9 @@ class DashScopeTaskTrigger(BaseTrigger):
         :param conditions: of :func:`~airflow_provider_wanx.dashscope.waiting.poller.watch_tasks`.
         :raises ProviderError: the connection cannot be used, or an id is none.
         """
-        from airflow_provider_wanx.dashscope.api.endpoints import check_task_id
-        from airflow_provider_wanx.dashscope.waiting.poller import watch_tasks  # see run
+        from airflow_provider_wanx.dashscope.waiting.poller import (
+            watch_tasks,  # needs httpx, DAG parsing does not
+        )
 
         ids = [check_task_id(task_id) for task_id in self._ids]
         config = await shared_config(self.dashscope_conn_id)
@@ -113,13 +109,10 @@ class DashScopeTaskTrigger(BaseTrigger):
                 config,
                 ids,
                 poll_interval=self.poll_interval,
-                renew=self._renewed,
+                renew=partial(shared_config, self.dashscope_conn_id, anew=True),
                 log=self.log.info,
                 **conditions,
             )
-
-    async def _renewed(self) -> ClientConfig:
-        return await shared_config(self.dashscope_conn_id, anew=True)
 
     async def on_kill(self) -> None:
         """Cancel what is still queued at the service, if a person has acted on the Airflow task.

@@ -29,9 +29,9 @@ def _place() -> Store | None:
     path = os.environ.get(RECORD_PATH)
     if not path:
         return None
-    from airflow_provider_wanx.hooks.shared_place import shared_place  # loads Airflow
+    from airflow_provider_wanx.hooks.shared_place import RecordFolder  # loads Airflow
 
-    place = shared_place(path)
+    place = RecordFolder(path) if path else None
     if place is not None:
         # A worker has loaded what it needs before its task begins.
         place.read("nothing")

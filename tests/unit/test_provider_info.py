@@ -150,7 +150,7 @@ def test_every_module_that_is_named_exists_and_none_is_forgotten() -> None:
         "airflow_provider_wanx.hooks.connection",
         "airflow_provider_wanx.hooks.shared_place",
         "airflow_provider_wanx.hooks.storage",
-        "airflow_provider_wanx.operators.written",
+        "airflow_provider_wanx.operators.source_arguments",
     }
     there = {
         f"airflow_provider_wanx.{folder}.{file.stem}"
