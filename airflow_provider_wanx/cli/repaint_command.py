@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_record, print_rows, say
-from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client, use_airflows_connections
-from airflow_provider_wanx.cli.saving import CommandLog, target_of
+from airflow_provider_wanx.cli.running import (
+    DONE,
+    REFUSED,
+    failure_code,
+    open_client,
+    use_airflows_connections,
+)
+from airflow_provider_wanx.cli.saving import CommandLog, read_target
 from airflow_provider_wanx.cli.submit_command import Order
-from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError, WaitTimeoutError
+from airflow_provider_wanx.dashscope.errors import InvalidInputError, ProviderError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY, REPAINT_MODEL, REPAINT_PRICE
 from airflow_provider_wanx.dashscope.styles import check_style_reference, style_name, style_number
 from airflow_provider_wanx.hooks.storage import image_source
@@ -30,8 +36,7 @@ def repaint(arguments: Namespace) -> int:
     style = style_number(arguments.style)
     check_style_reference((style,), arguments.style_reference)
     images = list(_images(arguments))
-    if (target := target_of(arguments, default="./")) is None:
-        raise InvalidInputError("--to is empty.")
+    target = read_target(arguments.to or "./", arguments)
     with open_client(arguments) as client:
         source = image_source(
             client=lambda: client, model=REPAINT_MODEL, aws_conn_id=arguments.aws_connection, rule=ANYWHERE
@@ -59,7 +64,7 @@ def repaint(arguments: Namespace) -> int:
                     raise
                 # The other pictures were paid for too.
                 say(f"Error: {error}")
-                code = max(code, TIME_OVER if isinstance(error, WaitTimeoutError) else REFUSED)
+                code = max(code, failure_code(error))
         if len(rows) == len(images):
             # Not before: the same command, called again because one is missing, must not pay for the others anew.
             for _, order in submitted:

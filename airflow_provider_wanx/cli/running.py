@@ -39,12 +39,9 @@ def exit_code_of(runs: str, arguments: Namespace) -> int:
         command: Callable[[Namespace], int] = getattr(import_module(f"{__package__}.{module}"), name)
         with only_results_on_stdout():
             code = command(arguments)
-    except WaitTimeoutError as error:
-        return _failed(error, TIME_OVER)
-    except (ConfigurationError, InvalidInputError) as error:
-        return _failed(error, WRONG_USE)
     except ProviderError as error:
-        return _failed(error, REFUSED)
+        say(f"Error: {error}")
+        return WRONG_USE if isinstance(error, ConfigurationError | InvalidInputError) else failure_code(error)
     except KeyboardInterrupt:
         say("Interrupted.")
         return INTERRUPTED
@@ -55,9 +52,9 @@ def exit_code_of(runs: str, arguments: Namespace) -> int:
     return code
 
 
-def _failed(error: Exception, code: int) -> int:
-    say(f"Error: {error}")
-    return code
+def failure_code(error: ProviderError) -> int:
+    """Return the exit code for a task that was not waited for to its end, or has not succeeded."""
+    return TIME_OVER if isinstance(error, WaitTimeoutError) else REFUSED
 
 
 def open_client(arguments: Namespace) -> DashScopeClient:

@@ -70,17 +70,12 @@ class Target:
             yield {"place": copied.url, "bytes": copied.bytes, "sha256": copied.sha256}
 
 
-def target_of(arguments: Namespace, *, default: str | None = None) -> Target | None:
+def read_target(place: str, arguments: Namespace) -> Target:
     """Read where results are to go.
 
-    :param arguments: with ``to``, ``replace`` and ``aws_connection``.
-    :param default: where they go if the user does not say.
-    :return: None for nowhere.
+    :param arguments: with ``replace`` and ``aws_connection``.
     :raises InvalidInputError: it is not a place.
     """
-    place = arguments.to or default
-    if place is None:
-        return None
     if not place.startswith("s3://"):
         path = Path(place).expanduser()
         is_folder = place.endswith(("/", os.sep)) or path.is_dir()

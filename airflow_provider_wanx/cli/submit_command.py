@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import print_record, say
 from airflow_provider_wanx.cli.running import DONE, open_client
-from airflow_provider_wanx.cli.saving import CommandLog, target_of
+from airflow_provider_wanx.cli.saving import CommandLog, read_target
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS
 from airflow_provider_wanx.dashscope.errors import (
     InvalidInputError,
@@ -41,7 +41,7 @@ def submit(arguments: Namespace) -> int:
     files = dict(map(_field_and_path, arguments.file or ()))
     if not content and not files:
         raise InvalidInputError("There is no input: give --input, a JSON object, or --file.")
-    target = target_of(arguments)
+    target = read_target(arguments.to, arguments) if arguments.to else None
     with open_client(arguments) as client:
         if target is not None:
             target.check()

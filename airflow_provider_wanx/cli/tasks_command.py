@@ -6,14 +6,9 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.cli.output import iso, print_record, print_rows, say
-from airflow_provider_wanx.cli.running import DONE, REFUSED, TIME_OVER, open_client
-from airflow_provider_wanx.cli.saving import Target, target_of
-from airflow_provider_wanx.dashscope.errors import (
-    ConfigurationError,
-    ProviderError,
-    TaskNotSucceededError,
-    WaitTimeoutError,
-)
+from airflow_provider_wanx.cli.running import DONE, REFUSED, failure_code, open_client
+from airflow_provider_wanx.cli.saving import Target, read_target
+from airflow_provider_wanx.dashscope.errors import ConfigurationError, ProviderError, TaskNotSucceededError
 from airflow_provider_wanx.dashscope.models import TaskStatus
 
 if TYPE_CHECKING:
@@ -119,7 +114,7 @@ def _cancel(client: DashScopeClient, task_id: str) -> tuple[bool, str | None]:
 def wait_for_tasks(arguments: Namespace) -> int:
     """Wait for tasks one after the other, and save the results of those that succeed."""
     rows, code = [], DONE
-    target = target_of(arguments)
+    target = read_target(arguments.to, arguments) if arguments.to else None
     with open_client(arguments) as client:
         if target is not None:
             target.check(several=len(arguments.task_ids) > 1)
@@ -146,5 +141,5 @@ def _waited(
         say(f"Error: {error}")
         if isinstance(error, TaskNotSucceededError):
             row["status"] = str(error.tasks[0].status)
-        return row, TIME_OVER if isinstance(error, WaitTimeoutError) else REFUSED
+        return row, failure_code(error)
     return row, DONE
