@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
@@ -30,7 +30,7 @@ from airflow_provider_wanx.batch.policy import (
     most_in_flight,
     next_wait,
 )
-from airflow_provider_wanx.batch.report import STATUS, progress, status, summary, write_manifests
+from airflow_provider_wanx.batch.report import MANIFEST, STATUS, progress, status, summary, write_manifests
 from airflow_provider_wanx.batch.result_keys import ResultKeys
 from airflow_provider_wanx.batch.row import Row, RowStatus
 from airflow_provider_wanx.batch.submissions import Submissions, WarningsOnly
@@ -66,7 +66,6 @@ class Batch:
     :param request: makes what is submitted for an image, and checks it.
     :param ceiling: what ends it early.
     :param on_unconfirmed: what to do with an image whose submission may have been accepted.
-    :param formats: of the manifest.
     :param log: the task's log.
     """
 
@@ -78,7 +77,6 @@ class Batch:
     request: Callable[[Row], TaskRequest]
     ceiling: Ceiling
     on_unconfirmed: OnUnconfirmed
-    formats: Sequence[str]
     log: Log
     is_ours: bool = field(default=False, init=False)
     ledger: Ledger = field(init=False)
@@ -153,7 +151,7 @@ class Batch:
         self._fatal, self._heard = None, False
         # Threads share them, so they are made before there are any.
         _ = self._turns, self._copier
-        with threads(THREADS) as copying, threads(THREADS) as submitting:
+        with threads(THREADS) as copying, threads(THREADS, finish=False) as submitting:
             submissions = Submissions(
                 hook=self.hook,
                 ledger=self.ledger,
@@ -173,10 +171,9 @@ class Batch:
                     pass
                 submissions.take_answers()
             except BaseException:
-                submissions.is_over = True
                 # What was sent is noted and kept, whatever ends the work; what is to be told is the first error.
                 with suppress(ProviderError):
-                    submissions.take_answers()
+                    submissions.end()
                     self.ledger.flush()
                 raise
         notes = self.ledger.notes
@@ -212,12 +209,13 @@ class Batch:
 
     def _room(self, *, still_copied: int = 0) -> int:
         most = most_in_flight(self.pace, queue_limit=self._limits.async_user_queue_limit)
-        return max(0, most - (self.ledger.totals.in_flight - still_copied))
+        free = max(0, most - (self.ledger.totals.in_flight - still_copied))
+        return self.ceiling.affordable(self.ledger.totals, free)
 
     def _may_submit(self, submissions: Submissions) -> bool:
         totals, ceiling = self.ledger.totals, self.ceiling
         may_go_on = self._fatal is None and submissions.may_go_on and not ceiling.too_many_failures(totals)
-        return may_go_on and ceiling.affords_one_more(totals)
+        return may_go_on and ceiling.affordable(totals, 1) > 0
 
     def _prepare(self, row: Row) -> TaskRequest:
         """Check a picture and make it reachable for the service, if there is a key for its result: not all names make one."""
@@ -279,7 +277,7 @@ class Batch:
                     f"The service has taken no submission for {minutes:.0f} minutes. {submissions.trouble}",
                     retryable=True,
                 )
-        more = bool(totals.counts[RowStatus.PLANNED]) and self.ceiling.affords_one_more(totals)
+        more = self.ceiling.affordable(totals, totals.counts[RowStatus.PLANNED]) > 0
         return next_wait([] if is_misled else ids, more_to_submit=more)
 
     def _cancel_queued(self) -> None:
@@ -361,13 +359,16 @@ class Batch:
 
     def _write_manifests(self) -> None:
         bucket, price = self.destination.results.bucket, self.ceiling.price
+        # Whoever gives Parquet reads it, and has what writes it. JSON lines are what the gallery reads.
+        is_parquet = str(self.source.identity.get("manifest", "")).lower().endswith(".parquet")
+        formats = ("jsonl", "parquet") if is_parquet else ("jsonl",)
         write_manifests(
             (row.in_manifest(bucket=bucket, price=price) for row in self.ledger.rows if not row.removed),
-            self.formats,
+            formats,
             own_columns=self.ledger.notes.columns,
             upload=self.destination.upload,
         )
-        self._manifests = [f"{self.destination.url}manifest.{name}" for name in self.formats]
+        self._manifests = [f"{self.destination.url}{MANIFEST}.{name}" for name in formats]
 
     def _write_status(self, state: str) -> None:
         told = status(self.ledger, self.ceiling, self.pace, destination=self.destination, state=state)

@@ -162,7 +162,7 @@ class Ceiling:
         if not totals.open and self.all_failed(totals):
             codes = ", ".join(code or "no code" for code, _ in totals.failures.most_common(3))
             raise BatchStoppedError(f"All images have failed ({failed}): {codes}.")
-        if totals.open and not totals.in_flight and not self.affords_one_more(totals):
+        if totals.open and not totals.in_flight and not self.affordable(totals, 1):
             raise BatchStoppedError(
                 f"{totals.open} of {totals.images} images are left, and one more could cost more than max_cost={self.max_cost}."
             )
@@ -180,9 +180,15 @@ class Ceiling:
         images = totals.images - totals.counts[RowStatus.DUPLICATE]
         return self.not_all and 0 < images == totals.counts[RowStatus.FAILED]
 
-    def affords_one_more(self, totals: Totals) -> bool:
-        """Tell whether one more submission stays within the budget, if all that is in flight succeeds."""
-        return self.max_cost is None or self.cost(totals.billed + totals.in_flight + 1) <= self.max_cost
+    def affordable(self, totals: Totals, most: int) -> int:
+        """Return how many more submissions stay within the budget, if all that is in flight succeeds.
+
+        :param most: how many are wanted.
+        """
+        if self.max_cost is None:
+            return most
+        spent = self.cost(totals.billed + totals.in_flight)
+        return max(0, min(most, int((self.max_cost - spent) / self.price)))
 
     def cost(self, images: int) -> Decimal:
         """Return what images cost, in CNY."""

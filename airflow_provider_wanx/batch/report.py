@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.policy import Ceiling, Pace, duration
 from airflow_provider_wanx.batch.row import COLUMNS, RowStatus, money
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from airflow_provider_wanx.dashscope.repaint import CURRENCY
 
 if TYPE_CHECKING:
@@ -31,27 +29,6 @@ INDEX = "manifest.index.json"
 
 FORMATS = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 """Formats of the manifest → their content type."""
-
-
-def format_names(formats: str | Sequence[str]) -> tuple[str, ...]:
-    """Read formats, which may be one text with commas or semicolons."""
-    return tuple(re.split(r"[\s,;]+", formats.strip()) if isinstance(formats, str) else formats)
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Refuse formats that are not known, or cannot be written here.
-
-    :raises InvalidInputError: one is not, or pyarrow is missing for Parquet.
-    """
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise InvalidInputError(f"manifest_formats has {unknown[0]!r}. Known are {', '.join(FORMATS)}.")
-    if "parquet" in formats:
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError:
-            raise InvalidInputError(
-                "manifest_formats has parquet, which needs pyarrow: install airflow-provider-wanx[parquet]."
-            ) from None
 
 
 def summary(ledger: Ledger, ceiling: Ceiling, *, destination: str) -> dict[str, Any]:

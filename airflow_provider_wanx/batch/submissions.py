@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
@@ -46,11 +47,11 @@ class RowRecord(SubmissionRecord):
     a worker dies before, the service's task list tells.
     """
 
-    def __init__(self, ledger: Ledger, row: Row, *, is_over: Callable[[], bool]) -> None:
+    def __init__(self, ledger: Ledger, row: Row, *, begin_sending: Callable[[Row], None]) -> None:
         super().__init__(None)
         self._ledger = ledger
         self._row = row
-        self._is_over = is_over
+        self._begin_sending = begin_sending
         self._sent_at = float("inf")
 
     @property
@@ -71,8 +72,7 @@ class RowRecord(SubmissionRecord):
         :raises ProviderError: the intent is not kept; nothing may be sent then.
         """
         if record.phase is Phase.INTENT:
-            if self._is_over():
-                raise BatchStoppedError("The work on the batch has ended; this image was not submitted.")
+            self._begin_sending(self._row)
             self._ledger.update(self._row, status=RowStatus.INTENT, submission=record.to_json())
             self._ledger.flush()
             self._sent_at = time.monotonic()
@@ -92,8 +92,7 @@ class Submissions:
     One image is submitted after the other. A submission whose answer takes long does not hold up the next ones, and one that
     stays unconfirmed is set aside: the service's list tells later, with one look, what became of it.
 
-    ``fatal`` is why the batch cannot go on; ``trouble`` is what went wrong since the service has accepted something. Once
-    ``is_over`` is set, nothing more is sent.
+    ``fatal`` is why the batch cannot go on; ``trouble`` is what went wrong since the service has accepted something.
 
     :param hook: the connection to submit with.
     :param ledger: the batch's ledger, acquired.
@@ -113,7 +112,6 @@ class Submissions:
     ) -> None:
         self.fatal: ProviderError | None = None
         self.trouble: ProviderError | None = None
-        self.is_over = False
         self._hook = hook
         self._ledger = ledger
         self._pool = pool
@@ -122,6 +120,9 @@ class Submissions:
         self._failures = 0
         self._tried: set[int] = set()
         self._posts: dict[Future[_Answer], tuple[Row, Submitter]] = {}
+        self._begun: set[int] = set()
+        self._is_over = False
+        self._beginning = Lock()
 
     @property
     def may_go_on(self) -> bool:
@@ -191,6 +192,20 @@ class Submissions:
             self._note_answers()
         self._note_answers()
 
+    def end(self) -> None:
+        """Send nothing more, and note what has become of what was sent; what still waits for its turn is not waited for."""
+        with self._beginning:
+            self._is_over = True
+        self._posts = {future: post for future, post in self._posts.items() if post[0].row in self._begun}
+        self.take_answers()
+
+    def _begin(self, row: Row) -> None:
+        """Note that the submission of a row is about to be sent."""
+        with self._beginning:
+            if self._is_over:
+                raise BatchStoppedError("The work on the batch has ended; this image was not submitted.")
+            self._begun.add(row.row)
+
     def _note_answers(self) -> None:
         for future in [each for each in self._posts if each.done()]:
             row, submitter = self._posts.pop(future)
@@ -253,7 +268,7 @@ class Submissions:
         note(self._ledger, row, changes, log=self._log)
 
     def _record(self, row: Row) -> RowRecord:
-        return RowRecord(self._ledger, row, is_over=lambda: self.is_over)
+        return RowRecord(self._ledger, row, begin_sending=self._begin)
 
     def _submitter(self, record: RowRecord, *, rivals: Sequence[Record] = ()) -> Submitter:
         return Submitter(

@@ -16,14 +16,18 @@ R = TypeVar("R")
 
 
 @contextmanager
-def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that finish what they have begun; if an error ends the work, they begin nothing more."""
-    with ThreadPoolExecutor(number) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def threads(number: int, *, finish: bool = True) -> Iterator[ThreadPoolExecutor]:
+    """Threads that finish what they have begun; if an error ends the work, they begin nothing more.
+
+    :param finish: whether, after an error, one waits until they have finished.
+    """
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=finish, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def ahead(

@@ -68,14 +68,6 @@ class SourceArguments:
         written = {
             name: frozenset().union(*(_texts_of(each.get(name)) for each in given)) for name in self.texts
         }
-        if "images" in written:
-            from airflow_provider_wanx.batch.input.manifests import is_manifest  # for batches only
-            from airflow_provider_wanx.batch.input.prefixes import split_pattern
-
-            # What is in the folder, or in the list; not what a manifest names.
-            written["image"] = frozenset(
-                split_pattern(each)[0] for each in written["images"] if not is_manifest(each)
-            )
         return SourceRule(
             allow_local_files=given[0].get("allow_local_files") is True,
             allow_conn_ids=given[0].get("allow_conn_ids") is True,

@@ -14,9 +14,13 @@ from airflow_provider_wanx.arguments import KeepsTypes, given
 from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.batch.batch_destination import BatchDestination, split_destination
 from airflow_provider_wanx.batch.input.rows import Styles
-from airflow_provider_wanx.batch.input.sources import Shard, check_destination, open_source
+from airflow_provider_wanx.batch.input.sources import (
+    Shard,
+    check_destination,
+    open_source,
+    rule_for_pictures,
+)
 from airflow_provider_wanx.batch.policy import NOT_ALL, Ceiling, Wait
-from airflow_provider_wanx.batch.report import check_formats, format_names
 from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
@@ -65,8 +69,8 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
     :param images: a folder of pictures (``s3://bucket/prefix/``, or any URL that Airflow's object storage can list), which may
         end in a pattern of paths (``s3://bucket/prefix/**/*.png``); without one, everything with a picture's extension. Or a
         manifest: a JSONL, CSV or Parquet file with the columns ``image`` and, where they differ, ``style`` and
-        ``style_reference``; other columns are carried through to the manifest of the results. Or a list of images as
-        :class:`WanxStyleRepaintOperator` takes them.
+        ``style_reference``; other columns are carried through to the manifest of the results, which are JSON lines, and
+        Parquet as well if this one is. Or a list of images as :class:`WanxStyleRepaintOperator` takes them.
     :param shard: which part of the input this task takes, such as ``"1/4"``: to spread one input over several accounts.
     :param style: one style or several for each image; several may be one text with semicolons.
     :param style_reference: a picture whose style is taken; for style -1 only, which needs it.
@@ -78,7 +82,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
     :param max_cost: budget in CNY: nothing is submitted that could exceed it. None for no limit.
     :param retry_failed: whether images that failed in an earlier run are wanted again.
     :param dry_run: whether only to look: nothing is submitted or written.
-    :param manifest_formats: formats of the manifest: ``jsonl``, ``parquet`` (needs pyarrow).
     :param on_unconfirmed_submit: ``"fail"`` or ``"resubmit"``, for an image whose submission may have been accepted or not.
     :param extra_args: further arguments of boto3's upload of results.
     :param aws_conn_id: AWS connection for destination and ``s3://`` input; either may name another as
@@ -120,7 +123,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         max_cost: float | str | None = None,
         retry_failed: bool | str = False,
         dry_run: bool | str = False,
-        manifest_formats: Sequence[str] = ("jsonl",),
         on_unconfirmed_submit: OnUnconfirmed = "fail",
         extra_args: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
@@ -146,7 +148,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         self.max_cost = max_cost
         self.retry_failed = retry_failed
         self.only_look = dry_run  # Airflow's operators have a method of the argument's name.
-        self.manifest_formats = format_names(manifest_formats)
         self.on_unconfirmed_submit: OnUnconfirmed = on_unconfirmed_submit
         self.extra_args = extra_args
         self.aws_conn_id = aws_conn_id
@@ -308,7 +309,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         )
 
     def _batch(self, context: Context, hook: DashScopeHook) -> Batch:
-        check_formats(self.manifest_formats)
         pictures = self._pictures(hook)
         destination = self._destination(context)
         return Batch(
@@ -326,7 +326,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
             ),
             ceiling=Ceiling.read(price=REPAINT_PRICE, max_failures=self.max_failures, max_cost=self.max_cost),
             on_unconfirmed=self.on_unconfirmed_submit,
-            formats=self.manifest_formats,
             log=self.log,
         )
 
@@ -357,4 +356,5 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
 
     def _pictures(self, hook: DashScopeHook) -> ImageSource:
         how = self._sources.for_images(self)
+        how["rule"] = rule_for_pictures(how["rule"])
         return image_source(client=hook.get_conn, model=REPAINT_MODEL, aws_conn_id=self.aws_conn_id, **how)

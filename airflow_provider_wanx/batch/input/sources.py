@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_wanx.batch.input.manifests import ManifestSource, is_manifest
@@ -129,7 +129,9 @@ def open_source(
     style_reference = (style_reference or "").strip() or None
     if style_reference:
         rule.check(style_reference, "style_reference")
-    maker = RowMaker(styles=style_numbers(styles), style_reference=style_reference, rule=rule)
+    maker = RowMaker(
+        styles=style_numbers(styles), style_reference=style_reference, rule=rule_for_pictures(rule)
+    )
     if isinstance(images, str):
         _check_no_web_address(images)
         rule.check(images, "images")
@@ -142,6 +144,16 @@ def open_source(
         raise InvalidInputError(f"images is no text and no list, but {type(images).__name__}.")
     maker.check_complete()
     return ListSource(images=images, maker=maker)
+
+
+def rule_for_pictures(rule: SourceRule) -> SourceRule:
+    """Extend a rule for ``images`` to each single ``image``: what is in the author's folder or list, not what a manifest names.
+
+    :param rule: who may name which source.
+    """
+    places = rule.written.get("images", frozenset())
+    own = frozenset(split_pattern(each)[0] for each in places if not is_manifest(each))
+    return replace(rule, written={**rule.written, "image": own})
 
 
 def check_destination(source: Source, bucket: str, prefix: str) -> None:

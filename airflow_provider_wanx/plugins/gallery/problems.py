@@ -50,8 +50,7 @@ UNREADABLE_MANIFEST = Problem(
 NO_MANIFEST = Problem(
     404,
     "There is no manifest yet",
-    "The batch writes its manifest when it ends, and its pictures are shown from then on. Those that are done are in S3. If it "
-    "has ended, it wrote Parquet only: with jsonl in manifest_formats, its next run writes what this page reads.",
+    "The batch writes its manifest when it ends, and its pictures are shown from then on. Those that are done are in S3.",
 )
 NO_FIGURES = Problem(
     404,
@@ -62,7 +61,7 @@ UNREADABLE_BATCH = Problem(
     422,
     "The manifest cannot be read",
     "manifest.jsonl and manifest.index.json in the batch's destination do not belong together, or are no manifest. Another run "
-    "over this destination writes both anew and pays for nothing twice. manifest_formats must include jsonl.",
+    "over this destination writes both anew and pays for nothing twice.",
 )
 
 NO_CONNECTION = Problem(

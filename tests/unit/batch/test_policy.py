@@ -136,7 +136,7 @@ class TestCeiling:
         self, budget: Any, billed: int, in_flight: int, affords: bool
     ) -> None:
         found = totals(billed=billed, submitted=in_flight // 2, intent=in_flight - in_flight // 2, planned=9)
-        assert ceiling(max_cost=budget).affords_one_more(found) is affords
+        assert bool(ceiling(max_cost=budget).affordable(found, 1)) is affords
 
     @pytest.mark.parametrize("name", ["max_failures", "max_cost"])
     @pytest.mark.parametrize("value", [-1, "-0.5", "5%", "many", "nan", "inf"])

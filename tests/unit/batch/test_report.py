@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ import pytest
 from airflow_provider_wanx.batch.policy import Ceiling, Pace
 from airflow_provider_wanx.batch.report import (
     INDEX,
-    check_formats,
     status,
     summary,
     write_manifests,
 )
 from airflow_provider_wanx.batch.row import Row, RowStatus, money
-from airflow_provider_wanx.dashscope.errors import InvalidInputError
 from tests.unit.batch.ledgers import DESTINATION, World
 
 PRICE = Decimal("0.12")
@@ -137,11 +134,3 @@ def test_a_manifest_without_rows_can_be_read(tmp_path: Path) -> None:
     found = written(tmp_path, [], "jsonl", "parquet")
     assert found["manifest.jsonl"].read_bytes() == b""
     assert pq.read_table(found["manifest.parquet"]).num_rows == 0
-
-
-def test_parquet_without_pyarrow_is_told_and_jsonl_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    check_formats(("jsonl",))
-    with pytest.raises(InvalidInputError, match=r"needs pyarrow: install airflow-provider-wanx\[parquet\]"):
-        check_formats(("parquet",))

@@ -218,7 +218,7 @@ class TestNumbers:
         submission = {"phase": "submitted", "dashscope_task_id": "somebody's", **told}
         row = Row(row=0, image="a.jpg", style=2, status=RowStatus.INTENT, submission=submission)
         with pytest.raises(UnreadableError, match="row 0 of the ledger"):
-            RowRecord(world.planned(1), row, is_over=lambda: False).read()
+            RowRecord(world.planned(1), row, begin_sending=lambda row: None).read()
 
     def test_a_row_without_a_number_replaces_no_other(self, world: World) -> None:
         world.planned(3)

@@ -243,13 +243,21 @@ class TestRun:
         assert (summary["succeeded"], summary["duplicate"]) == (2, 1)
         assert [row["duplicate_of"] for row in bulk.manifest()] == [None, None, 0]
 
-    def test_a_manifests_own_columns_come_back_in_both_formats(self, bulk: Bulk, service: Service) -> None:
+    def test_a_manifest_in_parquet_comes_back_in_parquet_too_with_its_own_columns(
+        self, bulk: Bulk, service: Service
+    ) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         service()
-        lines = f"image,style,id\ns3://{bulk.bucket.name}/in/ann.png,anime,7\ns3://{bulk.bucket.name}/in/bob.png,4,李雷\n"
-        manifest = bulk.bucket.put("people.csv", lines.encode())
-        summary = bulk.run(images=manifest, style=None, manifest_formats=("jsonl", "parquet"))
+        people = [
+            {"image": f"s3://{bulk.bucket.name}/in/ann.png", "style": "anime", "id": "7"},
+            {"image": f"s3://{bulk.bucket.name}/in/bob.png", "style": "4", "id": "李雷"},
+        ]
+        file = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(people), file)
+        manifest = bulk.bucket.put("people.parquet", file.getvalue())
+        summary = bulk.run(images=manifest, style=None)
         names = ("jsonl", "parquet")
         assert summary["manifest"] == [f"s3://{bulk.bucket.name}/out/manifest.{name}" for name in names]
         rows = bulk.manifest()
@@ -394,6 +402,12 @@ class TestLimits:
         assert bulk.run(run_id="tuesday", max_cost=0.36)["cost"] == 0.36
         assert submitted(simulator) == {"ann.png": 1, "bob.png": 1, "cleo.png": 1}
 
+    def test_no_picture_is_uploaded_that_the_budget_cannot_pay(self, bulk: Bulk, service: Service) -> None:
+        simulator = service()
+        with pytest.raises(AirflowFailException, match="2 of 3 images are left"):
+            bulk.run(max_cost="0.12", image_transfer="upload")
+        assert simulator.ledger(summary=True)["endpoints"]["upload"]["requests"] == accepted(simulator) == 1
+
     def test_too_many_failures_end_it_and_cancel_what_is_queued(self, bulk: Bulk, service: Service) -> None:
         simulator = service(concurrency=1)
         bulk.portraits("dora")
@@ -467,7 +481,6 @@ class TestBadArguments:
             ({"s3_key": "all/x"}, "gives row 1 (s3://{bucket}/in/bob.png) the key of another row"),
             ({"max_cost": "much"}, "max_cost must be a number from 0 on, not 'much'"),
             ({"max_failures": -1}, "max_failures must be a number from 0 on, not -1"),
-            ({"manifest_formats": ("xml",)}, "manifest_formats has 'xml'. Known are jsonl, parquet"),
             ({"shard": "3/2"}, "shard '3/2' is not like '1/4'"),
             ({"extra_args": {"Colour": "blue"}}, "extra_args has Colour, which boto3 does not know"),
             ({"images": "s3://{bucket}/bad.csv"}, "has no column 'image'"),

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wanx.batch import policy, submissions
 from airflow_provider_wanx.batch.batch import Batch
 from airflow_provider_wanx.batch.row import Row, RowStatus
+from airflow_provider_wanx.batch.submissions import RowRecord
 from airflow_provider_wanx.dashscope.api.endpoints import Endpoint
 from airflow_provider_wanx.dashscope.client.clients import Exchange
 from airflow_provider_wanx.dashscope.errors import LostAnswerError, S3Error
@@ -219,6 +220,35 @@ def test_what_is_held_back_when_the_work_ends_is_not_sent(
     error = S3Error("It is over.", retryable=True)
     assert ended_after_the_first_post(bulk, monkeypatch, error) == [RowStatus.PLANNED]
     assert simulator.ledger(summary=True)["endpoints"]["submit"]["requests"] == 1
+    assert accepted(simulator) == 0
+
+
+def test_a_submission_that_waits_for_its_turn_does_not_hold_up_the_end_and_is_never_sent(
+    bulk: Bulk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = service()
+    begun, turn, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def post(*given: Any) -> Any:
+        begun.set()
+        turn.wait(60)
+        try:
+            return original(*given)
+        finally:
+            ended.set()
+
+    def over(record: RowRecord) -> bool:
+        assert begun.wait(60)
+        raise AirflowTaskTimeout("It is over.")
+
+    original = submissions._post
+    monkeypatch.setattr(submissions, "_post", post)
+    monkeypatch.setattr(RowRecord, "is_slow", property(over))
+    with pytest.raises(AirflowTaskTimeout, match="It is over"):
+        bulk.runner().start()
+    assert not ended.is_set()
+    turn.set()
+    assert ended.wait(60)
     assert accepted(simulator) == 0
 
 
