@@ -173,8 +173,10 @@ class Batch:
             except BaseException:
                 # What was sent is noted and kept, whatever ends the work; what is to be told is the first error.
                 with suppress(ProviderError):
-                    submissions.end()
-                    self.ledger.flush()
+                    try:
+                        submissions.end()
+                    finally:
+                        self.ledger.flush()
                 raise
         notes = self.ledger.notes
         notes.pace = [*notes.pace, (time.time(), notes.ended)][-10:]

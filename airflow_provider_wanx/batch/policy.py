@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 from airflow_provider_wanx.batch.ledger.stored import Totals
 from airflow_provider_wanx.batch.row import RowStatus
@@ -187,8 +187,9 @@ class Ceiling:
         """
         if self.max_cost is None:
             return most
-        spent = self.cost(totals.billed + totals.in_flight)
-        return max(0, min(most, int((self.max_cost - spent) / self.price)))
+        # With as many digits as Decimal divides exactly, and not rounded up to the next image.
+        budget = self.max_cost.quantize(Decimal("0.0001"), ROUND_DOWN)
+        return max(0, min(most, int((budget - self.cost(totals.billed + totals.in_flight)) // self.price)))
 
     def cost(self, images: int) -> Decimal:
         """Return what images cost, in CNY."""
@@ -210,6 +211,6 @@ def _number(name: str, value: float | str | None) -> Decimal | None:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal(-1)
-    if not (number.is_finite() and number >= 0):
-        raise InvalidInputError(f"{name} must be a number from 0 on, not {value!r}.")
+    if not (number.is_finite() and 0 <= number < 10**15):
+        raise InvalidInputError(f"{name} must be a number from 0 on, and below 10^15, not {value!r}.")
     return number

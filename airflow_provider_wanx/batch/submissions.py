@@ -193,7 +193,7 @@ class Submissions:
         self._note_answers()
 
     def end(self) -> None:
-        """Send nothing more, and note what has become of what was sent; what still waits for its turn is not waited for."""
+        """Send nothing more, and note what has become of what was sent; what waits for its first turn is not waited for."""
         with self._beginning:
             self._is_over = True
         self._posts = {future: post for future, post in self._posts.items() if post[0].row in self._begun}

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTim
 
 from airflow_provider_wanx.arguments import task_ids
 from airflow_provider_wanx.dashscope.errors import InvalidInputError
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.deferral import DashScopeWaitingOperator, wait_on_worker
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
@@ -127,6 +128,7 @@ class TestWaitingOnAWorker:
         set_connection: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
         (task_id,) = submit_repaints(at_rest, 3)
 
         def rotate() -> None:

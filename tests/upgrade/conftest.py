@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_wanx.batch import policy
 from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.jobs.copying import copier
 from airflow_provider_wanx.jobs.submitting import lost_submissions
 from airflow_provider_wanx.operators import wanx_batch
@@ -33,6 +34,7 @@ def world(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(lost_submissions, "PAUSES_BEFORE_LOOKS_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(copier, "COPY_PAUSES_SECONDS", (0, 0))
     monkeypatch.setattr(policy, "RESULTS_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(wanx_batch, "DEFAULT_POLL_INTERVAL_SECONDS", 0.05)

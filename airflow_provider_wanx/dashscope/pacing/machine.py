@@ -16,8 +16,8 @@ try:
 except ImportError:  # Windows has none: there, each process paces itself only.
     fcntl = None  # type: ignore[assignment]
 
-LOCK_SECONDS = 1.0
-"""For which the lock of a shared file is waited for. Whoever has it gives it back at once, unless it was stopped."""
+LOCK_SECONDS = 15.0
+"""For which the lock of a file is waited for. A slow disk takes seconds to keep what is written, and nothing takes longer."""
 
 LOCK_PAUSE_SECONDS = 0.005
 
@@ -53,28 +53,29 @@ def _locked(name: str) -> Iterator[int]:
         remove_old(path.parent.iterdir())
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        take_lock(file, seconds=LOCK_SECONDS)
+        take_lock(file)
         yield file
     finally:
         os.close(file)
 
 
-def take_lock(file: int, *, seconds: float) -> None:
+def take_lock(file: int) -> None:
     """Take the lock of an open file; closing it gives the lock back, and so does the end of the process.
 
-    :param seconds: for which others may have it meanwhile.
-    :raises TimeoutError: they had it for longer.
+    :raises TimeoutError: others have held it for :data:`LOCK_SECONDS`.
     :raises OSError: this system has no locks.
     """
     if fcntl is None:
         raise OSError("This system has no file locks.")
-    for _ in range(max(1, round(seconds / LOCK_PAUSE_SECONDS))):
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            time.sleep(LOCK_PAUSE_SECONDS)
-    raise TimeoutError(f"Another process has held its lock for {seconds:g} s")
+            if time.monotonic() > end:
+                raise TimeoutError(f"Other processes have held its lock for {LOCK_SECONDS:g} s") from None
+        time.sleep(LOCK_PAUSE_SECONDS)
 
 
 def private_directory() -> Path:

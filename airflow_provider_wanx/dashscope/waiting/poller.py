@@ -299,8 +299,8 @@ class Poller:
             await old.close()
         elif self._key_refused is None:
             self._key_refused = error
-            # The key is tried once more before all waits are given up.
-            await asyncio.sleep(min(self._queue.interval, DEFAULT_POLL_INTERVAL_SECONDS))
+            # The key is tried once more before all waits are given up: not the impatience of one decides for all.
+            await asyncio.sleep(DEFAULT_POLL_INTERVAL_SECONDS)
         else:
             for watched in self._queue:
                 self._decide(watched, error)

@@ -12,14 +12,12 @@ from typing import Any
 MARK = "wanx_gallery"
 """Key of the XCom."""
 
-VERSION = 1
-
 
 def copy_mark(manifest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Make the mark of a copy, whose manifest is its return value."""
     costs = [entry["cost"] for entry in manifest if entry["cost"] is not None]
     return {
-        "version": VERSION,
+        "version": 1,
         "kind": "copy",
         "images": len(manifest),
         "cost": round(sum(costs), 2) if costs else None,
@@ -34,7 +32,7 @@ def batch_mark(summary: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[
     :param prefix: what all its keys begin with: empty, or ending in a slash.
     """
     return {
-        "version": VERSION,
+        "version": 1,
         "kind": "batch",
         "bucket": bucket,
         "prefix": prefix,

@@ -34,9 +34,6 @@ from airflow_provider_wanx.s3.objects import MAX_SMALL_OBJECT_BYTES
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-LOCK_SECONDS = 15.0
-"""For which the lock of a folder of files is waited for. A slow disk takes seconds to keep what is written."""
-
 _IN_TASK_STATE = "task state"
 """The version of every value in Airflow's task state, which has none of its own."""
 
@@ -140,7 +137,7 @@ class RecordStore:
 
 @contextmanager
 def _record_errors(what: str, *, advice: str) -> Iterator[None]:
-    """Let what a store has against something leave the block as :class:`RecordStoreError`, which says what to do.
+    """Turn any error of a store into a :class:`RecordStoreError` that says what to do.
 
     :param what: what could not be done.
     :param advice: what to do, unless the error says it.
@@ -191,11 +188,11 @@ class FileStore:
         return str(self._folder / name)
 
     def read(self, name: str) -> Version:
-        """Read an object.
+        """Read an object. It is replaced as a whole, so that nobody has to hold the lock for that.
 
         :raises RecordStoreError: it is not known what is stored.
         """
-        with self._own_errors("read", name), self._locked():
+        with self._own_errors("read", name):
             return self._read(name)
 
     def write(self, name: str, body: bytes, *, replacing: str | None) -> str:
@@ -231,10 +228,10 @@ class FileStore:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / ".lock").open("ab") as file:
             try:
-                take_lock(file.fileno(), seconds=LOCK_SECONDS)
+                take_lock(file.fileno())
             except TimeoutError as error:
                 raise RecordStoreError(
-                    f"{error}: {file.name}. End that process, or let it go on if it was stopped; fuser shows its id."
+                    f"{error}: {file.name}. End the one that holds it, or let it go on if it was stopped; fuser shows its id."
                 ) from None
             yield
 

@@ -26,8 +26,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic import Field, TypeAdapter
 
 from airflow_provider_wanx.dashscope.errors import ConflictError, RecordStoreError, UnreadableError
 from airflow_provider_wanx.dashscope.store import ABSENT, Store, replace
@@ -48,7 +47,7 @@ class Phase(StrEnum):
     SUBMITTED = "submitted"
 
 
-@checked_dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """What is kept of a submission.
 
@@ -92,13 +91,17 @@ class Record:
             if not isinstance(value, Mapping):
                 raise TypeError
             # What names no version was written by nobody here.
-            return cls(**{**value, "version": value["version"]})
+            return _STORED.validate_python({**value, "version": value["version"]})
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             raise UnreadableError(
                 f"The record of an earlier submission ({where}) cannot be read by this version, so it is "
                 "not known whether a task was paid for. Delete it to submit anew, or install the version of "
                 "airflow-provider-wanx that wrote it."
             ) from None
+
+
+# Checked when it is read only: what a request lacks is told by the request itself.
+_STORED = TypeAdapter(Record)
 
 
 def fingerprint(*, account: str, content: Mapping[str, Any]) -> str:

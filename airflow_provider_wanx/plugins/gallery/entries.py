@@ -6,7 +6,7 @@ Whoever may write XComs, or into a bucket, may have written them, so all is chec
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -20,7 +20,6 @@ from airflow_provider_wanx.batch.report import INDEX, MANIFEST, STATUS
 from airflow_provider_wanx.dashscope.errors import ProblemError
 from airflow_provider_wanx.dashscope.picture_address import source_address
 from airflow_provider_wanx.dashscope.styles import WanxStyle, is_known_style
-from airflow_provider_wanx.jobs.copying.gallery_marks import VERSION
 from airflow_provider_wanx.plugins.gallery import owned_objects
 from airflow_provider_wanx.plugins.gallery.owned_objects import Content, Reader
 from airflow_provider_wanx.plugins.gallery.problems import NO_MANIFEST, NOT_SHOWN, UNREADABLE_BATCH
@@ -76,11 +75,8 @@ class Mark(_Record):
     @classmethod
     def read(cls, stored: object) -> Mark | None:
         """Read the value of an XCom; None if it is no mark."""
-        value = _json(stored)
-        if not isinstance(value, Mapping) or value.get("version") != VERSION:
-            return None
         try:
-            return cls.model_validate(dict(value))
+            return cls.model_validate(_json(stored))
         except ValidationError:
             return None
 

@@ -138,10 +138,27 @@ class TestCeiling:
         found = totals(billed=billed, submitted=in_flight // 2, intent=in_flight - in_flight // 2, planned=9)
         assert bool(ceiling(max_cost=budget).affordable(found, 1)) is affords
 
+    @pytest.mark.parametrize(
+        ("budget", "billed", "most", "count"),
+        [
+            (None, 10**6, 9, 9),
+            ("0.36", 1, 9, 2),
+            ("0.36", 1, 1, 1),
+            ("0.47", 1, 9, 2),
+            ("0.36", 5, 9, 0),
+            ("0.1199999999999999999999999999999", 0, 9, 0),
+            ("1e-999999", 0, 9, 0),
+        ],
+    )
+    def test_the_budget_bounds_how_many_images_are_begun(
+        self, budget: Any, billed: int, most: int, count: int
+    ) -> None:
+        assert ceiling(max_cost=budget).affordable(totals(billed=billed, planned=9), most) == count
+
     @pytest.mark.parametrize("name", ["max_failures", "max_cost"])
-    @pytest.mark.parametrize("value", [-1, "-0.5", "5%", "many", "nan", "inf"])
+    @pytest.mark.parametrize("value", [-1, "-0.5", "5%", "many", "nan", "inf", "9e999999", 10**15])
     def test_what_is_no_number_is_told(self, name: str, value: Any) -> None:
-        with pytest.raises(InvalidInputError, match=rf"^{name} must be a number from 0 on, not"):
+        with pytest.raises(InvalidInputError, match=rf"^{name} must be a number from 0 on, "):
             ceiling(**{name: value})
 
 

@@ -8,6 +8,7 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_wanx.batch import batch, policy
 from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.jobs.copying import copier
 from airflow_provider_wanx.jobs.submitting import lost_submissions, submitter
 from airflow_provider_wanx.operators import wanx_batch
@@ -29,6 +30,7 @@ def prompt_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def bulk(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bulk:
     """A bulk task with three portraits, and no pauses but those that a test is about."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(copier, "COPY_PAUSES_SECONDS", (0, 0))
     # Every wake makes two clients, which takes longer than all else that it does here.
     monkeypatch.setattr(S3Hook, "get_client_type", lambda self, *args, **more: bucket.client)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from tests.unit.support.service import submit_repaints
 
@@ -13,6 +14,7 @@ from tests.unit.support.service import submit_repaints
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local DashScope does not need the real one's time to find a new task."""
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
 
 
 @pytest.fixture

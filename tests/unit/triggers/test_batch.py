@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.batch import DashScopeBatchTrigger
 from tests.unit.support.airflow import events_of, revived
@@ -20,6 +21,7 @@ FAR = 4_000_000_000.0
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
 
 
 def trigger(*ids: str, **arguments: Any) -> DashScopeBatchTrigger:

@@ -15,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, TaskInstanceState, XCom
 
 from airflow_provider_wanx.dashscope import polling
+from airflow_provider_wanx.dashscope.waiting import poller
 from airflow_provider_wanx.simulator.server import BackgroundSimulator
 from airflow_provider_wanx.triggers.dashscope import DashScopeTaskTrigger
 from tests.unit.sensors.sensing import wait
@@ -45,6 +46,7 @@ async def begun(simulator: BackgroundSimulator, *ids: str) -> asyncio.Task[dict[
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "UNKNOWN_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "DEFAULT_POLL_INTERVAL_SECONDS", 0.1)
 
 
 class TestStoring:
