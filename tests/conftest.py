@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -64,6 +64,31 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # Looking for garbage takes a fifth of the time in which Airflow and the tests are loaded, and most of what they make stays.
 gc.disable()
+
+
+@pytest.fixture(scope="session")
+def foreign_connections() -> Iterator[list[Any]]:
+    """Collect the connections that boto3 and the official SDK open."""
+    from urllib3.connection import HTTPConnection
+
+    opened: list[Any] = []
+    open_one = HTTPConnection._new_conn
+
+    def collected(connection: HTTPConnection) -> Any:
+        opened.append(connection)
+        return open_one(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPConnection, "_new_conn", collected)
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def close_foreign_connections(foreign_connections: list[Any]) -> Iterator[None]:
+    """Close what boto3 and the official SDK leave open: it would be found as garbage later, and whoever runs then be blamed."""
+    yield
+    while foreign_connections:
+        foreign_connections.pop().close()
 
 
 _told: set[int] = set()

@@ -82,31 +82,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(f"absent: {subject}: {tests} tests")
 
 
-@pytest.fixture(scope="session")
-def foreign_connections() -> Iterator[list[Any]]:
-    """Collect the connections that boto3 and the official SDK open."""
-    from urllib3.connection import HTTPConnection
-
-    opened: list[Any] = []
-    open_one = HTTPConnection._new_conn
-
-    def collected(connection: HTTPConnection) -> Any:
-        opened.append(connection)
-        return open_one(connection)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(HTTPConnection, "_new_conn", collected)
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def close_foreign_connections(foreign_connections: list[Any]) -> Iterator[None]:
-    """Close what boto3 and the official SDK leave open: it would be found as garbage later, and whoever runs then be blamed."""
-    yield
-    while foreign_connections:
-        foreign_connections.pop().close()
-
-
 @pytest.fixture
 def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Define Airflow connections the way users do it in a deployment: through the environment."""
