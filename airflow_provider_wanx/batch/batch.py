@@ -17,6 +17,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_wanx.batch.batch_destination import BatchDestination
+from airflow_provider_wanx.batch.input.manifests import manifest_format
 from airflow_provider_wanx.batch.ledger.ledger import Ledger
 from airflow_provider_wanx.batch.outcomes import Outcome, changes, fetch, note, wanted_again
 from airflow_provider_wanx.batch.plan import SignedAddresses, plan
@@ -362,7 +363,7 @@ class Batch:
     def _write_manifests(self) -> None:
         bucket, price = self.destination.results.bucket, self.ceiling.price
         # Whoever gives Parquet reads it, and has what writes it. JSON lines are what the gallery reads.
-        is_parquet = str(self.source.identity.get("manifest", "")).lower().endswith(".parquet")
+        is_parquet = manifest_format(self.source.identity.get("manifest", "")) == ".parquet"
         formats = ("jsonl", "parquet") if is_parquet else ("jsonl",)
         write_manifests(
             (row.in_manifest(bucket=bucket, price=price) for row in self.ledger.rows if not row.removed),

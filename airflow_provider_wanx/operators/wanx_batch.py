@@ -25,6 +25,7 @@ from airflow_provider_wanx.batch.result_keys import DEFAULT_KEY, ResultKeys
 from airflow_provider_wanx.dashscope.config import RESULT_LIFETIME_SECONDS, ImageTransfer
 from airflow_provider_wanx.dashscope.polling import DEFAULT_POLL_INTERVAL_SECONDS
 from airflow_provider_wanx.dashscope.repaint import REPAINT_MODEL, REPAINT_PRICE
+from airflow_provider_wanx.dashscope.waiting.progress import Enough
 from airflow_provider_wanx.deferral import deadline, wait_on_worker
 from airflow_provider_wanx.exceptions import reports_failure
 from airflow_provider_wanx.hooks.dashscope import DashScopeHook, warn_of_end
@@ -249,10 +250,6 @@ class WanxStyleRepaintBatchOperator(KeepsTypes, LineageMixin, BaseOperator):
         ended: Collection[str],
         end_time: float | None,
     ) -> dict[str, Any]:
-        from airflow_provider_wanx.dashscope.waiting.progress import (
-            Enough,  # needs httpx, DAG parsing does not
-        )
-
         while (wait := self._step(context, batch, ended)) is not None:
             if end_time is not None and time.time() >= end_time:
                 batch.ledger.give_back()

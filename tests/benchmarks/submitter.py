@@ -31,10 +31,9 @@ def _place() -> Store | None:
         return None
     from airflow_provider_wanx.hooks.shared_place import RecordFolder  # loads Airflow
 
-    place = RecordFolder(path) if path else None
-    if place is not None:
-        # A worker has loaded what it needs before its task begins.
-        place.read("nothing")
+    place = RecordFolder(path)
+    # A worker has loaded what it needs before its task begins.
+    place.read("nothing")
     return place
 
 

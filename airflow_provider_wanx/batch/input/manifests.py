@@ -34,6 +34,11 @@ def is_manifest(place: str) -> bool:
     return place.lower().removesuffix(".gz").endswith(tuple(READERS))
 
 
+def manifest_format(url: str) -> str:
+    """Return the extension that tells how a manifest is read, such as ``.csv``; that of a packed one is before ``.gz``."""
+    return PurePosixPath(url.lower().removesuffix(".gz")).suffix
+
+
 @dataclass(frozen=True, kw_only=True)
 class ManifestSource:
     """The rows of a manifest, read from its beginning on every iteration.
@@ -160,4 +165,4 @@ class ManifestSource:
 
     @property
     def _format(self) -> str:
-        return PurePosixPath(self.url.lower().removesuffix(".gz")).suffix
+        return manifest_format(self.url)

@@ -299,7 +299,7 @@ class Poller:
             await old.close()
         elif self._key_refused is None:
             self._key_refused = error
-            # The key is tried once more before all waits are given up: not the impatience of one decides for all.
+            # The key is tried once more before all waits are given up, after a pause that no single wait shortens.
             await asyncio.sleep(DEFAULT_POLL_INTERVAL_SECONDS)
         else:
             for watched in self._queue:

@@ -132,21 +132,23 @@ class RecordStore:
 
     def _own_errors(self, what: str) -> AbstractContextManager[None]:
         advice = "Check record_path, and that every worker may read, write and delete there."
-        return _record_errors(f"{what} the record {self.url()}", advice=advice)
+        # Every file system has errors of its own.
+        return _record_errors(f"{what} the record {self.url()}", of=(Exception,), advice=advice)
 
 
 @contextmanager
-def _record_errors(what: str, *, advice: str) -> Iterator[None]:
-    """Turn any error of a store into a :class:`RecordStoreError` that says what to do.
+def _record_errors(what: str, *, of: tuple[type[Exception], ...], advice: str) -> Iterator[None]:
+    """Turn the errors of a store into a :class:`RecordStoreError` that says what to do.
 
     :param what: what could not be done.
+    :param of: the errors that the store has.
     :param advice: what to do, unless the error says it.
     """
     try:
         yield
     except (ConflictError, RecordStoreError):
         raise
-    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+    except of as error:
         # What S3 refuses names the object already.
         named = "" if isinstance(error, ProviderError) else f": could not {what}"
         raise RecordStoreError(f"{reason_of(error)}{named}. {advice}") from None
@@ -236,8 +238,8 @@ class FileStore:
             yield
 
     def _own_errors(self, what: str, name: str) -> AbstractContextManager[None]:
-        advice = "Check that you may read, write and delete there."
-        return _record_errors(f"{what} the record {self.url(name)}", advice=advice)
+        own, advice = (OSError, ObjectTooLargeError), "Check that you may read, write and delete there."
+        return _record_errors(f"{what} the record {self.url(name)}", of=own, advice=advice)
 
 
 class FolderStore:
